@@ -1,0 +1,1 @@
+"""What passes between components, and the interfaces they answer to."""

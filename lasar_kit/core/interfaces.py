@@ -1,0 +1,161 @@
+"""The seven interfaces of a latent-reasoning recommender, and those of what surrounds it.
+
+A component is built as `Component(config, env)`: `config` is its own pydantic model (a subclass of
+`lasar_kit.spec.ComponentConfig`), `env` a `lasar_kit.core.values.Env`. Shape letters as in `values.py`,
+and P tokens already in a context, K codes a level, E embedding width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lasar_kit.core.dataset import Dataset, Sequences
+from lasar_kit.core.values import Anchors, Beams, Context, LatentTrace, Prompt, Rollout, SidTable
+
+
+@runtime_checkable
+class Quantizer(Protocol):
+    """Turns item embeddings into codes, level by level (paper Eq. 1)."""
+
+    sizes: tuple[int, ...]
+    """Codes at each of the M levels."""
+
+    def fit(self, items: Float[Tensor, "I E"]) -> None:
+        """Learn codebooks from the catalogue's embeddings."""
+
+    def encode(self, items: Float[Tensor, "I E"]) -> Int[Tensor, "I M"]:
+        """Codes of items, `0 <= code < sizes[level]`."""
+
+    def decode(self, codes: Int[Tensor, "I m"]) -> Float[Tensor, "I E"]:
+        """Reconstruction from the first m levels, m <= M."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that was fitted."""
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what `state_dict` gave."""
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A causal language model, read through the token tree; also a `torch.nn.Module`."""
+
+    hidden_size: int
+    tokenizer: Any
+    """A transformers tokenizer that holds the SID and latent tokens."""
+
+    def embed(self, ids: Int[Tensor, "*S"]) -> Float[Tensor, "*S D"]:
+        """Input embeddings of token ids."""
+
+    def advance(
+        self, inputs: Float[Tensor, "B Q D"], parent: Int[Tensor, "B Q"], past: Context | None
+    ) -> tuple[Float[Tensor, "B Q D"], Context]:
+        """Read Q more tokens a row; token q becomes node P + q of the row's tree.
+
+        `parent[b, q]` is a node index (one of the P in `past`, or of this call, before q), or -1 for a
+        root. A token sees its ancestors and itself; its position is its parent's plus one, a root's 0.
+        A left pad is a root that nobody descends from. Returns the states after the final norm and the
+        grown context; `past` is left as it was, and may be advanced again.
+        """
+
+    def logits(
+        self, hidden: Float[Tensor, "*S D"], tokens: Int[Tensor, " n"] | None = None
+    ) -> Float[Tensor, "*S V"]:
+        """Next-token logits of states that `advance` gave: of all tokens, or of these alone, in order."""
+
+    def save(self, directory: Path) -> None:
+        """Write model and tokenizer so that `AutoModelForCausalLM` and `AutoTokenizer` load them."""
+
+
+@runtime_checkable
+class LatentLoop(Protocol):
+    """Thinks between prompt and answer (paper section 2.2, Eq. 3)."""
+
+    transparent: bool
+    """Whether it adds nothing: the answer follows the prompt directly, and one causal pass over a
+    history then answers at every item position (packed training)."""
+
+    def run(self, backbone: Backbone, prompt: Prompt, depth: Int[Tensor, "B R"], steps: int) -> LatentTrace:
+        """Think `depth[b, r]` steps in each branch.
+
+        `steps >= depth.max()` is how many the loop runs; surplus steps change nothing. It stands apart
+        from `depth` so that sharded ranks can all run the global maximum.
+        """
+
+
+@runtime_checkable
+class DepthPolicy(Protocol):
+    """Chooses how long to think (paper section 2.2, policy head)."""
+
+    support: tuple[int, ...]
+    """The C depths to choose from, ascending: 1..8, `(4,)` for a fixed one, `(0,)` for none."""
+
+    def logits(self, h0: Float[Tensor, "B R D"]) -> Float[Tensor, "B R C"]:
+        """Unnormalised log-probabilities over `support`, from the last prompt state."""
+
+
+@runtime_checkable
+class Aligner(Protocol):
+    """Holds thoughts to anchors (paper Eq. 4)."""
+
+    def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
+        """A loss a branch, 0 where it has no thought or no anchor."""
+
+
+@runtime_checkable
+class RLObjective(Protocol):
+    """One term of the RL loss (paper Eqs. 5 and 6)."""
+
+    def loss(self, rollout: Rollout) -> tuple[Float[Tensor, ""], dict[str, float]]:
+        """The loss and numbers worth logging; pure, it changes no state."""
+
+    def observe(self, rollout: Rollout) -> None:
+        """Take note of a rollout once its update is done (a moving baseline, say)."""
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """Ranks catalogue items after the latent loop (paper E.6.1)."""
+
+    def bind(self, table: SidTable) -> None:
+        """Prepare for a catalogue."""
+
+    def search(self, backbone: Backbone, trace: LatentTrace, width: int) -> Beams:
+        """The `width` best items of each branch."""
+
+
+@runtime_checkable
+class DataSource(Protocol):
+    """Loads a data set."""
+
+    def files(self) -> Sequence[Path]:
+        """What it reads from disk; a change in any of them makes the data set a new one."""
+
+    def load(self) -> Dataset:
+        """The data set, users of fewer than three items left out; raises `UserError` on bad input."""
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """Embeds the items of a catalogue."""
+
+    def encode(self, items: pl.DataFrame, train: Sequences) -> Float[np.ndarray, "I E"]:
+        """One float32 vector an item. `train` is the training part alone, so that nothing held out leaks."""
+
+
+@runtime_checkable
+class PromptTemplate(Protocol):
+    """The text around a user's history: `head, item, separator, item, …, item, tail`, then the answer."""
+
+    start_token: bool
+    """Whether the tokenizer's BOS (or, lacking one, EOS) token comes first."""
+    head: str
+    separator: str
+    tail: str

@@ -1,0 +1,92 @@
+"""How well semantic IDs describe a catalogue: reconstruction, use of codes, collisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from rich.table import Table
+from torch import Tensor
+
+from lasar_kit.core.interfaces import Quantizer
+
+
+def quantization_report(
+    codes: Int[Tensor, "I M"],
+    embeddings: Float[Tensor, "I E"],
+    quantizer: Quantizer,
+    resolved: Int[Tensor, "I N"],
+    collisions: dict[str, float | str],
+) -> dict[str, Any]:
+    """Numbers and lists by level, ready for JSON.
+
+    `codes` are the quantizer's own and `resolved` those after a collision rule, `collisions` being what
+    `resolve` reports. `relative_error[m]` is the squared error of the first m + 1 levels summed over the
+    catalogue, divided by the summed squares of the embeddings; `mean_squared_error` is its mean over
+    items and coordinates. `usage` is the share of a level's codes that any item has, `perplexity` the
+    exponential of the entropy of their frequencies (K if all K are equally frequent). All these describe
+    `codes`, so that a level that collapsed cannot hide behind reassignment; `relative_error_resolved` is
+    the error of all levels after it.
+    """
+    levels = codes.shape[1]
+    energy = float(embeddings.double().square().sum())
+    cells = max(embeddings.numel(), 1)
+    errors = [_squared_error(codes[:, : level + 1], embeddings, quantizer) for level in range(levels)]
+    after = _squared_error(resolved[:, :levels], embeddings, quantizer)
+    columns = codes.cpu().numpy().T
+    counts = [
+        np.bincount(column, minlength=size) for column, size in zip(columns, quantizer.sizes, strict=True)
+    ]
+    return {
+        "items": len(codes),
+        "sizes": list(quantizer.sizes),
+        "relative_error": [error / energy if energy else 0.0 for error in errors],
+        "mean_squared_error": [error / cells for error in errors],
+        "usage": [float((count > 0).mean()) for count in counts],
+        "perplexity": [perplexity(count) for count in counts],
+        "relative_error_resolved": after / energy if energy else 0.0,
+        "collisions": collisions,
+    }
+
+
+def perplexity(counts: Int[np.ndarray, " K"]) -> float:
+    """exp of the entropy of a frequency table; 0 for an empty one.
+
+    >>> round(perplexity(np.array([3, 3, 0])), 6)
+    2.0
+    """
+    share = counts[counts > 0] / max(counts.sum(), 1)
+    return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
+
+
+def _squared_error(
+    codes: Int[Tensor, "I m"], embeddings: Float[Tensor, "I E"], quantizer: Quantizer
+) -> float:
+    return float((embeddings - quantizer.decode(codes)).double().square().sum())
+
+
+def quantization_table(report: dict[str, Any]) -> Table:
+    """The report for a terminal, a row a level, collisions underneath."""
+    found = report["collisions"]
+    table = Table(
+        title=f"Semantic IDs of {report['items']:,} items",
+        caption=(
+            f"{found['items_sharing']:,} items shared their SID in {found['groups']:,} groups of at most "
+            f"{found['largest_group']:,}; {found['rule']}: {found['moved']:,} moved, "
+            f"relative error then {report['relative_error_resolved']:.4f}"
+        ),
+    )
+    table.add_column("level")
+    for heading in ("codes", "used", "perplexity", "relative error", "mean squared error"):
+        table.add_column(heading, justify="right")
+    for level, size in enumerate(report["sizes"]):
+        table.add_row(
+            str(level + 1),
+            str(size),
+            f"{report['usage'][level]:.1%}",
+            f"{report['perplexity'][level]:.1f}",
+            f"{report['relative_error'][level]:.4f}",
+            f"{report['mean_squared_error'][level]:.3g}",
+        )
+    return table

@@ -1,0 +1,1 @@
+"""What several data sources share: reading files, filtering interactions, assembling a `Dataset`."""

@@ -1,0 +1,84 @@
+"""Item text: one row of strings an item, and the table of them."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from lasar_kit.core.dataset import ITEM_COLUMNS, Dataset
+from lasar_kit.core.sources.interactions import Histories
+
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
+_PRICE = re.compile(r"(?:from )?\$?\s*(\d[\d,]*(?:\.\d+)?)(?:\s*-.*)?", re.DOTALL)
+
+
+class ItemText(NamedTuple):
+    """What a shop says of an item; fields in the order of `ITEM_COLUMNS`, absent ones empty."""
+
+    title: str = ""
+    brand: str = ""
+    categories: str = ""
+    description: str = ""
+    price: str = ""
+
+
+TEXT_FIELDS = ItemText._fields
+
+
+def item_table(ids: Sequence[str], text: Mapping[str, ItemText]) -> pl.DataFrame:
+    """The item table, in the order of `ids`; an id that `text` lacks has empty text.
+
+    Half surrogate pairs, which JSON escapes may hold and UTF-8 cannot, become question marks.
+    """
+    absent = ItemText()
+    rows = []
+    for raw in ids:
+        cells = text.get(raw, absent)
+        rows.append((raw, *(cell.encode("utf-8", "replace").decode() for cell in cells)))
+    return pl.DataFrame(rows, schema=dict.fromkeys(ITEM_COLUMNS, pl.String), orient="row")
+
+
+def dataset(histories: Histories, text: Mapping[str, ItemText]) -> Dataset:
+    """Histories and the text of their items."""
+    return Dataset(histories.users, item_table(histories.items, text), histories.sequences)
+
+
+def plain(value: object) -> str:
+    """Text without HTML tags and entities, white space collapsed; a list is joined by spaces.
+
+    >>> plain(["<b>Soft</b> &amp;", "light"])
+    'Soft & light'
+    """
+    if isinstance(value, list):
+        return plain(" ".join(str(part) for part in value if part is not None))
+    if value is None:
+        return ""
+    return " ".join(_TAG.sub(" ", html.unescape(str(value))).split())
+
+
+def names(value: object) -> str:
+    """Category names joined by ", ", nested lists flattened, the first of equal names kept.
+
+    >>> names([["Beauty", "Nails"], ["Beauty", "Hair"]])
+    'Beauty, Nails, Hair'
+    """
+    if not isinstance(value, list):
+        return plain(value)
+    flat: list[object] = []
+    for part in value:
+        flat.extend(part if isinstance(part, list) else [part])
+    return ", ".join(dict.fromkeys(name for name in map(plain, flat) if name))
+
+
+def price(value: object) -> str:
+    """A price as a plain number, the lower end of a range; empty if it is not one.
+
+    >>> price("$1,012.99 - $1,300"), price(5.0), price(".a-box-inner{}")
+    ('1012.99', '5.0', '')
+    """
+    found = _PRICE.fullmatch("" if value is None else str(value).strip())
+    return found[1].replace(",", "") if found else ""

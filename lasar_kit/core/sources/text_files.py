@@ -1,0 +1,111 @@
+"""Reading text files line by line or as JSON; every fault is a `UserError` that names file and line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from lasar_kit.errors import UserError
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turns what the system has against reading `path` into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def require_file(path: Path) -> Path:
+    """`path` itself if it is a file; otherwise a `UserError` with the nearest name beside it."""
+    with readable(path):
+        if path.is_file():
+            return path
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder, expected a file")
+        if not path.parent.is_dir():
+            raise UserError(f"{path}: no such file, nor the folder {path.parent}")
+        beside = sorted(p.name for p in path.parent.iterdir() if p.is_file())
+    close = get_close_matches(path.name, beside, n=1)
+    raise UserError(f"{path}: no such file" + (f"; did you mean {close[0]!r}?" if close else ""))
+
+
+def only_file(folder: Path, pattern: str) -> Path:
+    """The one file in `folder` that matches `pattern`."""
+    with readable(folder):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder, expected one that holds a {pattern}")
+        found = sorted(folder.glob(pattern))
+    if not found:
+        raise UserError(f"{folder}: holds no {pattern}")
+    if len(found) > 1:
+        names = ", ".join(p.name for p in found)
+        raise UserError(f"{folder}: expected one {pattern}, found {len(found)}: {names}")
+    return found[0]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, unpacked if it is gzip by its first two bytes, whatever its name."""
+    with require_file(path).open("rb") as raw:
+        packed = raw.read(2) == GZIP_MAGIC
+        raw.seek(0)
+        if packed:
+            with gzip.GzipFile(fileobj=raw) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        else:
+            yield raw
+
+
+def decode(path: Path, number: int, line: bytes) -> str:
+    """A line as text; `number` counts from 1."""
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        byte = f"byte {error.start + 1} of the line is 0x{line[error.start]:02x}"
+        raise UserError(f"{path}:{number}: is not UTF-8 text ({byte})") from None
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines from 1, line ends kept, one in memory at a time."""
+    number = 0
+    with readable(path), opened(path) as file:
+        try:
+            for number, line in enumerate(file, start=1):
+                yield number, decode(path, number, line)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            place = f"{path}:{number + 1}"
+            raise UserError(f"{place}: the gzip data are cut short or damaged ({error})") from None
+    if number == 0:
+        raise UserError(f"{path}: is empty")
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file; a key that stands twice in one object is an error."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        table = dict(pairs)
+        if len(table) < len(pairs):
+            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+            raise UserError(f"{path}: the key {twice!r} stands twice in one object")
+        return table
+
+    text = "".join(line for _, line in lines(path))
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}:{error.lineno}: is not JSON: {error.msg} at column {error.colno}; is the file complete?"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read as JSON: {error}") from None

@@ -1,0 +1,132 @@
+"""The catalogue as a trie of flat arrays: the children of any batch of nodes by a gather.
+
+Nodes of a level are numbered in the order of their prefixes, so the children of a node are consecutive.
+Shape letters as in `lasar_kit.core.values`, and K token ids of a level, n nodes of it, C candidates a node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int, Shaped
+from torch import Tensor
+
+from lasar_kit.core.values import SidTable
+
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class DenseLevel:
+    """Children by a table: node n's child with the k-th token of the level, -1 where there is none."""
+
+    tokens: Int[Tensor, " K"]
+    table: Int[Tensor, "n K"]
+
+    def children(self, node: Int[Tensor, "*S"]) -> Int[Tensor, "*S C"]:
+        """Child nodes, -1 where a candidate is not one; C = K."""
+        return self.table[node]
+
+    def pick(self, logits: Shaped[Tensor, "*S V"], child: Int[Tensor, "*S C"]) -> Shaped[Tensor, "*S C"]:
+        """The candidates' logits."""
+        return logits.index_select(-1, self.tokens)
+
+    def token(self, child: Int[Tensor, "*S"], candidate: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
+        """Token ids of children that are the `candidate`-th of their node."""
+        return self.tokens[candidate]
+
+
+@dataclass(frozen=True)
+class SparseLevel:
+    """Children by compressed rows: node n's are `first[n]` up to `first[n + 1]`, their tokens `token_of`."""
+
+    first: Int[Tensor, " bounds"]
+    token_of: Int[Tensor, " children"]
+    widest: int
+
+    def children(self, node: Int[Tensor, "*S"]) -> Int[Tensor, "*S C"]:
+        """Child nodes, -1 where a node has fewer than C, the most children of any node."""
+        child = self.first[node][..., None] + torch.arange(self.widest, device=node.device)
+        return torch.where(child < self.first[node + 1][..., None], child, -1)
+
+    def pick(self, logits: Shaped[Tensor, "*S V"], child: Int[Tensor, "*S C"]) -> Shaped[Tensor, "*S C"]:
+        """The candidates' logits."""
+        return logits.gather(-1, self.token_of[child])
+
+    def token(self, child: Int[Tensor, "*S"], candidate: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
+        """Token ids of children."""
+        return self.token_of[child]
+
+
+Level = DenseLevel | SparseLevel
+
+
+def candidates(
+    level: Level, node: Int[Tensor, "*S"], logits: Shaped[Tensor, "*S V"]
+) -> tuple[Int[Tensor, "*S C"], Bool[Tensor, "*S C"], Shaped[Tensor, "*S C"]]:
+    """The constraint itself: child nodes of a batch of nodes, which of them exist, their tokens' logits."""
+    child = level.children(node)
+    allowed = child >= 0
+    child = child.clamp_min(0)
+    return child, allowed, level.pick(logits, child)
+
+
+def taken(level: Level, child: Int[Tensor, "*S C"], token: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
+    """Which of the candidates `child`, given by `children`, spells `token`; one of them must."""
+    candidate = torch.arange(child.shape[-1], device=child.device).expand_as(child)
+    spelled = level.token(child.clamp_min(0), candidate)
+    return ((spelled == token[..., None]) & (child >= 0)).int().argmax(-1)
+
+
+@dataclass(frozen=True)
+class Trie:
+    """M levels of transitions from the root, and the item of each leaf."""
+
+    levels: tuple[Level, ...]
+    item: Int[Tensor, " leaves"]
+
+    @classmethod
+    def of(cls, table: SidTable, budget_megabytes: int, device: str) -> Trie:
+        """Build from all items at once; where items share a leaf, its item is the first of them.
+
+        Levels get a dense table from the root downwards while the tables together keep within the budget.
+        """
+        tokens = table.tokens.cpu().numpy()
+        order = np.lexsort(tokens.T[::-1])  # stable, so equal rows stay in the order of items
+        rows = tokens[order]
+        starts = np.zeros(len(rows), dtype=bool)  # where a row's prefix differs from the one before
+        starts[0] = True
+        parent = np.zeros(len(rows), dtype=np.int64)
+        levels: list[Level] = []
+        budget = budget_megabytes * MEGABYTE
+        for column in rows.T:
+            starts = starts.copy()
+            starts[1:] |= column[1:] != column[:-1]
+            node = starts.cumsum() - 1
+            level = _level(parent[starts], column[starts], budget, device)
+            if isinstance(level, DenseLevel):
+                budget -= level.table.nbytes
+            levels.append(level)
+            parent = node
+        return cls(tuple(levels), torch.from_numpy(order[starts]).to(device))
+
+
+def _level(
+    parent: Int[np.ndarray, " children"], token: Int[np.ndarray, " children"], budget: int, device: str
+) -> Level:
+    """One level from its nodes' parents and tokens, both sorted by parent, then token."""
+    nodes = int(parent[-1]) + 1
+    tokens, code = np.unique(token, return_inverse=True)
+    child = np.arange(len(token))
+    if nodes * len(tokens) * 4 <= budget:
+        dense = np.full((nodes, len(tokens)), -1, dtype=np.int32)
+        dense[parent, code] = child
+        return DenseLevel(torch.from_numpy(tokens).to(device), torch.from_numpy(dense).to(device))
+    first = np.searchsorted(parent, np.arange(nodes + 1))
+    return SparseLevel(
+        torch.from_numpy(first).to(device),
+        torch.from_numpy(token).to(device),
+        widest=int(np.diff(first).max()),
+    )

@@ -1,0 +1,1 @@
+"""Runs a spec: stages, artifacts, training and evaluation."""

@@ -1,0 +1,119 @@
+"""Histories to token ids: the one prompt builder of training, validation, evaluation and serving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from lasar_kit.core.interfaces import PromptTemplate
+from lasar_kit.core.values import SidTable
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """R prompts a row that share one left-padded chain of tokens.
+
+    Row b's chain is the last `lengths[b]` columns of `ids`; its prompt r ends at column `tips[b, r]`, or,
+    where `tail` is not empty, with the tail's tokens on a branch from there. `mask` marks prompts that
+    count. In training, `targets` are the answers, and `inline` says that they stand in the chain itself,
+    right behind their prompts.
+    """
+
+    ids: Int[Tensor, "B L"]
+    lengths: Int[Tensor, " B"]
+    tips: Int[Tensor, "B R"]
+    mask: Bool[Tensor, "B R"]
+    tail: Int[Tensor, " Q"]
+    targets: Int[Tensor, "B R M"] | None = None
+    inline: bool = False
+
+    def to(self, device: torch.device | str) -> PromptBatch:
+        """The same on a device."""
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
+
+
+class PromptBuilder:
+    """Writes histories (rows of the item table) through a template, at most `max_history` items of each."""
+
+    def __init__(self, template: PromptTemplate, tokenizer: Any, table: SidTable, max_history: int) -> None:
+        self.table, self.max_history = table, max_history
+        self.tokens = table.tokens.cpu().numpy()
+        start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+        self.head, self.separator, self.tail = (
+            np.array(tokenizer(text, add_special_tokens=False)["input_ids"] if text else [], dtype=np.int64)
+            for text in (template.head, template.separator, template.tail)
+        )
+        if template.start_token:
+            self.head = np.concatenate([[start], self.head])
+        self.pad = tokenizer.pad_token_id
+        self.bare = len(self.separator) == len(self.tail) == 0
+
+    def prompts(self, histories: Sequence[Int[np.ndarray, " H"]]) -> PromptBatch:
+        """One prompt a row, tail included in the chain."""
+        rows = [
+            np.concatenate([self._chain(history[-self.max_history :]), self.tail]) for history in histories
+        ]
+        last = np.full((len(rows), 1), max(map(len, rows)) - 1)
+        return self._batch(rows, last, np.ones_like(last, dtype=bool), tail=self.tail[:0])
+
+    def answered(self, samples: Sequence[tuple[Int[np.ndarray, " H"], int]]) -> PromptBatch:
+        """One prompt a row and its next item."""
+        batch = self.prompts([history for history, _ in samples])
+        targets = self.tokens[[item for _, item in samples]][:, None]
+        return replace(batch, targets=torch.from_numpy(targets))
+
+    def packed(self, windows: Sequence[Int[np.ndarray, " n"]], transparent: bool) -> PromptBatch:
+        """Every item of a window but the first is the answer to the items before it.
+
+        `transparent`: nothing stands between prompt and answer; with a bare template one pass then answers
+        every position inline. Otherwise each position is a branch off the pass.
+        """
+        inline = transparent and self.bare
+        rows = [self._chain(window if inline else window[:-1]) for window in windows]
+        width, step = max(map(len, rows)), self.tokens.shape[1] + len(self.separator)
+        count = max(map(len, windows)) - 1
+        first = len(self.head) + self.tokens.shape[1] - 1
+        tips = np.full((len(rows), count), width - 1)
+        mask = np.zeros((len(rows), count), dtype=bool)
+        targets = np.zeros((len(rows), count, self.tokens.shape[1]), dtype=np.int64)
+        for row, (chain, window) in enumerate(zip(rows, windows, strict=True)):
+            answers = len(window) - 1
+            tips[row, :answers] = width - len(chain) + first + step * np.arange(answers)
+            mask[row, :answers] = True
+            targets[row, :answers] = self.tokens[window[1:]]
+        batch = self._batch(rows, tips, mask, tail=self.tail)
+        return replace(batch, targets=torch.from_numpy(targets), inline=inline)
+
+    def _chain(self, history: Int[np.ndarray, " H"]) -> Int[np.ndarray, " L"]:
+        """Head and items, without the tail."""
+        if len(history) == 0:
+            return self.head
+        items = self.tokens[history]
+        between = np.tile(self.separator, (len(items) - 1, 1))
+        joined = np.concatenate([items[:-1], between], axis=1).ravel()
+        return np.concatenate([self.head, joined, items[-1]])
+
+    def _batch(
+        self, rows: list[np.ndarray], tips: np.ndarray, mask: np.ndarray, tail: np.ndarray
+    ) -> PromptBatch:
+        width = max(map(len, rows))
+        ids = np.full((len(rows), width), self.pad, dtype=np.int64)
+        for row, chain in enumerate(rows):
+            ids[row, width - len(chain) :] = chain
+        lengths = torch.tensor([len(chain) for chain in rows])
+        return PromptBatch(
+            torch.from_numpy(ids),
+            lengths,
+            torch.from_numpy(tips),
+            torch.from_numpy(mask),
+            torch.from_numpy(tail),
+        )

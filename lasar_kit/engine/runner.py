@@ -1,0 +1,213 @@
+"""Runs the stages of a spec in order, each once: what has not changed is taken from an earlier run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from lasar_kit.engine import fingerprints
+from lasar_kit.engine.artifacts import (
+    MANIFEST,
+    Artifact,
+    ArtifactStore,
+    link_file,
+    link_tree,
+    write_json,
+    write_text,
+)
+from lasar_kit.engine.console import Screen, quiet_libraries
+from lasar_kit.errors import UserError
+from lasar_kit.hookspecs import hookimpl
+from lasar_kit.spec.plan import PlannedStage
+from lasar_kit.spec.run_spec import DATASET
+
+if TYPE_CHECKING:
+    from lasar_kit.catalogue import Catalogue
+    from lasar_kit.core.interfaces import DataSource
+    from lasar_kit.engine.observers import JsonLog
+    from lasar_kit.spec.load import LoadedSpec
+    from lasar_kit.spec.run_spec import RunSpec
+
+LOCK, METRICS, PREDICTIONS, MODEL = "spec.lock.yaml", "metrics.json", "predictions.jsonl", "model"
+
+
+@dataclass
+class Run:
+    """A run in progress, as hooks see it; `writing` is the folder of the stage at work."""
+
+    spec: RunSpec
+    output: Path
+    catalogue: Catalogue
+    screen: Screen
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    writing: Path = Path()
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage, the key of its artifact, and that artifact if there already is one."""
+
+    stage: PlannedStage
+    key: str
+    found: Artifact | None
+
+
+class BuiltinStages:
+    """Runs a stage by its own code, when no plugin does."""
+
+    @hookimpl(trylast=True)
+    def lasar_run_stage(self, run: Run, stage: PlannedStage, context: Any) -> Any:
+        if stage.name == DATASET:
+            return _load_dataset(run, context.folder)
+        return run.catalogue.build("stage", stage.config, context.env()).run(context)
+
+
+def run_spec(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
+    """Run all stages; leaves `spec.lock.yaml`, `metrics.json`, `predictions.jsonl`, `log.jsonl`, `model/` and
+    `stages/<name>/` in `output`."""
+    from lasar_kit.engine.observers import JsonLog, Narrator
+
+    catalogue.load_hooks()
+    quiet_libraries()
+    run = Run(loaded.spec, output, catalogue, Screen())
+    store = ArtifactStore(output)
+    steps = list(_steps(loaded, catalogue, store, use_cache))
+    output.mkdir(parents=True, exist_ok=True)
+    write_text(output / LOCK, loaded.dump())
+    log, hooks = JsonLog(output), catalogue.hooks
+    observers = (BuiltinStages(), log, Narrator())
+    for observer in observers:
+        hooks.register(observer)
+    try:
+        hooks.hook.lasar_run_start(run=run)
+        for step in steps:
+            run.artifacts[step.stage.name] = _reuse(run, step, store, log) or _run_stage(run, step, store)
+        hooks.hook.lasar_run_end(run=run, metrics=_collect(run, [step.stage for step in steps]))
+    finally:
+        for observer in observers:
+            hooks.unregister(observer)
+
+
+def _reuse(run: Run, step: Step, store: ArtifactStore, log: JsonLog) -> Artifact | None:
+    """The artifact that there already is, as this run's own."""
+    if step.found is None:
+        return None
+    origin = "unchanged" if step.found.path.is_relative_to(run.output) else f"from {step.found.path}"
+    run.screen.print(f"[bold]{step.stage.name}[/bold] [dim]reused, {origin}[/dim]")
+    artifact = store.adopt(step.stage.name, step.found)
+    log.reused(artifact.path)
+    return artifact
+
+
+def dry_run(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
+    """Print the resolved spec and what each stage would reuse; writes nothing."""
+    screen = Screen()
+    screen.console.print(loaded.dump(), markup=False)
+    table = Table(title=f"Stages of {output}")
+    for heading in ("stage", "use", "reads", "would"):
+        table.add_column(heading)
+    for step in _steps(loaded, catalogue, ArtifactStore(output), use_cache):
+        reads = ", ".join(dict.fromkeys(step.stage.inputs.values()))
+        would = "run" if step.found is None else f"reuse {step.found.path}"
+        table.add_row(step.stage.name, step.stage.config.use, reads, would)
+    screen.print(table)
+
+
+def _steps(loaded: LoadedSpec, catalogue: Catalogue, store: ArtifactStore, use_cache: bool) -> Iterator[Step]:
+    """The data set and all stages, each with its key and what there is of it."""
+    from lasar_kit.spec import StageConfig
+
+    spec = loaded.spec
+    files = _source(spec, catalogue).files()
+    missing = [f"dataset: {path} does not exist" for path in files if not path.exists()]
+    if missing:
+        raise UserError(*missing)
+    keys = {DATASET: fingerprints.dataset_key(spec, files, catalogue)}
+    first = PlannedStage(DATASET, StageConfig(use=spec.dataset.use), {})
+    yield Step(first, keys[DATASET], store.find(DATASET, keys[DATASET]) if use_cache else None)
+    for stage in loaded.plan:
+        inputs = {kind: keys[source] for kind, source in stage.inputs.items()}
+        keys[stage.name] = key = fingerprints.stage_key(stage, spec, inputs, catalogue)
+        yield Step(stage, key, store.find(stage.name, key) if use_cache else None)
+
+
+def _source(spec: RunSpec, catalogue: Catalogue) -> DataSource:
+    from lasar_kit.core.values import Env
+
+    source: DataSource = catalogue.build("dataset", spec.dataset, Env(seed=spec.seed))
+    return source
+
+
+def _load_dataset(run: Run, folder: Path) -> dict[str, int]:
+    from lasar_kit.engine import stored_dataset
+
+    dataset = _source(run.spec, run.catalogue).load()
+    if not len(dataset.users):
+        raise UserError("dataset: no user has the three items that leave-one-out needs")
+    stored_dataset.save(dataset, folder)
+    counts = {
+        "users": len(dataset.users),
+        "items": len(dataset.items),
+        "interactions": len(dataset.sequences.items),
+    }
+    run.screen.print("  " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    return counts
+
+
+def _run_stage(run: Run, step: Step, store: ArtifactStore) -> Artifact:
+    """Run one stage into a folder of its own, which becomes its artifact when all is written."""
+    from lasar_kit.engine.stage import StageContext
+
+    stage, hooks = step.stage, run.catalogue.hooks.hook
+    hooks.lasar_stage_start(run=run, stage=stage)
+    with store.writing(stage.name) as folder:
+        run.writing = folder
+        context = StageContext(
+            name=stage.name,
+            spec=run.spec,
+            folder=folder,
+            inputs={kind: run.artifacts[source].path for kind, source in stage.inputs.items()},
+            catalogue=run.catalogue,
+            screen=run.screen,
+            emit=partial(_emit, run, stage),
+        )
+        report = hooks.lasar_run_stage(run=run, stage=stage, context=context)
+        produces = type(stage.config).produces or DATASET
+        artifact = store.finish(folder, stage.name, produces, step.key, report)
+    hooks.lasar_stage_end(run=run, stage=stage, report=report)
+    return artifact
+
+
+def _emit(run: Run, stage: PlannedStage, step: int, metrics: Mapping[str, float]) -> None:
+    run.catalogue.hooks.hook.lasar_step_end(run=run, stage=stage, step=step, metrics=metrics)
+
+
+def _collect(run: Run, stages: list[PlannedStage]) -> dict[str, Any]:
+    """Put together what belongs to the run as a whole; what an earlier run left behind goes."""
+    made: dict[str, list[str]] = {}
+    for stage in stages:
+        made.setdefault(type(stage.config).produces, []).append(stage.name)
+    metrics = {name: dict(run.artifacts[name].report) for name in made.get("report", [])}
+    write_json(run.output / METRICS, metrics)
+    (run.output / PREDICTIONS).unlink(missing_ok=True)
+    if metrics:
+        link_file(run.artifacts[list(metrics)[-1]].path / PREDICTIONS, run.output / PREDICTIONS)
+    _place_model(run, made.get("checkpoint", []))
+    return metrics
+
+
+def _place_model(run: Run, checkpoints: list[str]) -> None:
+    """The last checkpoint as `model/`, whole or not at all."""
+    partial_model = run.output / f".{MODEL}.partial"
+    for stale in (run.output / MODEL, partial_model):
+        shutil.rmtree(stale, ignore_errors=True)
+    if checkpoints:
+        link_tree(run.artifacts[checkpoints[-1]].path, partial_model)
+        (partial_model / MANIFEST).unlink()
+        partial_model.rename(run.output / MODEL)

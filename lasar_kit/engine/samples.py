@@ -1,0 +1,68 @@
+"""Training samples of a data set, and the order in which an epoch visits them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from lasar_kit.core.dataset import Sequences
+
+POOL = 50
+"""Batches' worth of samples that are sorted by length together, so that a batch pads little."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Items `start .. stop - 1` of a user; the last is the answer, or, packed, each but the first."""
+
+    user: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def sliding(train: Sequences, max_history: int) -> list[Window]:
+    """Every prefix of two items or more, cut to its last `max_history` items and the answer."""
+    return [
+        Window(user, max(0, stop - 1 - max_history), stop)
+        for user, length in enumerate(train.lengths.tolist())
+        for stop in range(2, length + 1)
+    ]
+
+
+def longest_per_user(train: Sequences, max_history: int) -> list[Window]:
+    """The longest prefix of each user alone."""
+    return [
+        Window(user, max(0, length - 1 - max_history), length)
+        for user, length in enumerate(train.lengths.tolist())
+        if length >= 2
+    ]
+
+
+def packed(train: Sequences, items: int) -> list[Window]:
+    """Each user in windows of at most `items` items, one overlapping, so that every item but a user's first
+    is the answer of exactly one position."""
+    return [
+        Window(user, start, min(start + items, length))
+        for user, length in enumerate(train.lengths.tolist())
+        for start in range(0, length - 1, items - 1)
+    ]
+
+
+def epoch_batches(
+    windows: Sequence[Window], batch_size: int, seed: int, epoch: int
+) -> Iterator[Int[np.ndarray, " b"]]:
+    """Indices of each batch of an epoch: shuffled, windows of similar length together; some may be short."""
+    rng = np.random.default_rng((seed, epoch))
+    lengths = np.array([len(window) for window in windows])
+    order = rng.permutation(len(windows))
+    pools = [order[a : a + POOL * batch_size] for a in range(0, len(order), POOL * batch_size)]
+    ordered = [pool[np.argsort(lengths[pool], kind="stable")] for pool in pools]
+    batches = [pool[a : a + batch_size] for pool in ordered for a in range(0, len(pool), batch_size)]
+    for index in rng.permutation(len(batches)):
+        yield batches[index]

@@ -1,0 +1,54 @@
+"""What a stage is given, and what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lasar_kit.core.dataset import Dataset
+from lasar_kit.core.values import Env
+from lasar_kit.engine import stored_dataset
+from lasar_kit.engine.console import Screen
+from lasar_kit.engine.sids import Sids
+
+if TYPE_CHECKING:
+    from lasar_kit.catalogue import Catalogue
+    from lasar_kit.spec.run_spec import RunSpec
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """A stage's surroundings.
+
+    `folder` is where it writes its artifact; `inputs` are the folders of the artifacts it reads, by type;
+    `emit(step, metrics)` logs a step.
+    """
+
+    name: str
+    spec: RunSpec
+    folder: Path
+    inputs: Mapping[str, Path]
+    catalogue: Catalogue
+    screen: Screen
+    emit: Callable[[int, Mapping[str, float]], None]
+
+    def dataset(self) -> Dataset:
+        """The data set it reads."""
+        return stored_dataset.load(self.inputs["dataset"])
+
+    def sids(self) -> Sids:
+        """The semantic IDs it reads."""
+        return Sids.load(self.inputs["sids"])
+
+    def env(self, **values: Any) -> Env:
+        """Surroundings for a component, seeded by the spec."""
+        return Env(seed=self.spec.seed, **values)
+
+
+class Stage(Protocol):
+    """Built as `Stage(config, env)` like any component."""
+
+    def run(self, context: StageContext) -> Mapping[str, Any]:
+        """Write the artifact into `context.folder`; the report it returns is kept with it, as JSON."""

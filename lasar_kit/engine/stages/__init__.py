@@ -1,0 +1,1 @@
+"""One file a stage; their options stand in `config.py`."""

@@ -1,0 +1,99 @@
+"""Options of the stages; read when a spec is checked, so nothing here imports torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from lasar_kit.spec import ComponentConfig, SpecModel, StageConfig, component
+
+
+class TokenizeConfig(StageConfig):
+    """Item text to semantic IDs."""
+
+    consumes: ClassVar[tuple[str, ...]] = ("dataset",)
+    produces: ClassVar[str] = "sids"
+
+    text_encoder: Annotated[ComponentConfig, component("text_encoder")] = Field(
+        "tfidf_svd", validate_default=True, description="Embeds the items."
+    )
+    quantizer: Annotated[ComponentConfig, component("quantizer")] = Field(
+        "rq_kmeans", validate_default=True, description="Turns embeddings into codes."
+    )
+    collision: Literal["reassign", "suffix", "allow"] = Field(
+        "reassign",
+        description="Items with one SID: move all but one to the nearest free code of the last level, "
+        "tell them apart by one more level for all items, or let them share it.",
+    )
+
+
+class OptimizerConfig(SpecModel):
+    """AdamW under a cosine schedule with linear warmup."""
+
+    lr: float = Field(1e-3, gt=0, description="Peak learning rate.")
+    warmup: float = Field(0.08, ge=0, lt=1, description="Share of all updates spent warming up.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled; on weight matrices only.")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Decay of the moment estimates.")
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+
+
+class SftConfig(StageConfig):
+    """Supervised fine-tuning on next items."""
+
+    consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids")
+    accepts: ClassVar[tuple[str, ...]] = ("checkpoint",)
+    produces: ClassVar[str] = "checkpoint"
+    reads: ClassVar[tuple[str, ...]] = ("seed", "max_history", "backbone", "prompt", "decoder")
+
+    latent_loop: Annotated[ComponentConfig, component("latent_loop")] = Field(
+        "none", validate_default=True, description="How to think between prompt and answer."
+    )
+    depth_policy: Annotated[ComponentConfig, component("depth_policy")] = Field(
+        "none", validate_default=True, description="How long to think."
+    )
+    samples: Literal["sliding", "longest_per_user", "packed"] = Field(
+        "sliding",
+        description="Every prefix of a user's training part, the longest alone, or all prefixes in one pass.",
+    )
+    pack_items: int | None = Field(
+        None, ge=2, description="Items in one packed pass; one more than max_history when absent."
+    )
+    epochs: float = Field(10, gt=0, description="Passes over the samples.")
+    batch_size: int = Field(
+        64, ge=1, description="Samples an update (users, when packed), over all processes and accumulation."
+    )
+    gradient_accumulation: int = Field(
+        1, ge=1, description="Forward passes that one update of a process is split into."
+    )
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig, description="AdamW and its schedule.")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Of the forward pass; weights stay fp32.")
+    score: Literal["vocabulary", "trie"] = Field(
+        "vocabulary",
+        description="What an answer token competes with in the loss: all tokens, or those that the trie "
+        "allows behind the answer's tokens so far.",
+    )
+    eval_every: float = Field(1.0, gt=0, description="Epochs between two validations.")
+    eval_users: int = Field(2000, ge=0, description="Users of a validation, drawn by the seed; 0 for all.")
+    eval_width: int = Field(20, ge=10, description="Beam width of a validation.")
+    eval_batch_size: int = Field(64, ge=1, description="Users decoded at once.")
+    patience: int = Field(
+        3, ge=0, description="Validations without a better NDCG@10 before stopping; 0 never stops."
+    )
+    log_every: int = Field(20, ge=1, description="Updates between two lines of the log.")
+
+
+class EvaluateConfig(StageConfig):
+    """Leave-one-out evaluation over the whole catalogue, beside popularity and item-KNN."""
+
+    consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids", "checkpoint")
+    produces: ClassVar[str] = "report"
+    reads: ClassVar[tuple[str, ...]] = ("seed", "max_history", "decoder")
+
+    split: Literal["test", "validation"] = Field("test", description="Which held-out item to predict.")
+    exclude_history: bool = Field(
+        False, description="Leave a user's history out of the lists, the baselines' as well."
+    )
+    max_users: int = Field(0, ge=0, description="Users asked, drawn by the seed; 0 for all.")
+    batch_size: int = Field(64, ge=1, description="Users decoded at once.")
+    keep: int = Field(20, ge=1, description="Items of a line in predictions.jsonl.")

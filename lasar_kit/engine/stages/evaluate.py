@@ -1,0 +1,107 @@
+"""Leave-one-out evaluation over the whole catalogue, beside popularity and item-KNN (paper appendix C)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from jaxtyping import Int
+
+from lasar_kit import metrics
+from lasar_kit.core.dataset import Dataset
+from lasar_kit.core.values import Env
+from lasar_kit.engine import baselines
+from lasar_kit.engine.artifacts import write_json
+from lasar_kit.engine.heldout import HeldOut
+from lasar_kit.engine.ranking import Ranking, rank_users, target_ranks, with_sharers, without_history
+from lasar_kit.engine.recommender import Recommender
+from lasar_kit.engine.stage import StageContext
+from lasar_kit.engine.stages.config import EvaluateConfig
+
+METRICS, PREDICTIONS = "metrics.json", "predictions.jsonl"
+
+
+class EvaluateStage:
+    """Ranks the catalogue for every user, the model's way and the baselines'."""
+
+    def __init__(self, config: EvaluateConfig, env: Env) -> None:
+        self.config = config
+
+    def run(self, context: StageContext) -> Mapping[str, Any]:
+        """Write `metrics.json` and `predictions.jsonl`; the report is the metrics."""
+        dataset = context.dataset()
+        held_out = HeldOut.of(dataset, self.config.split, self.config.max_users, context.spec.seed)
+        accelerator = Accelerator()
+        recommender = Recommender.load(
+            context.inputs["checkpoint"],
+            context.catalogue,
+            context.spec.decoder,
+            context.sids(),
+            context.env(device=str(accelerator.device)),
+        )
+        ranking = self._rank(recommender, held_out, accelerator, context)
+        report = self._metrics(ranking, recommender, held_out, dataset)
+        if accelerator.is_main_process:
+            write_json(context.folder / METRICS, report)
+            _write_predictions(context.folder / PREDICTIONS, dataset, held_out, ranking, self.config.keep)
+        return report
+
+    def _rank(
+        self,
+        recommender: Recommender,
+        held_out: HeldOut,
+        accelerator: Accelerator,
+        context: StageContext,
+    ) -> Ranking:
+        width = context.spec.decoder.width
+        with context.screen.progress(context.name, len(held_out.users)) as tick:
+            ranking = rank_users(
+                recommender, held_out.histories, width, self.config.batch_size, accelerator, tick
+            )
+        ranking = with_sharers(ranking, recommender.prompts.table)
+        return without_history(ranking, held_out.histories) if self.config.exclude_history else ranking
+
+    def _metrics(
+        self, ranking: Ranking, recommender: Recommender, held_out: HeldOut, dataset: Dataset
+    ) -> dict[str, Any]:
+        """The model's row and, asked for the same users, those of the baselines."""
+        ranks, ties = target_ranks(ranking.items, held_out.target, recommender.prompts.table)
+        return {
+            "users": len(held_out.users),
+            **metrics.summary(ranks, ties),
+            "mean_depth": float(ranking.depth.mean()),
+            "baselines": self._baselines(held_out, dataset, ranking.items.shape[1]),
+        }
+
+    def _baselines(self, held_out: HeldOut, dataset: Dataset, width: int) -> dict[str, dict[str, float]]:
+        """Fitted on the training part, which is all that any stage trains on."""
+        rows = {}
+        for name, baseline in (("popularity", baselines.Popularity), ("item_knn", baselines.ItemKnn)):
+            fitted = baseline(dataset.train, len(dataset.items))
+            items = baselines.rank(fitted, held_out.histories, width, self.config.exclude_history)
+            rows[name] = metrics.summary(*target_ranks(items, held_out.target))
+        return rows
+
+
+def _write_predictions(path: Path, dataset: Dataset, held_out: HeldOut, ranking: Ranking, keep: int) -> None:
+    """A line a user: raw ids of the target and of the ranked items, their log-probabilities, the depth."""
+    ids: Sequence[str] = dataset.items["id"].to_list()
+    with path.open("w", encoding="utf-8") as file:
+        for row, (user, target) in enumerate(zip(held_out.users, held_out.target, strict=True)):
+            shown = _shown(ranking.items[row], keep)
+            line = {
+                "user": dataset.users[user],
+                "target": ids[target],
+                "items": [ids[item] for item in ranking.items[row, shown]],
+                "scores": [round(float(score), 6) for score in ranking.scores[row, shown]],
+                "depth": int(ranking.depth[row]),
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _shown(items: Int[np.ndarray, " W"], keep: int) -> Int[np.ndarray, " k"]:
+    return np.flatnonzero(items >= 0)[:keep]

@@ -1,0 +1,33 @@
+"""The data set as an artifact: two parquet files."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from lasar_kit.core.dataset import Dataset, Sequences
+
+
+def save(dataset: Dataset, folder: Path) -> None:
+    """Write `items.parquet` (a row an item) and `users.parquet` (a row a user, item rows oldest first)."""
+    dataset.items.write_parquet(folder / "items.parquet")
+    offsets = dataset.sequences.offsets
+    rows = [dataset.sequences.items[a:b].tolist() for a, b in pairwise(offsets)]
+    pl.DataFrame(
+        {"id": list(dataset.users), "items": rows}, schema={"id": pl.String, "items": pl.List(pl.Int32)}
+    ).write_parquet(folder / "users.parquet")
+
+
+def load(folder: Path) -> Dataset:
+    """What `save` wrote."""
+    users = pl.read_parquet(folder / "users.parquet")
+    lengths = users["items"].list.len().to_numpy().astype(np.int64)
+    flat = users["items"].explode(empty_as_null=False).to_numpy().astype(np.int32)
+    return Dataset(
+        users=tuple(users["id"]),
+        items=pl.read_parquet(folder / "items.parquet"),
+        sequences=Sequences(np.concatenate([[0], lengths.cumsum()]), flat),
+    )

@@ -1,0 +1,75 @@
+"""Optimiser updates over all processes: AdamW, its schedule, accumulation, clipping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from transformers import get_cosine_schedule_with_warmup
+
+from lasar_kit.engine.stages.config import OptimizerConfig
+
+
+def adamw(module: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW over all that is trainable; vectors (norms, biases) are not decayed."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr, betas=config.betas)
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one update saw: its loss a target, the norm of the gradient before clipping, the learning rate."""
+
+    loss: float
+    grad_norm: float
+    lr: float
+
+
+class Updater:
+    """Turns losses into updates.
+
+    `step(batch)` returns the *sum* of a batch's losses; an update divides by the number of targets in the
+    global batch, so that it is the same however the batch is split over passes and processes.
+    """
+
+    def __init__(
+        self, accelerator: Accelerator, step: nn.Module, config: OptimizerConfig, updates: int
+    ) -> None:
+        self.accelerator = accelerator
+        self.clip = config.clip
+        self.step, self.optimizer = accelerator.prepare(step, adamw(step, config))
+        # Not prepared: accelerate would step it once a process, and `updates` counts global ones.
+        self.schedule = get_cosine_schedule_with_warmup(
+            self.optimizer, round(config.warmup * updates), updates
+        )
+
+    def update(self, passes: Sequence[tuple[Callable[[], Any], float]], targets: int) -> Update:
+        """One update; `passes` are this process's batches, made when needed, each with its weight.
+
+        A process that has no sample of the global batch still passes one, of weight 0: all processes must
+        take part in the exchange of gradients.
+        """
+        lr = float(self.schedule.get_last_lr()[0])
+        total = torch.zeros((), device=self.accelerator.device)
+        for index, (make, weight) in enumerate(passes):
+            waits = index + 1 < len(passes)
+            with self.accelerator.no_sync(self.step) if waits else nullcontext():
+                loss: Tensor = self.step(make()) * (weight / targets)
+                # A distributed wrapper takes the mean of the gradients over processes; this loss is a sum.
+                self.accelerator.backward(loss * self.accelerator.num_processes)
+            total += loss.detach()
+        norm = self.accelerator.clip_grad_norm_(self.step.parameters(), self.clip)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        loss_sum: Any = self.accelerator.reduce(total, reduction="sum")
+        return Update(float(loss_sum), float(norm) if norm is not None else 0.0, lr)

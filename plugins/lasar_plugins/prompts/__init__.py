@@ -1,0 +1,1 @@
+"""The text around a user's history."""

@@ -1,0 +1,72 @@
+"""The one prompt builder: what it writes, and where the answers are."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lasar_kit.core.vocabulary import sid_token
+from lasar_kit.engine.recommender import Recommender
+from lasar_kit.engine.sids import Sids
+
+Build = Callable[..., Recommender]
+
+
+def spelled(sids: Sids, item: int) -> str:
+    return "".join(sid_token(level, code) for level, code in enumerate(sids.codes[item].tolist()))
+
+
+def test_minionerec_template_reads_as_the_paper_prints_it(build: Build, sids: Sids) -> None:
+    recommender = build("minionerec")
+    batch = recommender.prompts.prompts([np.array([4, 7])])
+    text = recommender.backbone.tokenizer.decode(batch.ids[0])
+    assert (
+        f"The user has interacted with items {spelled(sids, 4)}, {spelled(sids, 7)} in chronological order"
+        in text
+    )
+    assert text.startswith("Below is an instruction that describes a task, paired with an input")
+    assert text.endswith("### Response:\n")
+
+
+def test_tokenising_the_parts_is_tokenising_the_whole(build: Build) -> None:
+    recommender = build("minionerec")
+    tokenizer = recommender.backbone.tokenizer
+    batch = recommender.prompts.prompts([np.array([1, 2, 3])])
+    assert tokenizer(tokenizer.decode(batch.ids[0]))["input_ids"] == batch.ids[0].tolist()
+
+
+def test_sid_only_is_a_start_token_and_the_latest_items(build: Build, sids: Sids) -> None:
+    recommender = build("sid_only", max_history=2)
+    batch = recommender.prompts.prompts([np.array([9, 4, 7]), np.array([5])])
+    tokenizer = recommender.backbone.tokenizer
+    assert tokenizer.decode(batch.ids[0]) == tokenizer.bos_token + spelled(sids, 4) + spelled(sids, 7)
+    assert batch.lengths.tolist() == [7, 4]
+    assert (batch.ids[1, :3] == tokenizer.pad_token_id).all()
+    assert batch.tips.tolist() == [[6], [6]]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@given(windows=st.lists(st.lists(st.integers(0, 29), min_size=2, max_size=6), min_size=1, max_size=4))
+@pytest.mark.parametrize("prompt", ["sid_only", "minionerec"])
+def test_packed_answers_follow_the_prompts_of_single_samples(
+    build: Build, prompt: str, windows: list[list[int]]
+) -> None:
+    prompts = build(prompt).prompts
+    batch = prompts.packed([np.array(window) for window in windows], transparent=True)
+    assert batch.inline == (prompt == "sid_only")
+    for row, window in enumerate(windows):
+        for place in range(len(window) - 1):
+            assert batch.mask[row, place]
+            single = prompts.prompts([np.array(window[: place + 1])])
+            start = batch.ids.shape[1] - batch.lengths[row]
+            chain = batch.ids[row, start : batch.tips[row, place] + 1].tolist() + batch.tail.tolist()
+            assert chain == single.ids[0].tolist()
+            assert batch.targets is not None
+            answer = prompts.tokens[window[place + 1]].tolist()
+            assert batch.targets[row, place].tolist() == answer
+            if batch.inline:
+                tip = int(batch.tips[row, place])
+                assert batch.ids[row, tip + 1 : tip + 4].tolist() == answer
+        assert not batch.mask[row, len(window) - 1 :].any()

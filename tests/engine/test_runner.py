@@ -1,0 +1,191 @@
+"""A whole run on a small shop: what it leaves behind, what it reuses, what a failure leaves."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lasar_kit import metrics
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.engine import runner
+from lasar_kit.engine.recommend import recommend
+from lasar_kit.engine.stages.evaluate import EvaluateStage
+from lasar_kit.errors import UserError
+from lasar_kit.spec import load_spec
+
+SPEC = """
+name: small
+dataset: {use: demo, users: 80, items: 60}
+max_history: 8
+backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 300}
+prompt: sid_only
+decoder: {use: trie_beam, width: 20}
+stages:
+  tokenize: {use: tokenize, text_encoder: {use: tfidf_svd}, quantizer: {use: rq_kmeans, levels: 3, codes: 8}}
+  ground: {use: sft, samples: packed, epochs: 2, eval_users: 20, eval_width: 10, log_every: 1, score: trie}
+  evaluate: {use: evaluate, keep: 20}
+"""
+
+
+def run(folder: Path, *overrides: str, use_cache: bool = True, spec: str = SPEC) -> Path:
+    (folder.parent / "small.yaml").write_text(spec)
+    catalogue = Catalogue.discover()
+    loaded = load_spec(folder.parent / "small.yaml", overrides, catalogue)
+    runner.run_spec(loaded, catalogue, folder, use_cache)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("runs") / "first")
+
+
+def lines(path: Path) -> list[dict]:  # type: ignore[type-arg]
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_run_folder_holds_what_is_promised(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert names == {"spec.lock.yaml", "metrics.json", "predictions.jsonl", "log.jsonl", "model", "stages"}
+    assert {path.name for path in (finished / "stages").iterdir()} == {
+        "dataset",
+        "tokenize",
+        "ground",
+        "evaluate",
+    }
+    row = json.loads((finished / "metrics.json").read_text())["evaluate"]
+    six = {f"{name}@{k}" for name in ("hr", "ndcg") for k in (5, 10, 20)}
+    assert set(row) == {"users", "mean_depth", "baselines"} | six
+    assert set(row["baselines"]) == {"popularity", "item_knn"}
+    assert all(set(values) == six for values in row["baselines"].values())
+    assert row["users"] == 80
+    assert row["mean_depth"] == 0.0
+
+
+def test_predictions_give_the_metrics_again(finished: Path) -> None:
+    rows = lines(finished / "predictions.jsonl")
+    assert rows == lines(finished / "stages" / "evaluate" / "predictions.jsonl")
+    assert len({row["user"] for row in rows}) == len(rows) == 80
+    for row in rows:
+        assert len(set(row["items"])) == len(row["items"]) == len(row["scores"]) == 20
+        assert row["scores"] == sorted(row["scores"], reverse=True)
+        assert row["depth"] == 0
+    rank = [row["items"].index(row["target"]) + 1 if row["target"] in row["items"] else 0 for row in rows]
+    stored = json.loads((finished / "metrics.json").read_text())["evaluate"]
+    for name, value in metrics.summary(np.array(rank)).items():
+        assert stored[name] == pytest.approx(value)
+
+
+def test_the_log_has_a_line_a_step_and_the_validations(finished: Path) -> None:
+    log = lines(finished / "log.jsonl")
+    steps = [line for line in log if "loss" in line]
+    assert [line["step"] for line in steps] == list(range(1, len(steps) + 1))
+    assert {"stage", "step", "epoch", "loss", "grad_norm", "lr", "items_per_s"} == set(steps[0])
+    assert steps[-1]["loss"] < steps[0]["loss"]
+    assert [line["validation_ndcg@10"] for line in log if "validation_ndcg@10" in line]
+
+
+def test_the_model_loads_with_transformers_and_spells_sids(finished: Path) -> None:
+    for folder in (finished / "model", finished / "stages" / "ground"):
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        ids = tokenizer("<a_0><b_5><c_2><|lat_s|>")["input_ids"]
+        assert len(ids) == 4
+        assert model(torch.tensor([ids])).logits.shape[-1] == len(tokenizer)
+    assert not list(finished.rglob("*.bin")) + list(finished.rglob("*.pkl")) + list(finished.rglob("*.pt"))
+
+
+def test_the_same_spec_and_seed_give_the_same_metrics(finished: Path) -> None:
+    again = run(finished.parent / "again", use_cache=False)
+    assert (again / "metrics.json").read_bytes() == (finished / "metrics.json").read_bytes()
+    assert (again / "predictions.jsonl").read_bytes() == (finished / "predictions.jsonl").read_bytes()
+    other = run(finished.parent / "other", "seed=1")
+    assert (other / "metrics.json").read_bytes() != (finished / "metrics.json").read_bytes()
+
+
+def test_only_what_changed_is_computed_again(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(finished)
+    shown = capsys.readouterr().out
+    assert shown.count("reused, unchanged") == 4
+    second = run(finished.parent / "second", "stages.evaluate.exclude_history=true")
+    shown = capsys.readouterr().out
+    assert shown.count("reused, from") == 3
+    assert "evaluate evaluate" in shown
+    log = [{**line, "items_per_s": 0} for line in lines(finished / "log.jsonl")]
+    assert [{**line, "items_per_s": 0} for line in lines(second / "log.jsonl")] == log
+    own = json.loads((second / "metrics.json").read_text())["evaluate"]
+    for row in lines(second / "predictions.jsonl"):
+        assert len(row["items"]) <= 20
+    assert own["baselines"] != json.loads((finished / "metrics.json").read_text())["evaluate"]["baselines"]
+
+
+def test_excluding_the_history_excludes_it(finished: Path) -> None:
+    folder = run(finished.parent / "excluded", "stages.evaluate.exclude_history=true")
+    from lasar_kit.engine import stored_dataset
+
+    dataset = stored_dataset.load(folder / "stages" / "dataset")
+    ids = dataset.items["id"].to_list()
+    history = {
+        user: {ids[item] for item in dataset.sequences[row][:-1]} for row, user in enumerate(dataset.users)
+    }
+    assert all(not history[row["user"]] & set(row["items"]) for row in lines(folder / "predictions.jsonl"))
+
+
+def test_a_dry_run_writes_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    catalogue = Catalogue.discover()
+    loaded = load_spec(finished.parent / "small.yaml", ["stages.evaluate.keep=3"], catalogue)
+    runner.dry_run(loaded, catalogue, finished.parent / "dry", True)
+    shown = capsys.readouterr().out
+    assert "keep: 3" in shown
+    assert shown.count("reuse") == 3
+    assert not (finished.parent / "dry").exists()
+
+
+def test_a_stage_that_fails_leaves_no_half_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: EvaluateStage, context: object) -> None:
+        (context.folder / "half.txt").write_text("half")  # type: ignore[attr-defined]
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EvaluateStage, "run", broken)
+        with pytest.raises(RuntimeError, match="killed"):
+            run(tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run" / "stages").iterdir()} == {
+        "dataset",
+        "tokenize",
+        "ground",
+    }
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    run(tmp_path / "run")
+    assert (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_recommend_ranks_titles_for_raw_ids(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = lines(finished / "predictions.jsonl")
+    from lasar_kit.engine import stored_dataset
+
+    dataset = stored_dataset.load(finished / "stages" / "dataset")
+    ids = dataset.items["id"].to_list()
+    history = [ids[item] for item in dataset.sequences[3][:-1]]
+    recommend(finished, history, 4, Catalogue.discover())
+    shown = capsys.readouterr().out
+    places = [shown.index(item) for item in rows[3]["items"][:4]]
+    assert places == sorted(places)
+    assert dataset.items["title"][ids.index(rows[3]["items"][0])].split()[0] in shown
+    with pytest.raises(UserError, match="no item 'nonsense' in this run"):
+        recommend(finished, ["nonsense"], 4, Catalogue.discover())
+    with pytest.raises(UserError, match="is not the folder of a run"):
+        recommend(finished.parent, history, 4, Catalogue.discover())
+
+
+def test_items_may_share_a_sid(finished: Path) -> None:
+    folder = run(
+        finished.parent / "shared", "stages.tokenize.collision=allow", "stages.tokenize.quantizer.levels=1"
+    )
+    rows = lines(folder / "predictions.jsonl")
+    assert all(len(set(row["items"])) == len(row["items"]) for row in rows)
+    stored = json.loads((folder / "metrics.json").read_text())["evaluate"]
+    assert 0 < stored["hr@20"] <= 1

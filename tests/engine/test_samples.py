@@ -1,0 +1,61 @@
+"""Which samples an epoch holds, and that it visits each once."""
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lasar_kit.core.dataset import Sequences
+from lasar_kit.engine import samples
+
+trains = st.lists(st.integers(0, 40), min_size=1, max_size=6).map(
+    lambda lengths: Sequences.of([list(range(length)) for length in lengths])
+)
+
+
+@given(trains, st.integers(1, 9))
+def test_sliding_has_every_prefix_once(train: Sequences, history: int) -> None:
+    windows = samples.sliding(train, history)
+    answers = Counter((window.user, window.stop - 1) for window in windows)
+    assert answers == Counter((u, i) for u in range(len(train)) for i in range(1, train.lengths[u]))
+    assert all(len(window) == min(history, window.stop - 1) + 1 for window in windows)
+
+
+@given(trains, st.integers(2, 9))
+def test_packed_answers_every_item_but_the_first_once(train: Sequences, items: int) -> None:
+    windows = samples.packed(train, items)
+    answers = Counter((window.user, i) for window in windows for i in range(window.start + 1, window.stop))
+    assert answers == Counter((u, i) for u in range(len(train)) for i in range(1, train.lengths[u]))
+    assert all(2 <= len(window) <= items for window in windows)
+
+
+def test_longest_per_user_is_the_last_sliding_one() -> None:
+    train = Sequences.of([[1, 2, 3, 4], [5], [6, 7]])
+    assert samples.longest_per_user(train, 2) == [samples.Window(0, 1, 4), samples.Window(2, 0, 2)]
+
+
+@given(trains, st.integers(1, 7), st.integers(0, 3))
+def test_an_epoch_is_a_permutation_fixed_by_seed_and_epoch(train: Sequences, size: int, epoch: int) -> None:
+    windows = samples.sliding(train, 5)
+    if not windows:
+        return
+    batches = list(samples.epoch_batches(windows, size, 7, epoch))
+    assert sorted(np.concatenate(batches)) == list(range(len(windows)))
+    assert all(len(batch) <= size for batch in batches)
+    again = list(samples.epoch_batches(windows, size, 7, epoch))
+    assert all((a == b).all() for a, b in zip(batches, again, strict=True))
+
+
+def test_epochs_and_seeds_differ_and_batches_are_of_similar_length() -> None:
+    rng = np.random.default_rng(0)
+    train = Sequences.of([list(range(n)) for n in rng.integers(3, 30, 400)])
+    windows = samples.longest_per_user(train, 50)
+    first, second, other = (
+        np.concatenate(list(samples.epoch_batches(windows, 16, seed, epoch)))
+        for seed, epoch in ((0, 0), (0, 1), (1, 0))
+    )
+    assert (first != second).any()
+    assert (first != other).any()
+    spreads = [np.ptp([len(windows[i]) for i in b]) for b in samples.epoch_batches(windows, 16, 0, 0)]
+    assert np.mean(spreads) < 3

@@ -1,0 +1,73 @@
+"""The loss of a training step against a plain forward of the model, and its forms against each other."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from lasar_kit.engine.recommender import Recommender
+from lasar_kit.engine.sft_step import SftStep
+
+Build = Callable[..., Recommender]
+WINDOWS = [np.array(row) for row in ([3, 9, 3, 20], [7, 8], [25, 1, 2, 14, 5])]
+
+
+@torch.no_grad()
+def by_hand(recommender: Recommender, windows: Sequence[np.ndarray], score: str) -> float:
+    """Each prefix alone through transformers' own forward, each answer token's cross-entropy summed."""
+    prompts, model = recommender.prompts, recommender.backbone.model
+    catalogue = prompts.tokens.tolist()
+    total = 0.0
+    for window in windows:
+        for end in range(1, len(window)):
+            prompt = prompts.prompts([window[:end]]).ids[0].tolist()
+            answer = prompts.tokens[window[end]].tolist()
+            logits = model(torch.tensor([prompt + answer[:-1]])).logits[0, len(prompt) - 1 :]
+            for level, token in enumerate(answer):
+                row = logits[level]
+                if score == "trie":
+                    allowed = sorted({item[level] for item in catalogue if item[:level] == answer[:level]})
+                    total -= float(row[token] - row[allowed].logsumexp(0))
+                else:
+                    total -= float(row.log_softmax(0)[token])
+    return total
+
+
+@pytest.mark.parametrize("prompt", ["sid_only", "minionerec"])
+@pytest.mark.parametrize("score", ["vocabulary", "trie"])
+def test_packed_sliding_and_plain_forwards_agree(build: Build, prompt: str, score: str) -> None:
+    recommender = build(prompt)
+    step = SftStep(recommender, score)  # type: ignore[arg-type]
+    packed = step(recommender.prompts.packed(WINDOWS, transparent=True))
+    branched = step(recommender.prompts.packed(WINDOWS, transparent=False))
+    samples = [(row[:end], int(row[end])) for row in WINDOWS for end in range(1, len(row))]
+    sliding = step(recommender.prompts.answered(samples))
+    expected = by_hand(recommender, WINDOWS, score)
+    assert packed.item() == pytest.approx(expected, rel=1e-5)
+    assert branched.item() == pytest.approx(expected, rel=1e-5)
+    assert sliding.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_packed_and_sliding_give_the_same_gradients(build: Build) -> None:
+    recommender = build("minionerec")
+    step = SftStep(recommender, "vocabulary")
+    samples = [(row[:end], int(row[end])) for row in WINDOWS for end in range(1, len(row))]
+    gradients = []
+    packed = recommender.prompts.packed(WINDOWS, transparent=True)
+    for batch in (packed, recommender.prompts.answered(samples)):
+        step.zero_grad()
+        step(batch).backward()
+        gradients.append([p.grad.clone() for p in step.parameters() if p.grad is not None])
+    for ours, theirs in zip(*gradients, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_the_last_item_of_a_window_learns_no_successor(build: Build) -> None:
+    """Changing the batch a window stands in does not change its loss: what follows its end is not asked."""
+    recommender = build("sid_only")
+    step = SftStep(recommender, "vocabulary")
+    short = step(recommender.prompts.packed([np.array([3, 9])], transparent=True))
+    longer = step(recommender.prompts.packed([np.array([3, 9]), np.array([1, 2, 4])], transparent=True))
+    other = step(recommender.prompts.packed([np.array([1, 2, 4])], transparent=True))
+    assert longer.item() == pytest.approx(short.item() + other.item(), rel=1e-5)

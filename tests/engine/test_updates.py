@@ -1,0 +1,88 @@
+"""An update is the same however its batch is split, and follows its schedule."""
+
+import math
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from lasar_kit.engine.stages.config import OptimizerConfig
+from lasar_kit.engine.updates import Updater, adamw
+
+
+class SquaredError(nn.Module):
+    """Sum of squared errors of a linear model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.tensor([[0.5, -1.0, 2.0]]))
+            self.linear.bias.fill_(0.1)
+
+    def forward(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        inputs, target = batch
+        return (self.linear(inputs)[:, 0] - target).square().sum()
+
+
+def data() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(6, 3, generator=generator), torch.randn(6, generator=generator)
+
+
+def trained(
+    splits: list[list[int]], weights: list[float], updates: int = 3
+) -> tuple[list[torch.Tensor], list[float]]:
+    inputs, target = data()
+    step = SquaredError()
+    updater = Updater(Accelerator(), step, OptimizerConfig(lr=0.1, clip=1.0), updates)
+    losses = []
+    for _ in range(updates):
+        passes = [
+            (lambda rows=rows: (inputs[rows], target[rows]), weight)
+            for rows, weight in zip(splits, weights, strict=True)
+        ]
+        losses.append(updater.update(passes, targets=6).loss)
+    return [p.detach().clone() for p in step.parameters()], losses
+
+
+def test_splitting_a_batch_changes_nothing() -> None:
+    whole, losses = trained([[0, 1, 2, 3, 4, 5]], [1.0])
+    split, split_losses = trained([[0], [1, 2, 3], [4, 5], [0, 1]], [1.0, 1.0, 1.0, 0.0])
+    assert losses == pytest.approx(split_losses, rel=1e-6)
+    for ours, theirs in zip(whole, split, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_an_update_is_that_of_torch() -> None:
+    """The mean loss, clipped to norm 1, by torch's own AdamW at the schedule's first rates."""
+    inputs, target = data()
+    ours, _ = trained([[0, 1, 2, 3, 4, 5]], [1.0])
+    step = SquaredError()
+    config = OptimizerConfig(lr=0.1)
+    reference = torch.optim.AdamW(
+        [
+            {"params": [step.linear.weight], "weight_decay": 0.01},
+            {"params": [step.linear.bias], "weight_decay": 0.0},
+        ],
+        lr=0.1,
+        betas=config.betas,
+    )
+    for done in range(3):
+        for group in reference.param_groups:  # no warmup in 3 updates: half a cosine from the first on
+            group["lr"] = 0.1 * 0.5 * (1 + math.cos(math.pi * done / 3))
+        reference.zero_grad()
+        (step((inputs, target)) / 6).backward()
+        torch.nn.utils.clip_grad_norm_(step.parameters(), 1.0)
+        reference.step()
+    for mine, theirs in zip(ours, step.parameters(), strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-6)
+
+
+def test_vectors_are_not_decayed_and_frozen_weights_not_held() -> None:
+    step = SquaredError()
+    groups = adamw(step, OptimizerConfig(weight_decay=0.3)).param_groups
+    assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(1, 0.3), (1, 0.0)]
+    step.linear.bias.requires_grad_(False)
+    assert len(adamw(step, OptimizerConfig()).param_groups) == 1
