@@ -1,0 +1,1 @@
+"""Data sets from CSV, TSV and Parquet files."""

@@ -1,0 +1,1 @@
+"""A generated shop, for trying things out without any files."""

@@ -1,0 +1,1 @@
+"""Data sets in the files of LC-Rec and MiniOneRec."""

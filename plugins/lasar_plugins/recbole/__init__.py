@@ -1,0 +1,1 @@
+"""Data sets from RecBole's atomic files."""
