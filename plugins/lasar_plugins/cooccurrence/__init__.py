@@ -1,0 +1,1 @@
+"""Collaborative item embeddings from co-occurrence in the training sequences."""

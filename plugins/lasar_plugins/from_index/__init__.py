@@ -1,0 +1,1 @@
+"""Codes that somebody else assigned."""

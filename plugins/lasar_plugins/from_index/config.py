@@ -1,0 +1,18 @@
+"""Options of codes read from an index file."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lasar_kit.spec import ComponentConfig, SpecPath
+
+
+class FromIndexConfig(ComponentConfig):
+    """Options of `from_index`."""
+
+    path: SpecPath = Field(
+        description='JSON file of the form {"raw item id": ["<a_114>", "<b_32>", …], …}, an entry an item.'
+    )
+    codes: int | None = Field(
+        None, ge=1, description="Codes a level; absent: one more than the largest of that level in the file."
+    )

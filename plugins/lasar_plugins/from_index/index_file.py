@@ -1,0 +1,98 @@
+"""Reading of `index.json`, the form in which LC-Rec and its successors publish semantic IDs."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+from lasar_kit.errors import UserError
+
+_TOKEN = re.compile(r"<([a-z])_(0|[1-9][0-9]{0,8})>")
+_SHOWN = 5
+"""Mistakes of one kind that are shown one by one."""
+
+
+def read_index(path: Path, item_ids: tuple[str, ...]) -> list[list[int]]:
+    """Codes of each item, in the order of `item_ids`, all of one length; `UserError` on anything else."""
+    entries = _entries(path)
+    known = set(item_ids)
+    mistakes = _shown(path, [f"no entry for item {raw!r}" for raw in item_ids if raw not in entries])
+    mistakes += _shown(path, [f"item {raw!r} is not in the catalogue" for raw in entries if raw not in known])
+    codes, malformed = {}, []
+    for raw, tokens in entries.items():
+        try:
+            codes[raw] = _codes(tokens)
+        except ValueError as error:
+            malformed.append(f"item {raw!r}: {error}")
+    mistakes += _shown(path, malformed)
+    if codes:
+        first, length = next((raw, len(row)) for raw, row in codes.items())
+        mistakes += _shown(
+            path,
+            [
+                f"item {raw!r} has {len(row)} levels, but {first!r} has {length}"
+                for raw, row in codes.items()
+                if len(row) != length
+            ],
+        )
+    if mistakes:
+        raise UserError(*mistakes)
+    return [codes[raw] for raw in item_ids]
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    """The file's one object; a key given twice is a mistake, which plain JSON reading would hide."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file (index of quantizer from_index)")
+    twice: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        table: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in table:
+                twice.append(f"item {key!r} has two entries")
+            table[key] = value
+        return table
+
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{error.lineno}: is not JSON: {error.msg}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: is not JSON in UTF-8: {error}") from error
+    if not isinstance(entries, dict):
+        raise UserError(
+            f'{path}: expected {{"raw item id": ["<a_0>", …], …}}, got a {type(entries).__name__}'
+        )
+    if twice:
+        raise UserError(*_shown(path, twice))
+    return entries
+
+
+def _codes(tokens: Any) -> list[int]:
+    """`["<a_114>", "<b_32>"]` as `[114, 32]`; level m must carry the m-th letter."""
+    if not isinstance(tokens, list) or not tokens:
+        raise ValueError(f"expected a list of tokens such as '<a_0>', got {json.dumps(tokens)[:40]}")
+    codes = []
+    for level, token in enumerate(tokens):
+        match = _TOKEN.fullmatch(token) if isinstance(token, str) else None
+        if level >= len(ascii_lowercase):
+            raise ValueError(f"more than {len(ascii_lowercase)} levels")
+        if match is None or match[1] != ascii_lowercase[level]:
+            raise ValueError(
+                f"level {level + 1}: expected a token such as '<{ascii_lowercase[level]}_0>', "
+                f"got {json.dumps(token)[:40]}"
+            )
+        codes.append(int(match[2]))
+    return codes
+
+
+def _shown(path: Path, mistakes: list[str]) -> list[str]:
+    """The first few mistakes of a kind, and how many more there are."""
+    lines = [f"{path}: {mistake}" for mistake in mistakes[:_SHOWN]]
+    if len(mistakes) > _SHOWN:
+        lines.append(f"{path}: and {len(mistakes) - _SHOWN} more like the last")
+    return lines

@@ -1,0 +1,1 @@
+"""Item embeddings read from a file."""

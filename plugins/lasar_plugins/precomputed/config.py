@@ -1,0 +1,20 @@
+"""Options of embeddings read from a file."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lasar_kit.spec import ComponentConfig, SpecPath
+
+
+class PrecomputedConfig(ComponentConfig):
+    """Options of `precomputed`."""
+
+    path: SpecPath = Field(description="A .npy or .safetensors file that holds one row an item.")
+    ids: SpecPath | None = Field(
+        None, description="Text file with the raw item id of each row, a line each; absent: catalogue order."
+    )
+    tensor: str | None = Field(
+        None, description="Name of the tensor, for a .safetensors file that holds several."
+    )
+    normalize: bool = Field(False, description="Scale embeddings to unit length.")

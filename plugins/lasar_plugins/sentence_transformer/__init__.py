@@ -1,0 +1,1 @@
+"""Item embeddings by a sentence-transformers model."""

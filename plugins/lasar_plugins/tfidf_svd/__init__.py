@@ -1,0 +1,1 @@
+"""Item embeddings from words alone: tf-idf and a truncated SVD."""

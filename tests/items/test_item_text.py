@@ -1,0 +1,54 @@
+"""Item text against strings written by hand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lasar_kit.core.item_text import clean, item_text
+
+
+@pytest.mark.parametrize(
+    ("raw", "cleaned"),
+    [
+        ("  two\t\n words ", "two words"),
+        ("Salt &amp; Pepper", "Salt & Pepper"),
+        ("Salt &amp;amp; Pepper", "Salt & Pepper"),
+        ("caf&eacute;&nbsp;noir", "café noir"),
+        ("one<br/>two <b>three</b>", "one two three"),
+        ("tubes < 5 mm > 3 mm", "tubes < 5 mm > 3 mm"),
+        ("", ""),
+    ],
+)
+def test_clean(raw: str, cleaned: str) -> None:
+    assert clean(raw) == cleaned
+
+
+@given(st.text())
+def test_cleaning_leaves_single_spaces_only(raw: str) -> None:
+    cleaned = clean(raw)
+    assert cleaned == " ".join(cleaned.split())
+
+
+def test_fields_are_joined_as_sentences(catalogue) -> None:
+    items = catalogue(
+        title=["Red Polish", "Really?", "", ""],
+        brand=["OPI", "", "OPI", ""],
+        categories=["Beauty, Nails", "Beauty", "", ""],
+    )
+    assert item_text(items, ["title", "brand", "categories"]) == [
+        "Red Polish. OPI. Beauty, Nails",
+        "Really? Beauty",
+        "OPI",
+        "",
+    ]
+
+
+def test_order_of_fields_is_kept(catalogue) -> None:
+    items = catalogue(title=["a"], price=["3.04"])
+    assert item_text(items, ["price", "title"]) == ["3.04. a"]
+
+
+def test_no_items(catalogue) -> None:
+    assert item_text(catalogue(), ["title"]) == []

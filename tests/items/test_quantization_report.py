@@ -1,0 +1,91 @@
+"""The report against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from math import exp, log
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lasar_kit.core.collisions import resolve
+from lasar_kit.core.quantization_report import perplexity, quantization_report, quantization_table
+from lasar_kit.core.values import Env
+from lasar_plugins.rq_kmeans.config import RqKmeansConfig
+from lasar_plugins.rq_kmeans.quantizer import RqKmeans
+
+
+@pytest.mark.parametrize(
+    ("counts", "value"),
+    [
+        ([5], 1.0),
+        ([3, 3, 0], 2.0),
+        ([1, 1, 1, 1], 4.0),
+        ([3, 1], exp(0.75 * log(4 / 3) + 0.25 * log(4))),
+        ([0, 0], 0.0),
+    ],
+)
+def test_perplexity_by_hand(counts: list[int], value: float) -> None:
+    assert perplexity(np.array(counts)) == pytest.approx(value)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=20).filter(any))
+def test_perplexity_lies_between_one_and_the_codes_in_use(counts: list[int]) -> None:
+    assert 1 - 1e-9 <= perplexity(np.array(counts)) <= sum(count > 0 for count in counts) + 1e-9
+
+
+@pytest.fixture
+def by_hand() -> tuple[RqKmeans, torch.Tensor, torch.Tensor]:
+    """Two levels whose codebooks are set: 0 or 10, then 0, 1 or 2; four items on a line, two of one SID."""
+    made = RqKmeans(RqKmeansConfig(use="rq_kmeans", levels=2, codes=[2, 3]), Env())
+    made.codebooks = [torch.tensor([[0.0], [10.0]]), torch.tensor([[0.0], [1.0], [2.0]])]
+    made.used = torch.tensor([2, 3])
+    items = torch.tensor([[0.0], [11.0], [11.0], [12.0]])
+    return made, items, torch.tensor([[0, 0], [1, 1], [1, 1], [1, 1]])
+
+
+def test_report_by_hand(by_hand) -> None:
+    made, items, codes = by_hand
+    resolved, _, collisions = resolve(codes, items, made, "reassign")
+    assert resolved.tolist() == [[0, 0], [1, 1], [1, 0], [1, 2]]
+    report = quantization_report(codes, items, made, resolved, collisions)
+    energy = 11 * 11 * 2 + 12 * 12
+    # Level 1 leaves 1, 1 and 2 over, level 2 only the 1 of the last item; after moving, item 2 is 1 off.
+    assert report["relative_error"] == pytest.approx([6 / energy, 1 / energy])
+    assert report["mean_squared_error"] == pytest.approx([6 / 4, 1 / 4])
+    assert report["relative_error_resolved"] == pytest.approx(1 / energy)
+    assert report["usage"] == pytest.approx([1, 2 / 3])
+    skew = exp(0.75 * log(4 / 3) + 0.25 * log(4))
+    assert report["perplexity"] == pytest.approx([skew, skew])
+    assert (report["items"], report["sizes"]) == (4, [2, 3])
+    assert (report["collisions"]["items_sharing"], report["collisions"]["moved"]) == (3, 2)
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_a_suffix_level_does_not_count_as_reconstruction(by_hand) -> None:
+    made, items, codes = by_hand
+    resolved, _, collisions = resolve(codes, items, made, "suffix")
+    report = quantization_report(codes, items, made, resolved, collisions)
+    assert report["relative_error_resolved"] == report["relative_error"][-1]
+    assert len(report["usage"]) == 2
+
+
+def test_embeddings_without_energy(by_hand) -> None:
+    made, _, codes = by_hand
+    report = quantization_report(
+        codes, torch.zeros(4, 1), made, codes, resolve(codes, torch.zeros(4, 1), made, "allow")[2]
+    )
+    assert report["relative_error"] == [0.0, 0.0]
+
+
+def test_table_shows_the_numbers(by_hand) -> None:
+    made, items, codes = by_hand
+    resolved, _, collisions = resolve(codes, items, made, "reassign")
+    table = quantization_table(quantization_report(codes, items, made, resolved, collisions))
+    assert table.row_count == 2
+    assert list(table.columns[2].cells) == ["100.0%", "66.7%"]
+    assert list(table.columns[5].cells) == ["1.5", "0.25"]
+    assert "3 items shared their SID in 1 groups of at most 3; reassign: 2 moved" in str(table.caption)

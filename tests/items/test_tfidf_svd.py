@@ -1,0 +1,65 @@
+"""The tf-idf encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lasar_kit.core.dataset import Sequences
+from lasar_kit.core.values import Env
+from lasar_plugins.tfidf_svd.config import TfidfSvdConfig
+from lasar_plugins.tfidf_svd.encoder import TfidfSvdEncoder
+
+NO_SEQUENCES = Sequences.of([])
+
+
+def encode(items, **options) -> np.ndarray:
+    config = TfidfSvdConfig(use="tfidf_svd", **options)
+    return TfidfSvdEncoder(config, Env(seed=3)).encode(items, NO_SEQUENCES)
+
+
+def test_full_rank_keeps_the_cosines_of_tfidf(catalogue) -> None:
+    # Single words, each in one or two items, by hand: N = 4 items, idf = ln((1 + N) / (1 + df)) + 1.
+    items = catalogue(title=["red polish", "red lipstick", "green polish", "green lipstick"])
+    vectors = encode(items, fields=["title"], ngrams=1, dimensions=16)
+    # All four words are in two items, so each title has two equal weights: cosine 1/2 with one shared word.
+    expected = np.array([[1, 0.5, 0.5, 0], [0.5, 1, 0, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1]])
+    np.testing.assert_allclose(vectors @ vectors.T, expected, atol=1e-5)
+
+
+def test_unit_length_float32_and_at_most_the_dimensions_asked_for(catalogue) -> None:
+    words = ["ash", "birch", "cedar", "date", "elm", "fir"]
+    items = catalogue(title=[f"{a} {b}" for a in words for b in words if a < b])
+    vectors = encode(items, dimensions=3)
+    assert vectors.shape == (15, 3)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_an_item_without_text_is_zero(catalogue) -> None:
+    vectors = encode(catalogue(title=["red polish", "", "red comb", " &nbsp; "]))
+    assert not vectors[[1, 3]].any()
+    assert vectors[[0, 2]].any(axis=1).all()
+
+
+@pytest.mark.parametrize(
+    "titles", [["polish"], ["a"], [""], ["", ""], ["one two", "three four"], ["polish"] * 3]
+)
+def test_tiny_catalogues(catalogue, titles: list[str]) -> None:
+    vectors = encode(catalogue(title=titles))
+    assert len(vectors) == len(titles)
+    assert np.isfinite(vectors).all()
+
+
+def test_equal_texts_have_equal_vectors_and_runs_repeat(catalogue) -> None:
+    items = catalogue(title=["red polish", "green comb", "red polish", "red comb"])
+    vectors = encode(items, dimensions=2)
+    np.testing.assert_allclose(vectors[0], vectors[2], atol=1e-6)
+    np.testing.assert_array_equal(vectors, encode(items, dimensions=2))
+
+
+def test_only_the_fields_named_are_read(catalogue) -> None:
+    plain = catalogue(title=["red polish", "green comb", "red comb"])
+    branded = plain.with_columns(brand=plain["title"])
+    np.testing.assert_array_equal(encode(plain, fields=["title"]), encode(branded, fields=["title"]))
+    assert encode(branded, fields=["title", "brand"]).shape != encode(plain, fields=["brand"]).shape
