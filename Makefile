@@ -1,0 +1,29 @@
+# Two torch threads on shared cores spin against each other unless idle ones wait passively.
+export OMP_WAIT_POLICY := PASSIVE
+export GOMP_SPINCOUNT := 0
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: quickstart test clean
+
+quickstart: .venv/installed
+	$(BIN)/lasar-kit run tutorials/quickstart.yaml --output runs/quickstart
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest --numprocesses 2
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed"'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-test: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@ .venv/installed
+
+clean:
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,5 @@
+"""`python -m lasar_kit` is `lasar-kit`."""
+
+from lasar_kit.cli import main
+
+main()

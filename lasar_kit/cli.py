@@ -1,0 +1,169 @@
+"""The command line. Nothing here imports torch before a command needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
+
+import typer
+
+from lasar_kit.errors import UserError
+
+if TYPE_CHECKING:
+    from lasar_kit.catalogue import Catalogue
+    from lasar_kit.spec import LoadedSpec
+
+INTERRUPTED = 130
+
+# By version Typer uses the installed click or a copy of its own; what it exports has the right base in both.
+UsageError = cast(type[Exception], typer.BadParameter.__base__)
+
+_options: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
+app = typer.Typer(help="Latent-reasoning generative recommenders: run, check and list.", **_options)
+plugins = typer.Typer(help="What components there are, and their options.", **_options)
+app.add_typer(plugins, name="plugins")
+
+Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="A run in YAML.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of it.")]
+Plugin = Annotated[
+    list[Path] | None, typer.Option("--plugin", metavar="PATH", help="Folder of a plugin: its registry.toml.")
+]
+
+
+@app.command()
+def run(
+    spec: Spec,
+    set_: Set = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the run; runs/NAME when absent.")
+    ] = None,
+    plugin: Plugin = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Compute every stage anew.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+) -> None:
+    """Run a spec, reusing the stages that are done."""
+    catalogue = _catalogue(plugin)
+    _warn(catalogue)
+    catalogue.load_hooks()
+    loaded = _load(spec, set_, catalogue)
+    folder = output or Path("runs") / loaded.spec.name
+    from lasar_kit.engine import runner
+
+    command = runner.dry_run if dry_run else runner.run_spec
+    command(loaded, catalogue, folder, not no_cache)
+
+
+@app.command()
+def check(spec: Spec, set_: Set = None, plugin: Plugin = None) -> None:
+    """Check a spec without running it, and show which stage reads from which."""
+    catalogue = _catalogue(plugin)
+    loaded = _load(spec, set_, catalogue)
+    print(f"{spec}: ok")
+    for stage in loaded.plan:
+        reads = ", ".join(f"{artifact} of {source}" for artifact, source in stage.inputs.items())
+        print(f"  {stage.name} ({stage.config.use}): reads {reads or 'nothing'}")
+
+
+@app.command()
+def schema(plugin: Plugin = None) -> None:
+    """Print the JSON Schema of a spec, for editors."""
+    from lasar_kit.spec.schema import json_schema
+
+    catalogue = _catalogue(plugin)
+    found, problems = json_schema(catalogue)
+    _warn(catalogue)
+    for line in problems:
+        print(f"left out: {line}", file=sys.stderr)
+    print(json.dumps(found, indent=2))
+
+
+@app.command()
+def recommend(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    history: Annotated[str, typer.Option(metavar="ID,ID,…", help="Raw item ids, oldest first.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 10,
+    plugin: Plugin = None,
+) -> None:
+    """Recommend the next items after a history, with the model of a run."""
+    ids = [item.strip() for item in history.split(",")]
+    if not all(ids):
+        raise UserError(f"--history: must be item ids with commas between them (got {history!r})")
+    catalogue = _catalogue(plugin)
+    from lasar_kit.engine.recommend import recommend as show
+
+    show(run, ids, k, catalogue)
+
+
+@plugins.command("list")
+def plugins_list(
+    plugin: Plugin = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As a JSON list.")] = False,
+) -> None:
+    """List all components by kind."""
+    from lasar_kit import listing
+
+    catalogue = _catalogue(plugin)
+    _warn(catalogue)
+    print(listing.as_json(catalogue) if as_json else listing.as_text(catalogue))
+
+
+@plugins.command("show")
+def plugins_show(
+    kind: Annotated[str, typer.Argument(metavar="KIND")],
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    plugin: Plugin = None,
+) -> None:
+    """Show a component: where it comes from, its options, and an example."""
+    from lasar_kit import listing
+
+    print(listing.describe(_catalogue(plugin), kind, name))
+
+
+def _catalogue(plugin: list[Path] | None) -> Catalogue:
+    from lasar_kit.catalogue import Catalogue
+
+    return Catalogue.discover(plugin or ())
+
+
+def _load(spec: Path, overrides: list[str] | None, catalogue: Catalogue) -> LoadedSpec:
+    from lasar_kit.spec import load_spec
+
+    return load_spec(spec, overrides or (), catalogue)
+
+
+def _warn(catalogue: Catalogue) -> None:
+    """Tell what of a plugin cannot be used; the others are no worse for it."""
+    for origin, lines in catalogue.problems.items():
+        for line in lines:
+            print(f"plugin {origin}: {line}", file=sys.stderr)
+
+
+def _fail(lines: tuple[str, ...], code: int) -> NoReturn:
+    for line in lines:
+        print(line, file=sys.stderr)
+    raise SystemExit(code)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run a command and exit: 0 when done, 2 for a user's mistake (one line each), 130 for Ctrl-C."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments, prog_name="lasar-kit", standalone_mode=False)
+        sys.stdout.flush()
+    except UserError as error:
+        _fail(error.lines, 2)
+    except UsageError as error:
+        text = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        _fail((f"lasar-kit: {text.rstrip('.')}; see --help",), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader is gone (`| head`): what is left to flush at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    if code == INTERRUPTED:  # which some versions of Typer return for Ctrl-C themselves
+        _fail(("interrupted",), INTERRUPTED)
+    raise SystemExit(code if isinstance(code, int) else 0)

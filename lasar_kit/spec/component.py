@@ -1,0 +1,249 @@
+"""The options of a component, and fields that hold another component."""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol, Self, Union, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    SerializationInfo,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import (
+    CoreSchema,
+    ErrorDetails,
+    InitErrorDetails,
+    PydanticCustomError,
+    ValidationError,
+    core_schema,
+)
+
+from lasar_kit.errors import UserError, nearest
+
+KIND_KEY = "x-component"
+"""Key that marks, in the JSON schema of one config, a place where a component of some kind stands."""
+
+_KNOWN = frozenset(get_args(core_schema.ErrorType))
+"""Pydantic's own types of errors; all others are made by validators here or in a plugin."""
+
+
+class SourcedText(str):
+    """A string that remembers the folder its relative paths start from; the loader makes them."""
+
+    base: Path
+
+    def __new__(cls, text: str, base: Path) -> SourcedText:
+        self = super().__new__(cls, text)
+        self.base = base
+        return self
+
+
+def _resolve(value: object) -> object:
+    """An absolute path of a text or path, relative ones read from where they were written."""
+    if not isinstance(value, str | os.PathLike):
+        return value
+    base = value.base if isinstance(value, SourcedText) else Path.cwd()
+    return (base / Path(value).expanduser()).resolve()
+
+
+SpecPath = Annotated[Path, BeforeValidator(_resolve)]
+"""A path of a spec: relative ones start at the file they stand in, or at the cwd when given by `--set`."""
+
+
+def _leaves(annotation: Any) -> set[Any]:
+    """The plain types of a union, annotations stripped."""
+    if get_origin(annotation) is Annotated:
+        return _leaves(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return set().union(*(_leaves(part) for part in get_args(annotation)))
+    return {annotation}
+
+
+def _with_nearest(detail: ErrorDetails, valid: Sequence[str], use: str | None) -> InitErrorDetails:
+    """An error of a model's own as it was, but an unknown key with the nearest of the valid ones."""
+    place, context = detail["loc"], detail.get("ctx", {})
+    kind: Any = detail["type"]
+    if kind == "extra_forbidden" and len(place) == 1:
+        what = f"unknown option of {use}" if use else "unknown key"
+        message = f"{what}; {nearest(str(place[0]), valid)}"
+        kind = PydanticCustomError("unknown_key", "{message}", {"message": message})
+    elif kind not in _KNOWN:
+        kind = PydanticCustomError(detail["type"], "{message}", {"message": detail["msg"]})
+    return InitErrorDetails(type=kind, loc=place, input=detail["input"], ctx=context)
+
+
+class SpecModel(BaseModel):
+    """Base of all spec models: frozen, no unknown keys, no number from a text or a truth value.
+
+    A table without `use` holds options of the component that its field has by default.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, value: object, info: ValidationInfo) -> object:
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, bool | str):
+            expected = _leaves(field.annotation) - {type(None)}
+            if expected <= {int, float} and expected:
+                name = "an integer" if expected == {int} else "a number"
+                raise PydanticCustomError("not_a_number", "{message}", {"message": f"must be {name}"})
+        default = default_component(field)
+        if default and isinstance(value, Mapping) and "use" not in value:
+            return {"use": default, **value}
+        return value
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_nearest_key(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Tell the valid key nearest to an unknown one, which only this model knows."""
+        try:
+            return handler(value)
+        except ValidationError as error:
+            valid = [field.alias or name for name, field in cls.model_fields.items()]
+            raise ValidationError.from_exception_data(
+                error.title, [_with_nearest(detail, valid, value.get("use")) for detail in error.errors()]
+            ) from None
+
+
+class ComponentConfig(SpecModel):
+    """Options of one component. Subclasses give every option a default, a description and its bounds."""
+
+    use: str = Field(description="Name of the component.")
+
+
+class StageConfig(ComponentConfig):
+    """Options of one stage, and the artifact types it reads and writes.
+
+    `consumes` must be there when the stage runs, `accepts` may be, `produces` is what it leaves behind.
+    `reads` names the top-level keys of the spec that it depends on, besides its own options.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ("seed",)
+    consumes: ClassVar[tuple[str, ...]] = ()
+    accepts: ClassVar[tuple[str, ...]] = ()
+    produces: ClassVar[str] = ""
+
+    from_: str | None = Field(
+        default=None,
+        alias="from",
+        description="Earlier stage to read from; the nearest that fits when absent.",
+    )
+
+
+class DecoderConfig(ComponentConfig):
+    """Options that every decoder has."""
+
+    width: int = Field(50, ge=1, description="Beams kept at each level, and items returned.")
+
+
+class ConfigSource(Protocol):
+    """What a field needs of the catalogue; validation gets it as `context={"catalogue": …}`."""
+
+    def config_class(self, kind: str, name: str) -> type[ComponentConfig]:
+        """The config class of a component; `UserError` for an unknown name or a broken plugin."""
+
+
+def _unknown(kind: str, message: str, given: object) -> ValidationError:
+    """An error at `use` whose message says all there is to say."""
+    error = PydanticCustomError("unknown_component", "{message}", {"message": message})
+    return ValidationError.from_exception_data(
+        kind, [InitErrorDetails(type=error, loc=("use",), input=given)]
+    )
+
+
+@dataclass(frozen=True)
+class ComponentOf:
+    """Marks a field that holds a component of `kind`, validated by that component's own config class."""
+
+    kind: str
+    optional: bool = False
+
+    def validate(self, value: Any, info: ValidationInfo) -> ComponentConfig | None:
+        """Narrow `{use: name, ...options}` or a bare name to the config class of that name."""
+        if isinstance(value, ComponentConfig) or (self.optional and value is None):
+            return value
+        if isinstance(value, str):
+            value = {"use": value}
+        article = f"a {self.kind} (a name, or a table with 'use')"
+        if not isinstance(value, Mapping):
+            raise PydanticCustomError("component", "{message}", {"message": f"must be {article}"})
+        if "use" not in value:
+            raise _unknown(self.kind, f"is missing: which {self.kind}?", value)
+        name = value["use"]
+        if not isinstance(name, str):
+            raise _unknown(self.kind, f"must be the name of a {self.kind} (got {name!r})", name)
+        source = (info.context or {}).get("catalogue")
+        if source is None:
+            raise ValueError(f"{self.kind} {name!r}: give its config object, or a catalogue as context")
+        try:
+            config_class: type[ComponentConfig] = source.config_class(self.kind, str(name))
+        except UserError as error:
+            raise _unknown(self.kind, "; ".join(error.lines), name) from None
+        return config_class.model_validate(value, context=info.context)
+
+    def _dump(self, value: Any, info: SerializationInfo) -> Any:
+        if not isinstance(value, BaseModel):
+            return value
+        return value.model_dump(
+            mode=info.mode, exclude_unset=info.exclude_unset, exclude_defaults=info.exclude_defaults
+        )
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        of = ComponentOf(self.kind, optional=type(None) in _leaves(source))
+        return core_schema.with_info_plain_validator_function(
+            of.validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(of._dump, info_arg=True),
+            metadata={"pydantic_js_functions": [of._json_schema]},
+        )
+
+    def _json_schema(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        place: dict[str, Any] = {KIND_KEY: self.kind}
+        return {"anyOf": [place, {"type": "null"}]} if self.optional else place
+
+
+def default_component(field: FieldInfo) -> str | None:
+    """Name of the component that a field holds by default; None where it holds none."""
+    if not any(isinstance(mark, ComponentOf) for mark in field.metadata):
+        return None
+    default = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(default, Mapping):
+        default = default.get("use")
+    return (
+        default.use if isinstance(default, ComponentConfig) else default if isinstance(default, str) else None
+    )
+
+
+def component(kind: str, default: str | dict[str, Any] | None = None) -> Any:
+    """Annotation of a field that holds a component.
+
+    `quantizer: Annotated[ComponentConfig, component("quantizer")] = Field("rq_kmeans", description=…)`;
+    without `= Field(…)`, `default` makes the field optional. `ComponentConfig | None` admits null, and
+    `tuple[Annotated[ComponentConfig, component(kind)], ...]` holds several.
+    """
+    field: Any = Field() if default is None else Field(default_factory=lambda: default)
+    field.metadata.append(ComponentOf(kind))
+    return field

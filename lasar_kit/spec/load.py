@@ -1,0 +1,121 @@
+"""From a spec file to a checked run: read, extend, set, validate, plan."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lasar_kit.errors import UserError
+from lasar_kit.spec import messages
+from lasar_kit.spec.component import ConfigSource
+from lasar_kit.spec.merge import merge
+from lasar_kit.spec.plan import PlannedStage, plan
+from lasar_kit.spec.run_spec import RunSpec
+from lasar_kit.spec.yaml_source import Node, Place, dump, parse, read_file
+
+_KEY = re.compile(r"[^.=\s]+(\.[^.=\s]+)*")
+
+
+@dataclass(frozen=True)
+class LoadedSpec:
+    """A checked spec: the run, its stages with their inputs, and where every value was written."""
+
+    path: Path
+    spec: RunSpec
+    plan: list[PlannedStage]
+    tree: Node
+
+    def where(self, *key: str | int) -> str:
+        """The place of a value, as `file:line` or `--set key`; the nearest table's if it is a default."""
+        return str(messages.find(self.tree, key)[1])
+
+    def dump(self) -> str:
+        """YAML with every default filled in and every path absolute; it loads to the same spec."""
+        return dump(self.spec.model_dump(mode="json"))
+
+
+def _read_chain(path: Path, shown: str, chain: tuple[Path, ...], mistakes: list[str]) -> Node | None:
+    """The table of a file, merged onto what it extends.
+
+    A name is not inherited: two runs of one name would write to one folder.
+    """
+    node = read_file(path, shown, mistakes)
+    if node is None:
+        return None
+    assert isinstance(node.value, dict)
+    own = dict(node.value)
+    extends = own.pop("extends", None)
+    if extends is None:
+        return node
+    if not isinstance(extends.value, str) or not extends.value:
+        mistakes.append(f"{extends.place}: extends: must be the path of a spec")
+        return None
+    base_path = path.parent / extends.value
+    base_shown = os.path.normpath(os.path.join(os.path.dirname(shown), extends.value))
+    chain = (*chain, path.resolve())
+    if base_path.resolve() in chain:
+        names = " -> ".join(step.name for step in (*chain, base_path))
+        mistakes.append(f"{extends.place}: extends: goes round in a circle: {names}")
+        return None
+    if not base_path.is_file():
+        mistakes.append(f"{extends.place}: extends: no such file: {base_shown}")
+        return None
+    base = _read_chain(base_path, base_shown, chain, mistakes)
+    if base is None:
+        return None
+    assert isinstance(base.value, dict)
+    inherited = {key: value for key, value in base.value.items() if key != "name"}
+    return merge(Node(inherited, base.place), Node(own, node.place))
+
+
+def _override(override: str, mistakes: list[str]) -> Node | None:
+    """The patch that `a.b=value` means, its value read as in a spec."""
+    key, equals, text = override.partition("=")
+    if not equals or not _KEY.fullmatch(key):
+        mistakes.append(f"--set {override}: must read key.key=value")
+        return None
+    place = Place(f"--set {key}", Path.cwd())
+    known = len(mistakes)
+    node = parse(text, place, mistakes) or Node(None, place)
+    if len(mistakes) > known:
+        return None
+    for part in reversed(key.split(".")):
+        node = Node({part: node}, place)
+    return node
+
+
+def _read(path: Path, overrides: Sequence[str]) -> Node:
+    """All that was written, merged; raises `UserError` with every mistake in the files' form."""
+    mistakes: list[str] = []
+    tree = _read_chain(path, str(path), (), mistakes)
+    patches = [_override(override, mistakes) for override in overrides]
+    if tree is None or mistakes:
+        raise UserError(*mistakes)
+    assert isinstance(tree.value, dict)
+    if "name" not in tree.value:
+        # Placed without a line: no line of the file holds it.
+        stem = Node(path.stem, Place(str(path), path.parent.resolve()))
+        tree = Node({"name": stem} | tree.value, tree.place)
+    for patch in patches:
+        assert patch is not None
+        tree = Node(merge(tree, patch).value, tree.place)
+    return tree
+
+
+def load_spec(path: Path, overrides: Sequence[str], catalogue: ConfigSource) -> LoadedSpec:
+    """Read a spec, what it extends, and `--set` overrides; check it and plan its stages.
+
+    Raises `UserError` with one line a mistake, each naming the file and line, or the override, at fault.
+    """
+    tree = _read(path, overrides)
+    try:
+        spec = RunSpec.model_validate(tree.plain(), context={"catalogue": catalogue})
+    except ValidationError as error:
+        raise UserError(*messages.lines(error, tree)) from None
+    planned = plan(spec, lambda key: f"{messages.find(tree, key)[1]}: ")
+    return LoadedSpec(path, spec, planned, tree)

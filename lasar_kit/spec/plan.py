@@ -1,0 +1,112 @@
+"""Which stage reads what from which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lasar_kit.errors import UserError, nearest
+from lasar_kit.spec.component import StageConfig
+from lasar_kit.spec.run_spec import DATASET, RunSpec
+
+Where = Callable[[tuple[str, ...]], str]
+"""Where a key of the spec was written, as the beginning of a message."""
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage with the stages it reads from: `inputs` maps artifact type to stage name.
+
+    The artifact of type `dataset` comes from the stage `dataset`, which every run begins with.
+    """
+
+    name: str
+    config: StageConfig
+    inputs: dict[str, str]
+
+
+class _Planner:
+    """Resolves stages one after another; `lineage[s]` is what stage s and all before it in its line left."""
+
+    def __init__(self) -> None:
+        self.produces = {DATASET: DATASET}
+        self.lineage: dict[str, dict[str, str]] = {DATASET: {DATASET: DATASET}}
+
+    def nearest_of(self, artifact: str) -> str | None:
+        names = [name for name, produced in self.produces.items() if produced == artifact]
+        return names[-1] if names else None
+
+    def inputs(self, name: str, config: StageConfig) -> dict[str, str]:
+        """What a stage reads; raises `ValueError` with what is wrong.
+
+        With `from`, the line of that stage comes first, and optional inputs come from nowhere else, so
+        that a stage can be told not to continue an earlier one.
+        """
+        reads = (*config.consumes, *config.accepts)
+        chosen: dict[str, str] = {}
+        if config.from_ is not None:
+            produced = self.produces.get(config.from_)
+            if produced is None:
+                hint = nearest(config.from_, self.produces)
+                raise ValueError(f"from: no earlier stage is called {config.from_!r}; {hint}")
+            if produced not in reads:
+                wanted = ", ".join(reads) or "nothing"
+                raise ValueError(f"from: {config.from_!r} makes {produced}, but {config.use} reads {wanted}")
+            line = self.lineage[config.from_]
+            chosen = {artifact: line[artifact] for artifact in reads if artifact in line}
+        for artifact in config.consumes:
+            if artifact not in chosen:
+                found = self.nearest_of(artifact)
+                if found is None:
+                    raise ValueError(f"reads {artifact}, which no earlier stage makes")
+                chosen[artifact] = found
+        if config.from_ is None:
+            for artifact in config.accepts:
+                found = self.nearest_of(artifact)
+                if found is not None and self.conflict(chosen | {artifact: found}) is None:
+                    chosen[artifact] = found
+        if conflict := self.conflict(chosen):
+            raise ValueError(conflict)
+        return {artifact: chosen[artifact] for artifact in reads if artifact in chosen}
+
+    def conflict(self, chosen: dict[str, str]) -> str | None:
+        """How two inputs disagree, such as a checkpoint trained on other SIDs than those that are read."""
+        for artifact, source in chosen.items():
+            for other, ancestor in self.lineage[source].items():
+                if other != artifact and chosen.get(other, ancestor) != ancestor:
+                    return (
+                        f"reads {other} of {chosen[other]!r} and {artifact} of {source!r}, "
+                        f"which was made with {other} of {ancestor!r}; say which by 'from'"
+                    )
+        return None
+
+    def add(self, name: str, config: StageConfig, inputs: dict[str, str]) -> None:
+        self.produces[name] = config.produces
+        line: dict[str, str] = {}
+        for source in inputs.values():
+            line |= self.lineage[source]
+        self.lineage[name] = line | inputs | {config.produces: name}
+
+
+def plan(spec: RunSpec, where: Where = lambda path: "") -> list[PlannedStage]:
+    """The stages of a spec in order, each with its inputs; the stage `dataset` is understood.
+
+    An input is that of the stage named by `from`, or of the nearest earlier stage that makes it. Raises
+    `UserError` with a line for each stage whose inputs cannot be found.
+    """
+    planner = _Planner()
+    planned: list[PlannedStage] = []
+    mistakes: list[str] = []
+    for name, config in spec.stages.items():
+        inputs: dict[str, str] = {}
+        try:
+            inputs = planner.inputs(name, config)
+        except ValueError as error:
+            key = ("stages", name, "from") if str(error).startswith("from:") else ("stages", name)
+            text = str(error).removeprefix("from: ")
+            mistakes.append(f"{where(key)}{'.'.join(key)}: {text}")
+        planner.add(name, config, inputs)
+        planned.append(PlannedStage(name, config, inputs))
+    if mistakes:
+        raise UserError(*mistakes)
+    return planned

@@ -1,0 +1,54 @@
+"""What a run is: a data set, a model, and the stages that make it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from lasar_kit.spec.component import ComponentConfig, DecoderConfig, SpecModel, StageConfig, component
+
+DATASET = "dataset"
+"""Name of the stage that loads the data set, which no other may have."""
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("must be a name of letters, digits, '-', '_' and '.'")
+    return name
+
+
+def _check_stage_name(name: str) -> str:
+    if name == DATASET:
+        raise ValueError("is taken by the stage that loads the data set; choose another name")
+    return _check_name(name)
+
+
+Name = Annotated[str, AfterValidator(_check_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$"})]
+StageName = Annotated[str, AfterValidator(_check_stage_name)]
+
+
+class RunSpec(SpecModel):
+    """A run: the components that all stages share, and the stages in order."""
+
+    name: Name = Field(description="Name of the run; that of its file when absent.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of all that is random.")
+    max_history: int = Field(20, ge=1, description="Items of history a prompt holds, most recent kept.")
+    dataset: Annotated[ComponentConfig, component("dataset")] = Field(
+        "demo", validate_default=True, description="Where items and sequences come from."
+    )
+    backbone: Annotated[ComponentConfig, component("backbone")] = Field(
+        "qwen3", validate_default=True, description="The language model."
+    )
+    prompt: Annotated[ComponentConfig, component("prompt")] = Field(
+        "minionerec", validate_default=True, description="The text around a history."
+    )
+    decoder: Annotated[DecoderConfig, component("decoder")] = Field(
+        "trie_beam", validate_default=True, description="How items are ranked."
+    )
+    stages: dict[StageName, Annotated[StageConfig, component("stage")]] = Field(
+        min_length=1, description="The stages by name, in the order in which they run."
+    )

@@ -1,0 +1,188 @@
+"""The command line: what it prints, exit codes, and that it starts without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+SPEC = "stages:\n  tokenize: tokenize\n  ground: sft\n  report: evaluate\n"
+Call = Callable[..., Any]
+HEAVY = ("torch", "numpy", "polars", "transformers", "sklearn", "sentence_transformers")
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("spec.yaml").write_text(SPEC)
+    return Path("spec.yaml")
+
+
+def test_check_shows_what_reads_what(call: Call, spec: Path) -> None:
+    result = call("check", spec, "--set", "decoder.width=7")
+    assert (result.code, result.err) == (0, [])
+    assert result.out.splitlines() == [
+        "spec.yaml: ok",
+        "  tokenize (tokenize): reads dataset of dataset",
+        "  ground (sft): reads dataset of dataset, sids of tokenize",
+        "  report (evaluate): reads dataset of dataset, sids of tokenize, checkpoint of ground",
+    ]
+
+
+def test_check_tells_every_mistake(call: Call, spec: Path) -> None:
+    spec.write_text("seed: -1\nmax_histry: 1\n" + SPEC)
+    result = call("check", spec)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == [
+        "spec.yaml:1: seed: must be >= 0 (got -1)",
+        "spec.yaml:2: max_histry: unknown key; did you mean 'max_history'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["check", "none.yaml"], "none.yaml: no such file"),
+        (["run", "none.yaml"], "none.yaml: no such file"),
+        (["check"], "lasar-kit: Missing argument 'SPEC'; see --help"),
+        (["chekc"], "lasar-kit: No such command 'chekc'"),
+        (["check", "spec.yaml", "--colour"], "lasar-kit: No such option: --colour"),
+        (["check", "spec.yaml", "--set", "seed"], "--set seed: must read key.key=value"),
+        (
+            ["check", "spec.yaml", "--plugin", "nowhere"],
+            "--plugin nowhere: is not a folder with a registry.toml",
+        ),
+        (
+            ["plugins", "show", "quantizer", "rq_kmean"],
+            "unknown quantizer 'rq_kmean'; did you mean 'rq_kmeans'?",
+        ),
+        (["recommend", "run", "--history", "a,,b"], "--history: must be item ids with commas between them"),
+        (["recommend", "run", "--history", "a", "-k", "0"], "lasar-kit: Invalid value for '-k': "),
+    ],
+)
+def test_one_line_a_mistake(call: Call, spec: Path, arguments: list[str], line: str) -> None:
+    result = call(*arguments)
+    assert (result.code, result.out, len(result.err)) == (2, "", 1)
+    assert result.err[0].startswith(line)
+
+
+def test_ctrl_c(call: Call, spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lasar_kit.spec.load_spec", interrupt)
+    result = call("check", spec)
+    assert (result.code, result.out) == (130, "")
+    assert [line for line in result.err if line] == ["interrupted"]
+
+
+class FakeRunner:
+    """Stands in for the engine and keeps what it is called with."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, Path, bool]] = []
+
+    def run_spec(self, loaded: Any, catalogue: Any, output: Path, use_cache: bool) -> None:
+        self.calls.append(("run", loaded.spec.name, output, use_cache))
+
+    def dry_run(self, loaded: Any, catalogue: Any, output: Path, use_cache: bool) -> None:
+        self.calls.append(("dry", loaded.spec.name, output, use_cache))
+
+
+def test_run_hands_over_to_the_engine(call: Call, spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import lasar_kit.engine
+
+    runner = FakeRunner()
+    monkeypatch.setitem(sys.modules, "lasar_kit.engine.runner", runner)  # type: ignore[arg-type]
+    monkeypatch.setattr(lasar_kit.engine, "runner", runner, raising=False)
+    assert call("run", spec).code == 0
+    assert call("run", spec, "--set", "name=x", "--no-cache").code == 0
+    assert call("run", spec, "--output", "there", "--dry-run").code == 0
+    assert runner.calls == [
+        ("run", "spec", Path("runs/spec"), True),
+        ("run", "x", Path("runs/x"), False),
+        ("dry", "spec", Path("there"), True),
+    ]
+
+
+def test_listing_as_json(call: Call) -> None:
+    result = call("plugins", "list", "--json")
+    rows = json.loads(result.out)
+    assert (result.code, result.err) == (0, [])
+    assert {
+        "kind": "quantizer",
+        "name": "rq_kmeans",
+        "summary": "Residual k-means, plain or balanced, level by level.",
+        "origin": "lasar-kit:builtin",
+        "paper": "GREAM / LASAR Eq. 1",
+        "config": "lasar_plugins.rq_kmeans.config:RqKmeansConfig",
+        "build": "lasar_plugins.rq_kmeans.quantizer:RqKmeans",
+    } in rows
+    assert all(set(row) == set(rows[0]) for row in rows)
+
+
+def test_listing_names_what_is_broken(call: Call, write_plugin: Callable[..., Path]) -> None:
+    folder = write_plugin("ruin", registry="[nothing.x]\n")
+    result = call("plugins", "list", "--plugin", folder)
+    assert result.code == 0
+    assert "rq_kmeans" in result.out
+    assert len(result.err) == 1
+    assert result.err[0].startswith(f"plugin {folder}: ")
+
+
+def test_showing_a_component_of_a_folder(call: Call, write_plugin: Callable[..., Path]) -> None:
+    folder = write_plugin("shown")
+    result = call("plugins", "show", "quantizer", "mine", "--plugin", folder)
+    assert result.code == 0
+    assert "quantizer mine: A quantizer for tests." in result.out
+    assert f"origin: {folder}" in result.out
+    row = next(line for line in result.out.splitlines() if line.startswith("levels"))
+    assert row.split() == ["levels", "integer", "2", ">=", "1", "How", "many", "levels."]
+    assert result.out.endswith("example\nquantizer:\n  use: mine\n  levels: 2\n")
+
+
+def test_every_built_in_can_be_shown(call: Call) -> None:
+    for row in json.loads(call("plugins", "list", "--json").out):
+        result = call("plugins", "show", row["kind"], row["name"])
+        assert result.code == 0
+        assert f"use: {row['name']}" in result.out
+
+
+def test_the_schema_knows_every_component(call: Call) -> None:
+    result = call("schema")
+    schema = json.loads(result.out)
+    assert (result.code, result.err) == (0, [])
+    jsonschema.Draft202012Validator.check_schema(schema)
+    rows = json.loads(call("plugins", "list", "--json").out)
+    assert {f"{row['kind']}.{row['name']}" for row in rows} <= set(schema["$defs"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["plugins", "list"],
+        ["plugins", "show", "stage", "sft"],
+        ["check", "spec.yaml"],
+        ["schema"],
+    ],
+)
+def test_nothing_heavy_is_imported(spec: Path, arguments: list[str]) -> None:
+    program = (
+        "import sys\nfrom lasar_kit.cli import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit as done:\n    assert done.code == 0\n"
+        f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    # Specs with other components than the defaults are covered by the import contracts.
+    found = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{program}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert found.stdout.splitlines()[-1] == "heavy: []"
+    assert found.stderr == ""

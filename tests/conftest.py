@@ -1,0 +1,27 @@
+"""What all tests share: one thread each, repeatable draws, and where the real data are."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch is imported: two threads on shared cores spin against each other.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets beside the checkout."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real data sets are not beside this checkout (../shared/data)")
+    return folder

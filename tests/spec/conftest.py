@@ -1,0 +1,92 @@
+"""A small catalogue that needs no plugin."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import pytest
+from pydantic import Field
+
+from lasar_kit.errors import UserError, nearest
+from lasar_kit.registry import Entry
+from lasar_kit.spec import ComponentConfig, DecoderConfig, SpecModel, SpecPath, StageConfig, component
+
+
+class Demo(ComponentConfig):
+    items: int = Field(10, ge=1, description="How many items.")
+    ids: tuple[str, ...] = ()
+
+
+class Files(ComponentConfig):
+    path: SpecPath = Field(description="A folder.")
+    extra: tuple[SpecPath, ...] = ()
+
+
+class Plain(ComponentConfig):
+    rate: float | None = Field(None, gt=0, le=1, description="A rate.")
+
+
+class Beam(DecoderConfig):
+    score: str = "vocabulary"
+
+
+class Optimizer(SpecModel):
+    lr: float = Field(1e-3, gt=0, description="Peak learning rate.")
+    clip: float | None = Field(1.0, gt=0)
+
+
+class Tokenize(StageConfig):
+    consumes: ClassVar[tuple[str, ...]] = ("dataset",)
+    produces: ClassVar[str] = "sids"
+    quantizer: Annotated[ComponentConfig, component("quantizer")] = Field("kmeans", validate_default=True)
+    others: tuple[Annotated[ComponentConfig, component("quantizer")], ...] = ()
+    maybe: Annotated[ComponentConfig | None, component("quantizer")] = None
+
+
+class Kmeans(ComponentConfig):
+    levels: int = Field(3, ge=1, description="Levels.")
+    balanced: bool = False
+
+
+class Train(StageConfig):
+    consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids")
+    accepts: ClassVar[tuple[str, ...]] = ("checkpoint",)
+    produces: ClassVar[str] = "checkpoint"
+    epochs: int = Field(1, ge=1)
+    optimizer: Optimizer = Field(default_factory=Optimizer)
+
+
+class Report(StageConfig):
+    consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids", "checkpoint")
+    produces: ClassVar[str] = "report"
+
+
+CONFIGS: dict[str, dict[str, type[ComponentConfig]]] = {
+    "dataset": {"demo": Demo, "files": Files},
+    "backbone": {"qwen3": Plain, "gpt2": Plain},
+    "prompt": {"minionerec": Plain},
+    "decoder": {"trie_beam": Beam},
+    "quantizer": {"kmeans": Kmeans, "plain": Plain},
+    "stage": {"tokenize": Tokenize, "train": Train, "report": Report},
+}
+
+
+class FakeCatalogue:
+    def config_class(self, kind: str, name: str) -> type[ComponentConfig]:
+        known = CONFIGS[kind]
+        if name not in known:
+            raise UserError(f"unknown {kind} {name!r}; {nearest(name, known)}")
+        return known[name]
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        return [
+            Entry(k, name, f"The {name}.", "test", "a:B", "a:C")
+            for k, names in CONFIGS.items()
+            for name in sorted(names)
+            if kind in (None, k)
+        ]
+
+
+@pytest.fixture
+def catalogue() -> FakeCatalogue:
+    return FakeCatalogue()
