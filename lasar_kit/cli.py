@@ -99,15 +99,16 @@ def recommend(
 
 @plugins.command("list")
 def plugins_list(
+    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="Only this kind.")] = None,
     plugin: Plugin = None,
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON list.")] = False,
 ) -> None:
-    """List all components by kind."""
+    """List components by kind."""
     from lasar_kit import listing
 
     catalogue = _catalogue(plugin)
     _warn(catalogue)
-    print(listing.as_json(catalogue) if as_json else listing.as_text(catalogue))
+    print(listing.as_json(catalogue, kind) if as_json else listing.as_text(catalogue, kind))
 
 
 @plugins.command("show")

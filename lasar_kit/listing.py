@@ -21,9 +21,9 @@ _SHOWN = ("kind", "name", "summary", "origin", "paper", "config", "build")
 _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
-def as_json(catalogue: Catalogue) -> str:
-    """Every entry as a JSON object."""
-    rows = [{key: getattr(entry, key) for key in _SHOWN} for entry in catalogue.entries()]
+def as_json(catalogue: Catalogue, kind: str | None = None) -> str:
+    """Every entry, or every one of a kind, as a JSON object."""
+    rows = [{key: getattr(entry, key) for key in _SHOWN} for entry in catalogue.entries(kind)]
     return json.dumps(rows, indent=2, ensure_ascii=False)
 
 
@@ -43,10 +43,10 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def as_text(catalogue: Catalogue) -> str:
-    """Tables of name, summary and origin, one a kind that has any."""
+def as_text(catalogue: Catalogue, only: str | None = None) -> str:
+    """Tables of name, summary and origin, one a kind that has any, or that of one kind."""
     tables: list[RenderableType] = []
-    for kind in KINDS:
+    for kind in KINDS if only is None else (only,):
         if entries := catalogue.entries(kind):
             table = _table(kind, "name", "summary", "origin")
             for entry in entries:

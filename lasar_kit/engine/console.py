@@ -28,6 +28,8 @@ class Screen:
 
     def __init__(self, silent: bool = False) -> None:
         self.console = Console(quiet=silent, highlight=False)
+        if not self.console.is_terminal:
+            self.console = Console(quiet=silent, highlight=False, width=100)  # a file has no width of its own
 
     def print(self, *values: object) -> None:
         """Print lines, tables or panels."""

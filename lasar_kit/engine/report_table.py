@@ -13,8 +13,9 @@ SHOWN = ("hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20")
 
 def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
     """A row for each evaluate stage, behind the baselines that were asked for the same users."""
-    table = Table(box=box.SIMPLE_HEAD, title="leave-one-out over the whole catalogue", title_style="dim")
-    table.add_column("")
+    title = "leave-one-out over the whole catalogue"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_style="dim", pad_edge=False)
+    table.add_column("", no_wrap=True)
     for name in ("users", *(name.upper() for name in SHOWN), "depth"):
         table.add_column(name, justify="right", no_wrap=True)
     baselines: Any = None
