@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
-from lasar_kit.engine.stages.config import OptimizerConfig
+from lasar_kit.engine.stages.config import OptimizerConfig, Precision
 
 
 def adamw(module: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
@@ -39,12 +39,20 @@ class Updater:
 
     `step(batch)` returns the *sum* of a batch's losses; an update divides by the number of targets in the
     global batch, so that it is the same however the batch is split over passes and processes.
+    `precision` is that of the forward passes. An accelerator's own would hold for the whole process, and
+    stages may differ.
     """
 
     def __init__(
-        self, accelerator: Accelerator, step: nn.Module, config: OptimizerConfig, updates: int
+        self,
+        accelerator: Accelerator,
+        step: nn.Module,
+        config: OptimizerConfig,
+        updates: int,
+        precision: Precision = "fp32",
     ) -> None:
         self.accelerator = accelerator
+        self.bf16 = precision == "bf16"
         self.clip = config.clip
         self.step, self.optimizer = accelerator.prepare(step, adamw(step, config))
         # Not prepared: accelerate would step it once a process, and `updates` counts global ones.
@@ -63,7 +71,8 @@ class Updater:
         for index, (make, weight) in enumerate(passes):
             waits = index + 1 < len(passes)
             with self.accelerator.no_sync(self.step) if waits else nullcontext():
-                loss: Tensor = self.step(make()) * (weight / targets)
+                with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.bf16):
+                    loss: Tensor = self.step(make()) * (weight / targets)
                 # A distributed wrapper takes the mean of the gradients over processes; this loss is a sum.
                 self.accelerator.backward(loss * self.accelerator.num_processes)
             total += loss.detach()

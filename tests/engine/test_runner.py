@@ -189,3 +189,66 @@ def test_items_may_share_a_sid(finished: Path) -> None:
     assert all(len(set(row["items"])) == len(row["items"]) for row in rows)
     stored = json.loads((folder / "metrics.json").read_text())["evaluate"]
     assert 0 < stored["hr@20"] <= 1
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("stages.ground.precision=bf16",),
+        ("prompt=minionerec", "stages.ground.gradient_accumulation=3"),
+        ("stages.ground.samples=sliding", "stages.ground.batch_size=200", "prompt=minionerec"),
+        ("stages.ground.samples=longest_per_user", "stages.ground.score=vocabulary"),
+        ("backbone.dtype=bfloat16",),
+    ],
+    ids=" ".join,
+)
+def test_every_way_of_training_runs(finished: Path, overrides: tuple[str, ...]) -> None:
+    folder = run(finished.parent / "ways", "stages.ground.epochs=1", *overrides)
+    losses = [line["loss"] for line in lines(folder / "log.jsonl") if "loss" in line]
+    assert losses
+    assert np.isfinite(losses).all()
+
+
+def test_a_run_starts_from_a_pretrained_folder(finished: Path) -> None:
+    """A model of this very run serves as the pretrained one: its tokens are there already, and it starts low."""
+    folder = run(
+        finished.parent / "pretrained",
+        f"backbone={{use: qwen3, pretrained: {finished / 'model'}}}",
+        "stages.ground.optimizer.lr=1.0e-6",
+    )
+    first = next(line["loss"] for line in lines(folder / "log.jsonl"))
+    assert first < next(line["loss"] for line in lines(finished / "log.jsonl"))
+    sizes = [(run_folder / "model" / "config.json") for run_folder in (folder, finished)]
+    assert json.loads(sizes[0].read_text())["vocab_size"] == json.loads(sizes[1].read_text())["vocab_size"]
+
+
+def test_a_second_training_stage_goes_on_from_the_first(finished: Path) -> None:
+    spec = SPEC.replace(
+        "  evaluate:",
+        "  more: {use: sft, samples: packed, epochs: 1, eval_width: 10, log_every: 1}\n  evaluate:",
+    )
+    folder = run(finished.parent / "two", spec=spec)
+    log = lines(folder / "log.jsonl")
+    assert {line["stage"] for line in log} == {"ground", "more"}
+    assert (folder / "model" / "model.safetensors").read_bytes() == (
+        folder / "stages" / "more" / "model.safetensors"
+    ).read_bytes()
+
+
+def test_early_stopping_keeps_the_best_checkpoint(finished: Path) -> None:
+    """With a rate that destroys the model, validation only gets worse: training stops, the first one stays."""
+    folder = run(
+        finished.parent / "stopped",
+        "stages.ground.optimizer.lr=3.0",
+        "stages.ground.optimizer.warmup=0",
+        "stages.ground.epochs=30",
+        "stages.ground.patience=2",
+        "stages.ground.eval_every=0.5",
+    )
+    report = json.loads((folder / "stages" / "ground" / "artifact.json").read_text())["report"]
+    values = [validation["ndcg@10"] for validation in report["validations"]]
+    assert report["updates"] < 30 * 2
+    assert report["best_ndcg@10"] == max(values)
+    assert values[-2:] == sorted(values[-2:], key=lambda value: value > max(values))
+    best = values.index(max(values))
+    assert len(values) - 1 - best == 2

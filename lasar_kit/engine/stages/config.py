@@ -9,6 +9,9 @@ from pydantic import Field
 from lasar_kit.spec import ComponentConfig, SpecModel, StageConfig, component
 
 
+Precision = Literal["fp32", "bf16"]
+
+
 class TokenizeConfig(StageConfig):
     """Item text to semantic IDs."""
 
@@ -67,7 +70,7 @@ class SftConfig(StageConfig):
         1, ge=1, description="Forward passes that one update of a process is split into."
     )
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig, description="AdamW and its schedule.")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="Of the forward pass; weights stay fp32.")
+    precision: Precision = Field("fp32", description="Of the forward pass; weights stay fp32.")
     score: Literal["vocabulary", "trie"] = Field(
         "vocabulary",
         description="What an answer token competes with in the loss: all tokens, or those that the trie "

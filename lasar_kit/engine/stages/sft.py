@@ -44,7 +44,7 @@ class _Training:
 
     def __init__(self, config: SftConfig, context: StageContext) -> None:
         self.config, self.context, self.seed = config, context, context.spec.seed
-        self.accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
+        self.accelerator = Accelerator()
         set_seed(self.seed, device_specific=True)  # dropout; all else has generators of its own
         dataset = context.dataset()
         self.train = dataset.train
@@ -53,7 +53,7 @@ class _Training:
         self.per_epoch = math.ceil(len(self.windows) / config.batch_size)
         self.updates = max(1, round(config.epochs * self.per_epoch))
         step = SftStep(self.recommender, config.score)
-        self.updater = Updater(self.accelerator, step, config.optimizer, self.updates)
+        self.updater = Updater(self.accelerator, step, config.optimizer, self.updates, config.precision)
         held_out = HeldOut.of(dataset, "validation", config.eval_users, self.seed)
         self.best = BestCheckpoint(
             context.folder, held_out, config.eval_width, config.eval_batch_size, config.patience
