@@ -7,7 +7,7 @@ and P tokens already in a context, K codes a level, E embedding width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lasar_kit.core.dataset import Dataset, Sequences
+from lasar_kit.core.reasoning import ReasoningRequest
 from lasar_kit.core.values import Anchors, Beams, Context, LatentTrace, Prompt, Rollout, SidTable
 
 
@@ -70,6 +71,9 @@ class Backbone(Protocol):
     ) -> Float[Tensor, "*S V"]:
         """Next-token logits of states that `advance` gave: of all tokens, or of these alone, in order."""
 
+    def embedding_norm(self) -> Float[Tensor, ""]:
+        """Mean norm of all input embeddings, without gradient (and without dropout, unlike `embed`)."""
+
     def save(self, directory: Path) -> None:
         """Write model and tokenizer so that `AutoModelForCausalLM` and `AutoTokenizer` load them."""
 
@@ -111,13 +115,27 @@ class Aligner(Protocol):
 
 @runtime_checkable
 class RLObjective(Protocol):
-    """One term of the RL loss (paper Eqs. 5 and 6)."""
+    """One term of the RL loss (paper Eqs. 5 and 6).
+
+    One that learns or remembers anything is a `torch.nn.Module`, and is saved and restored as one.
+    """
+
+    exact_kl: bool
+    """Whether it reads `Rollout.ref_kl`, which costs the distributions over all tokens."""
 
     def loss(self, rollout: Rollout) -> tuple[Float[Tensor, ""], dict[str, float]]:
         """The loss and numbers worth logging; pure, it changes no state."""
 
     def observe(self, rollout: Rollout) -> None:
         """Take note of a rollout once its update is done (a moving baseline, say)."""
+
+
+@runtime_checkable
+class Reward(Protocol):
+    """Judges the candidates of a prompt (paper E.5)."""
+
+    def reward(self, candidates: Int[Tensor, "B G"], target: Int[Tensor, " B"]) -> Float[Tensor, "B G"]:
+        """Float32 rewards of rows of the item table, best candidate first, -1 for none (its reward is 0)."""
 
 
 @runtime_checkable
@@ -159,3 +177,25 @@ class PromptTemplate(Protocol):
     head: str
     separator: str
     tail: str
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """Writes reasoning text about users' histories, from which training anchors are made (paper 2.3, E.2)."""
+
+    wants_target: bool
+    """Whether requests are to hold the item that came next; its text then draws on the answer."""
+
+    def write(self, requests: Sequence[ReasoningRequest]) -> Iterable[tuple[int, str | None]]:
+        """`(index of the request, text)` for each request once, in any order; None where there is no text.
+
+        Lazy where it is slow, so that what is written is not lost; `UserError` on bad input.
+        """
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Cuts a reasoning text into the steps that thoughts are aligned to (paper 2.3)."""
+
+    def segment(self, text: str) -> list[str]:
+        """Segments in order, none of them empty; no segment for an empty text."""

@@ -21,8 +21,8 @@ def candidate_logp(
 ) -> Float[Tensor, "*S C"]:
     """Log-probabilities, in float32, of C candidate tokens a place; -inf where one is not allowed.
 
-    `picked` are the candidates' logits. A place where nothing is allowed gives
-    -inf throughout, and gradients stay finite.
+    `picked` are the candidates' logits. A place where nothing is allowed gives -inf throughout, and gradients
+    stay finite.
     """
     picked = picked.float().masked_fill(~allowed, torch.finfo(torch.float32).min)
     rivals = logits.float() if score == "vocabulary" else picked

@@ -94,7 +94,7 @@ def chain_start(parent: Int[Tensor, "B Q"]) -> Int[Tensor, " B"] | None:
     start = (parent < 0).sum(dim=1) - 1
     node = torch.arange(parent.shape[1], device=parent.device)
     expected = torch.where(node > start[:, None], node - 1, -1)
-    return start if torch.equal(expected, parent) and bool((start >= 0).all()) else None
+    return start if torch.equal(expected, parent) else None
 
 
 def extend(

@@ -37,6 +37,9 @@ class Env:
     `checkpoint`: a folder the component saved itself to, to be restored instead of initialised.
     `item_ids`: raw ids, in the order of the item table.
     `build(kind, config, env)`: builds a component that this one is made of.
+    `head`: next-token logits of the states of the backbone that the component works on (`Backbone.logits`),
+    for those that compare states by what they predict.
+    `report(numbers)`: told how long work stands, as often as there is news (counts, cost).
     """
 
     seed: int = 0
@@ -47,6 +50,8 @@ class Env:
     checkpoint: Path | None = None
     item_ids: tuple[str, ...] = ()
     build: Callable[[str, Any, Env], Any] | None = None
+    head: Callable[[Tensor], Tensor] | None = None
+    report: Callable[[dict[str, float]], None] = lambda numbers: None
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,9 @@ class Rollout:
     """G candidates a prompt with their log-probabilities a token, and the depth that was chosen for it.
 
     `depth_logp` is the policy's log-distribution over its support, `depth_index` the choice within it.
-    `world_reward` is the mean reward of the whole batch over all ranks.
+    `world_reward` is the mean reward of the whole batch over all ranks. `ref_kl` is the KL divergence from
+    the reference over all tokens at each place, given where an objective asks for it (`exact_kl`).
+    Tokens of candidates that are not valid may hold anything.
     """
 
     logp: Float[Tensor, "B G M"]
@@ -136,3 +143,4 @@ class Rollout:
     depth_logp: Float[Tensor, "B C"]
     depth_index: Int[Tensor, " B"]
     world_reward: Float[Tensor, ""]
+    ref_kl: Float[Tensor, "B G M"] | None = None

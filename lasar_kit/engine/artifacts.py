@@ -56,11 +56,12 @@ def link_file(source: str | Path, target: str | Path) -> None:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished stage: its folder, and what the manifest says of it."""
+    """A finished stage: its folder, and what the manifest says of it; it took `seconds` to make."""
 
     path: Path
     key: str
     report: Mapping[str, Any]
+    seconds: float
 
     @classmethod
     def read(cls, path: Path) -> Artifact | None:
@@ -68,7 +69,8 @@ class Artifact:
         try:
             manifest = read_json(path / MANIFEST)
             whole = all((path / name).stat().st_size == size for name, size in manifest["files"].items())
-            return cls(path, manifest["key"], manifest["report"]) if whole else None
+            fields = (manifest["key"], manifest["report"], manifest["seconds"])
+            return cls(path, *fields) if whole else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -111,14 +113,17 @@ class ArtifactStore:
             shutil.rmtree(partial, ignore_errors=True)
             raise
 
-    def finish(self, partial: Path, name: str, kind: str, key: str, report: Mapping[str, Any]) -> Artifact:
+    def finish(
+        self, partial: Path, name: str, kind: str, key: str, report: Mapping[str, Any], seconds: float
+    ) -> Artifact:
         """Write the manifest last, then put the folder in its place."""
         files = {
             str(path.relative_to(partial)): path.stat().st_size
             for path in sorted(partial.rglob("*"))
             if path.is_file()
         }
-        write_json(partial / MANIFEST, {"type": kind, "key": key, "report": report, "files": files})
+        manifest = {"type": kind, "key": key, "seconds": round(seconds, 1), "report": report, "files": files}
+        write_json(partial / MANIFEST, manifest)
         return self._commit(partial, name)
 
     def _partial(self, name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -165,6 +166,7 @@ def _run_stage(run: Run, step: Step, store: ArtifactStore) -> Artifact:
     from lasar_kit.engine.stage import StageContext
 
     stage, hooks = step.stage, run.catalogue.hooks.hook
+    started = time.monotonic()
     hooks.lasar_stage_start(run=run, stage=stage)
     with store.writing(stage.name) as folder:
         run.writing = folder
@@ -179,7 +181,8 @@ def _run_stage(run: Run, step: Step, store: ArtifactStore) -> Artifact:
         )
         report = hooks.lasar_run_stage(run=run, stage=stage, context=context)
         produces = type(stage.config).produces or DATASET
-        artifact = store.finish(folder, stage.name, produces, step.key, report)
+        seconds = time.monotonic() - started
+        artifact = store.finish(folder, stage.name, produces, step.key, report, seconds)
     hooks.lasar_stage_end(run=run, stage=stage, report=report)
     return artifact
 

@@ -12,7 +12,7 @@ def made(store: ArtifactStore, name: str, key: str, text: str = "x") -> Artifact
     with store.writing(name) as folder:
         (folder / "inner").mkdir()
         (folder / "inner" / "a.txt").write_text(text)
-        return store.finish(folder, name, "thing", key, {"n": 1})
+        return store.finish(folder, name, "thing", key, {"n": 1}, 1.0)
 
 
 def test_an_artifact_is_found_by_its_key_here_and_beside(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.core.values import Env
 from lasar_plugins.cooccurrence.config import CooccurrenceConfig
-from lasar_plugins.cooccurrence.encoder import CooccurrenceEncoder, cooccurrence_counts, ppmi
+from lasar_plugins.cooccurrence.encoder import CooccurrenceEncoder, cooccurrence_counts, ppmi, user_cosine
 
 
 def encode(items, train: Sequences, **options) -> np.ndarray:
@@ -114,3 +114,21 @@ def test_it_repeats(catalogue) -> None:
     train = Sequences.of([[(3 * user + step * step) % 40 for step in range(6)] for user in range(60)])
     items = catalogue(title=["x"] * 40)
     np.testing.assert_array_equal(encode(items, train, dimensions=8), encode(items, train, dimensions=8))
+
+
+@given(rows_of_items)
+def test_cosine_by_brute_force(rows: list[list[int]]) -> None:
+    buyers = [{user for user, row in enumerate(rows) if item in row} for item in range(6)]
+    expected = [[len(a & b) / sqrt(len(a) * len(b)) if a and b else 0.0 for b in buyers] for a in buyers]
+    found = user_cosine(Sequences.of(rows), 6).toarray()
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_cosine_embeddings_keep_the_cosines_when_no_dimension_is_dropped() -> None:
+    """G = U S U' for a positive semi-definite G, so rows of U sqrt(S) have inner products G, and length 1."""
+    import polars as pl
+
+    train = Sequences.of([[0, 1, 2], [0, 3], [1, 2], [2, 3, 0], [3]])
+    items = pl.DataFrame({"id": list("abcd")})
+    vectors = encode(items, train, weighting="cosine", dimensions=4)
+    np.testing.assert_allclose(vectors @ vectors.T, user_cosine(train, 4).toarray(), atol=1e-5)

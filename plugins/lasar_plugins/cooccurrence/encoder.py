@@ -22,8 +22,7 @@ class CooccurrenceEncoder:
 
     def encode(self, items: pl.DataFrame, train: Sequences) -> Float[np.ndarray, "I E"]:
         """One vector an item, from the training sequences alone."""
-        counts = cooccurrence_counts(train, items.height, self.config.window, self.config.decay)
-        information = ppmi(counts, self.config.smoothing)
+        information = self._information(train, items.height)
         if information.nnz == 0:
             return np.zeros((items.height, 1), dtype=np.float32)
         rank = min(self.config.dimensions, items.height)
@@ -37,6 +36,23 @@ class CooccurrenceEncoder:
         unit = np.divide(projected, norm, out=np.zeros_like(projected), where=norm > 0)
         vectors: Float[np.ndarray, "I E"] = unit.astype(np.float32)
         return vectors
+
+    def _information(self, train: Sequences, items: int) -> csr_matrix:
+        """The [I, I] matrix of what two items have to do with each other."""
+        if self.config.weighting == "cosine":
+            return user_cosine(train, items)
+        counts = cooccurrence_counts(train, items, self.config.window, self.config.decay)
+        return ppmi(counts, self.config.smoothing)
+
+
+def user_cosine(train: Sequences, items: int) -> csr_matrix:
+    """Cosine between the columns of the binary user-item matrix; 1 of an item with itself, if it has users."""
+    user = np.repeat(np.arange(len(train)), train.lengths)
+    seen = csr_matrix((np.ones(len(train.items)), (user, train.items)), shape=(len(train), items))
+    seen.data[:] = 1.0  # a repeat counts once
+    norm = np.sqrt(np.asarray(seen.sum(axis=0)).ravel())
+    unit = seen.multiply(1.0 / np.maximum(norm, 1.0)).tocsr()
+    return csr_matrix(unit.T @ unit)
 
 
 def cooccurrence_counts(train: Sequences, items: int, window: int, decay: float) -> csr_matrix:

@@ -1,0 +1,1 @@
+"""The components that come with lasar-kit, each in a folder of its own."""

@@ -1,0 +1,1 @@
+"""No reasoning: the answer follows the prompt."""

@@ -1,0 +1,66 @@
+"""Options of the Qwen3 backbone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
+
+from lasar_kit.spec import ComponentConfig, SpecPath
+
+BYTE_ALPHABET = 256
+SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>")
+"""Padding, beginning and end of sequence of a tokenizer trained from scratch."""
+
+
+def _directory_or_hub_id(value: Any) -> Any:
+    """A path of the spec made absolute where it names a directory or reads as a path, else the hub id."""
+    if not isinstance(value, str):
+        return value
+    path = TypeAdapter(SpecPath).validate_python(value)
+    return str(path) if path.is_dir() or value.startswith((".", "/", "~")) else str(value)
+
+
+class Qwen3Config(ComponentConfig):
+    """A causal language model with the Qwen3 architecture.
+
+    Sizes describe a model initialised from scratch; `pretrained` brings its own.
+    """
+
+    pretrained: Annotated[str, BeforeValidator(_directory_or_hub_id)] | None = Field(
+        None, description="Directory or hub id of a Qwen3 model to start from; null starts from scratch."
+    )
+    hidden_size: int = Field(128, ge=2, description="Width of the hidden states.")
+    layers: int = Field(4, ge=1, description="Decoder layers.")
+    heads: int = Field(4, ge=1, description="Attention heads.")
+    kv_heads: int | None = Field(None, ge=1, description="Key and value heads; null takes `heads`.")
+    head_dim: int | None = Field(None, ge=2, description="Width of a head; null takes hidden_size / heads.")
+    intermediate_size: int | None = Field(None, ge=1, description="MLP width; null takes 3 x hidden_size.")
+    text_vocabulary: int = Field(
+        2048,
+        ge=BYTE_ALPHABET + len(SPECIAL_TOKENS),
+        description="Largest byte-level BPE vocabulary to train.",
+    )
+    max_positions: int = Field(2048, ge=1, description="Longest sequence the model declares.")
+    rope_theta: float = Field(10_000.0, gt=0, description="Base of the rotary position frequencies.")
+    tied_embeddings: bool = Field(True, description="Whether input and output embeddings are one matrix.")
+    initializer_std: float = Field(0.02, gt=0, description="Standard deviation of initial weights.")
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of attention weights in training.")
+    embedding_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of input embeddings in training.")
+    attention: Literal["sdpa", "eager"] = Field("sdpa", description="Attention implementation.")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="Type of the weights.")
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Qwen3Config:
+        if self.heads % (self.kv_heads or self.heads):
+            raise ValueError(f"kv_heads must divide heads (got {self.kv_heads} and {self.heads})")
+        if self.head_dim is None and self.hidden_size % self.heads:
+            raise ValueError(f"heads must divide hidden_size (got {self.heads} and {self.hidden_size})")
+        if self.head_width % 2:
+            raise ValueError(f"a head's width must be even for rotary positions (got {self.head_width})")
+        return self
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head."""
+        return self.head_dim or self.hidden_size // self.heads

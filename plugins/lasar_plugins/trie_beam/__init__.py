@@ -1,0 +1,1 @@
+"""Exact beam search over the catalogue's trie, on a shared prefix."""

@@ -1,0 +1,34 @@
+"""The loop that does not think."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from lasar_kit.core.interfaces import DepthPolicy, LatentLoop
+from lasar_kit.core.values import Context, Env, Prompt
+from lasar_plugins.none.config import NoDepthConfig, NoLoopConfig
+from lasar_plugins.none.depth import NoDepth
+from lasar_plugins.none.loop import NoLoop
+from lasar_plugins.qwen3.backbone import Qwen3Backbone
+
+
+def test_prompt_passes_through(tiny: Callable[[str], Qwen3Backbone]) -> None:
+    prompt = Prompt(torch.randn(2, 3, 5), torch.tensor([[1, 2, 3], [4, 5, 6]]), Context())
+    loop = NoLoop(NoLoopConfig(use="none"), Env())
+    trace = loop.run(tiny("sdpa"), prompt, torch.zeros(2, 3, dtype=torch.int64), 0)
+    assert isinstance(loop, LatentLoop)
+    assert trace.last is prompt.h0
+    assert trace.tip is prompt.tip
+    assert trace.context is prompt.context
+    assert trace.states.shape == (2, 3, 0, 5)
+    assert trace.mask.shape == (2, 3, 0)
+    assert trace.mask.dtype == torch.bool
+
+
+def test_depth_has_one_choice() -> None:
+    policy = NoDepth(NoDepthConfig(use="none"), Env())
+    assert isinstance(policy, DepthPolicy)
+    assert policy.support == (0,)
+    assert torch.equal(policy.logits(torch.randn(2, 3, 5)), torch.zeros(2, 3, 1))

@@ -1,0 +1,29 @@
+"""Log-probabilities of whole answers against torch's log-softmax, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from lasar_kit.core.answers import AnswerScorer
+from lasar_kit.core.scoring import Score
+from lasar_kit.core.values import SidTable
+
+TABLE = [[6, 2], [0, 2], [0, 5], [6, 1], [0, 1], [3, 4]]
+
+
+@pytest.mark.parametrize("score", ["vocabulary", "trie"])
+def test_answer_is_scored_token_by_token(path_model: Callable[[int], Any], score: Score) -> None:
+    model = path_model(9)
+    states = torch.randn(len(TABLE), 2, 1, generator=torch.Generator().manual_seed(1))
+    got = AnswerScorer(SidTable(torch.tensor(TABLE)), score, "cpu").logp(model, states, torch.tensor(TABLE))
+    logits = model.logits(states)
+    for item, (first, second) in enumerate(TABLE):
+        for level, token in enumerate((first, second)):
+            follow = [0, 3, 6] if level == 0 else sorted(row[1] for row in TABLE if row[0] == first)
+            among = list(range(9)) if score == "vocabulary" else follow
+            expected = logits[item, level, among].log_softmax(-1)[among.index(token)]
+            torch.testing.assert_close(got[item, level], expected)

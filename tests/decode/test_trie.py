@@ -1,0 +1,57 @@
+"""Children of trie nodes against sets of prefixes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lasar_kit.core.trie import DenseLevel, SparseLevel, Trie, candidates
+from lasar_kit.core.values import SidTable
+
+BUDGETS = pytest.mark.parametrize("budget", [0, 256])
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> list[list[int]]:
+    """Up to 20 items of equal length, tokens of a level drawn from few and unordered ids."""
+    levels = draw(st.integers(1, 4))
+    alphabet = draw(st.lists(st.integers(0, 30), min_size=1, max_size=4, unique=True))
+    row = st.lists(st.sampled_from(alphabet), min_size=levels, max_size=levels)
+    return draw(st.lists(row, min_size=1, max_size=20))
+
+
+@BUDGETS
+@given(table=tables())
+def test_children_are_the_continuations_of_a_prefix(budget: int, table: list[list[int]]) -> None:
+    trie = Trie.of(SidTable(torch.tensor(table)), budget, "cpu")
+    logits = torch.arange(31.0)  # a token's logit is its id
+    nodes = {0: ()}
+    for depth, level in enumerate(trie.levels):
+        assert isinstance(level, DenseLevel if budget else SparseLevel)
+        following = {}
+        for node, prefix in nodes.items():
+            child, allowed, picked = candidates(level, torch.tensor([node]), logits[None])
+            assert child.shape == allowed.shape == picked.shape
+            tokens = picked[allowed].long().tolist()
+            assert tokens == sorted({row[depth] for row in table if tuple(row[:depth]) == prefix})
+            index = allowed[0].nonzero().flatten()
+            assert level.token(child[0, index].long(), index).tolist() == tokens
+            following |= {int(c): (*prefix, t) for c, t in zip(child[allowed], tokens, strict=True)}
+        assert sorted(following) == list(range(len(following)))
+        nodes = following
+    assert {node: trie.item[node].item() for node in nodes} == {
+        node: table.index(list(prefix)) for node, prefix in nodes.items()
+    }
+
+
+def test_dense_tables_stop_at_the_budget() -> None:
+    codes = torch.randint(0, 256, (4000, 4), generator=torch.Generator().manual_seed(0))
+    kinds = {
+        mb: [type(level) for level in Trie.of(SidTable(codes), mb, "cpu").levels] for mb in (0, 1, 5, 256)
+    }
+    assert kinds[0] == [SparseLevel] * 4
+    assert kinds[1] == [DenseLevel] * 2 + [SparseLevel] * 2
+    assert kinds[5] == [DenseLevel] * 3 + [SparseLevel]
+    assert kinds[256] == [DenseLevel] * 4
