@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.scoring import Score, candidate_logp
-from lasar_kit.core.trie import Trie, candidates, taken
+from lasar_kit.core.trie import Alphabet, Trie, candidates, taken
 from lasar_kit.core.values import SidTable
 
 TRIE_MEGABYTES = 256
@@ -18,14 +18,14 @@ TRIE_MEGABYTES = 256
 class AnswerScorer:
     """Scores answers against all tokens (`vocabulary`) or those the catalogue allows behind them (`trie`).
 
-    For `trie` only the logits of a level's own tokens are computed, and the trie is that of their ranks.
+    For `trie` only the logits of a level's own tokens are computed.
     """
 
     def __init__(self, table: SidTable, score: Score, device: str) -> None:
         self.score: Score = score
-        self.levels = [column.unique().to(device) for column in table.tokens.T]
         if score == "trie":
-            self.trie = Trie.of(SidTable(self._ranks(table.tokens.to(device))), TRIE_MEGABYTES, device)
+            self.alphabet = Alphabet(table, device)
+            self.trie = Trie.of(self.alphabet.rank_table(table), TRIE_MEGABYTES, device)
 
     def logp(
         self, backbone: Backbone, states: Float[Tensor, "n M D"], tokens: Int[Tensor, "n M"]
@@ -35,9 +35,9 @@ class AnswerScorer:
             logits = backbone.logits(states).float()
             return logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
         node = torch.zeros_like(tokens[:, 0])
-        ranks = self._ranks(tokens)
+        ranks = self.alphabet.ranks(tokens)
         steps = []
-        for depth, (level, spelled) in enumerate(zip(self.trie.levels, self.levels, strict=True)):
+        for depth, (level, spelled) in enumerate(zip(self.trie.levels, self.alphabet.levels, strict=True)):
             logits = backbone.logits(states[:, depth], spelled)
             child, allowed, picked = candidates(level, node, logits)
             logp = candidate_logp(logits, picked, allowed, self.score)
@@ -45,8 +45,3 @@ class AnswerScorer:
             steps.append(logp.gather(-1, index)[:, 0])
             node = child.gather(-1, index)[:, 0].long()
         return torch.stack(steps, dim=-1)
-
-    def _ranks(self, tokens: Int[Tensor, "n M"]) -> Int[Tensor, "n M"]:
-        """Each token's rank among those of its level."""
-        columns = zip(self.levels, tokens.T.contiguous(), strict=True)
-        return torch.stack([torch.searchsorted(level, column) for level, column in columns], dim=1)

@@ -18,6 +18,25 @@ from lasar_kit.core.values import SidTable
 MEGABYTE = 2**20
 
 
+class Alphabet:
+    """The tokens of each level, ascending; a token's rank among them.
+
+    Where only a level's own tokens compete, logits of no others are computed, and the trie is one of ranks.
+    """
+
+    def __init__(self, table: SidTable, device: str) -> None:
+        self.levels = [column.unique().to(device) for column in table.tokens.T]
+
+    def ranks(self, tokens: Int[Tensor, "n M"]) -> Int[Tensor, "n M"]:
+        """Each token's rank at its level."""
+        columns = zip(self.levels, tokens.T.contiguous(), strict=True)
+        return torch.stack([torch.searchsorted(level, column) for level, column in columns], dim=1)
+
+    def rank_table(self, table: SidTable) -> SidTable:
+        """The catalogue spelled in ranks."""
+        return SidTable(self.ranks(table.tokens.to(self.levels[0].device)))
+
+
 @dataclass(frozen=True)
 class DenseLevel:
     """Children by a table: node n's child with the k-th token of the level, -1 where there is none."""

@@ -135,7 +135,7 @@ def test_another_catalogue_may_be_bound(path_model: Make) -> None:
 
 def test_equal_scores_keep_the_order_of_sids(path_model: Make) -> None:
     model = path_model(VOCABULARY)
-    model.logits = lambda hidden: torch.zeros(*hidden.shape[:-1], VOCABULARY)
+    model.logits = lambda hidden, tokens=None: torch.zeros(*hidden.shape[:-1], VOCABULARY)
     table = [[a, b] for a in (3, 1, 2) for b in (5, 4, 9)]
     beams = decoder(table).search(model, model.trace([[0]], [[0]]), 4)
     assert [table[item] for item in beams.items[0, 0].tolist()] == [[1, 4], [1, 5], [1, 9], [2, 4]]

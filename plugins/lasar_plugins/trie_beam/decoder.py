@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.scoring import candidate_logp
-from lasar_kit.core.trie import Level, Trie, candidates
+from lasar_kit.core.trie import Alphabet, Level, Trie, candidates
 from lasar_kit.core.values import Beams, Context, Env, LatentTrace, SidTable
 from lasar_plugins.trie_beam.config import TrieBeamConfig
 
@@ -41,7 +41,9 @@ class TrieBeam:
 
     def bind(self, table: SidTable) -> None:
         """Build the trie of a catalogue, in place of any bound before."""
-        self.trie = Trie.of(table, self.config.table_megabytes, self.device)
+        self.alphabet = Alphabet(table, self.device) if self.config.score == "trie" else None
+        spelled = self.alphabet.rank_table(table) if self.alphabet else table
+        self.trie = Trie.of(spelled, self.config.table_megabytes, self.device)
 
     @torch.no_grad()
     def search(self, backbone: Backbone, trace: LatentTrace, width: int) -> Beams:
@@ -54,10 +56,13 @@ class TrieBeam:
         logp = torch.zeros(rows, branches, 1, device=trace.last.device)
         hidden, tip, context = trace.last[:, :, None], trace.tip[..., None], trace.context
         for depth, transition in enumerate(self.trie.levels):
-            beams = self._expand(transition, backbone.logits(hidden), node, logp, width)
+            # Scores within the trie need no logits but those of the level's own tokens.
+            known = self.alphabet.levels[depth] if self.alphabet else None
+            beams = self._expand(transition, backbone.logits(hidden, known), node, logp, width)
             node, logp = beams.node, beams.logp
             if depth + 1 < len(self.trie.levels):
-                hidden, tip, context = _feed(backbone, beams, tip, context)
+                token = beams.token if known is None else known[beams.token]
+                hidden, tip, context = _feed(backbone, token, tip.gather(-1, beams.origin), context)
         return _pad(Beams(torch.where(logp.isneginf(), -1, self.trie.item[node]), logp), width)
 
     def _expand(
@@ -79,12 +84,11 @@ class TrieBeam:
 
 
 def _feed(
-    backbone: Backbone, beams: _Beams, tip: Int[Tensor, "B R t"], context: Context
+    backbone: Backbone, token: Int[Tensor, "B R w"], parent: Int[Tensor, "B R w"], context: Context
 ) -> tuple[Float[Tensor, "B R w D"], Int[Tensor, "B R w"], Context]:
     """Read the beams' last tokens in one block; their states, the nodes they became, the context."""
-    rows, branches, beam = beams.token.shape
-    parent = tip.gather(-1, beams.origin).flatten(1)
-    hidden, grown = backbone.advance(backbone.embed(beams.token.flatten(1)), parent, context)
+    rows, branches, beam = token.shape
+    hidden, grown = backbone.advance(backbone.embed(token.flatten(1)), parent.flatten(1), context)
     fed = context.length + torch.arange(branches * beam, device=parent.device)
     return hidden.view(rows, branches, beam, -1), fed.view(1, branches, beam).expand(rows, -1, -1), grown
 
