@@ -210,7 +210,7 @@ def test_every_way_of_training_runs(finished: Path, overrides: tuple[str, ...]) 
 
 
 def test_a_run_starts_from_a_pretrained_folder(finished: Path) -> None:
-    """A model of this very run serves as the pretrained one: its tokens are there already, and it starts low."""
+    """A run's own model serves as the pretrained one: its tokens are there already, and it starts low."""
     folder = run(
         finished.parent / "pretrained",
         f"backbone={{use: qwen3, pretrained: {finished / 'model'}}}",
@@ -236,7 +236,7 @@ def test_a_second_training_stage_goes_on_from_the_first(finished: Path) -> None:
 
 
 def test_early_stopping_keeps_the_best_checkpoint(finished: Path) -> None:
-    """With a rate that destroys the model, validation only gets worse: training stops, the first one stays."""
+    """With a rate that destroys the model, validation only gets worse: training stops, the best stays."""
     folder = run(
         finished.parent / "stopped",
         "stages.ground.optimizer.lr=3.0",

@@ -46,7 +46,7 @@ class CooccurrenceEncoder:
 
 
 def user_cosine(train: Sequences, items: int) -> csr_matrix:
-    """Cosine between the columns of the binary user-item matrix; 1 of an item with itself, if it has users."""
+    """Cosine between the columns of the binary user-item matrix; 1 of an item with itself."""
     user = np.repeat(np.arange(len(train)), train.lengths)
     seen = csr_matrix((np.ones(len(train.items)), (user, train.items)), shape=(len(train), items))
     seen.data[:] = 1.0  # a repeat counts once
