@@ -97,6 +97,21 @@ def recommend(
     show(run, ids, k, catalogue)
 
 
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN…", help="Folders of runs.")],
+    stage: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Evaluate stage; the last when absent.")
+    ] = None,
+) -> None:
+    """Compare runs user by user: metrics, changes against the first run, and their p-values."""
+    if len(runs) < 2:
+        raise UserError("compare: give at least two runs")
+    from lasar_kit.engine.compare import compare as show
+
+    show(runs, stage)
+
+
 @plugins.command("list")
 def plugins_list(
     kind: Annotated[str | None, typer.Argument(metavar="KIND", help="Only this kind.")] = None,

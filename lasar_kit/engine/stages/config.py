@@ -8,7 +8,6 @@ from pydantic import Field
 
 from lasar_kit.spec import ComponentConfig, SpecModel, StageConfig, component
 
-
 Precision = Literal["fp32", "bf16"]
 
 
