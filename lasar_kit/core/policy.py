@@ -7,9 +7,37 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lasar_kit.core.interfaces import DepthPolicy
+from lasar_kit.errors import UserError
 
 
 def greedy_depth(policy: DepthPolicy, h0: Float[Tensor, "B R D"]) -> Int[Tensor, "B R"]:
     """The most probable depth of each branch (inference, paper Algorithm 1 line 1)."""
     support = torch.tensor(policy.support, device=h0.device)
     return support[policy.logits(h0).argmax(-1)]
+
+
+def sampled_depth(
+    policy: DepthPolicy, h0: Float[Tensor, "B R D"], generator: torch.Generator
+) -> tuple[Int[Tensor, "B R"], Int[Tensor, "B R"], Float[Tensor, "B R C"]]:
+    """A depth drawn for each branch, its index in the support, and the log-distribution it came from.
+
+    Paper section 2.4. Gradients run through the log-distribution alone.
+
+    Each branch takes one number from `generator`, in order, and inverts the cumulative distribution, so a
+    generator on the CPU gives the same draws on every device.
+    """
+    logp = policy.logits(h0).float().log_softmax(-1)
+    cumulative = logp.detach().double().exp().cumsum(-1)
+    # Divided by the total, else rounding could leave a number beyond all choices.
+    cumulative = cumulative / cumulative[..., -1:]
+    drawn = torch.rand(logp.shape[:-1], generator=generator, device=generator.device, dtype=torch.float64)
+    index = (cumulative <= drawn.to(logp.device)[..., None]).sum(-1)
+    return torch.tensor(policy.support, device=h0.device)[index], index, logp
+
+
+def forced_depth(policy: DepthPolicy, h0: Float[Tensor, "B R D"], k: int) -> Int[Tensor, "B R"]:
+    """Depth `k` for every branch (paper Figure 4a); `UserError` unless the policy could choose it."""
+    if k not in policy.support:
+        valid = ", ".join(map(str, policy.support))
+        raise UserError(f"depth {k} cannot be forced: this model's depth policy has {valid}")
+    return torch.full(h0.shape[:-1], k, dtype=torch.int64, device=h0.device)

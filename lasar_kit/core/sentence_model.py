@@ -1,0 +1,44 @@
+"""Loading sentence-transformers models (Reimers and Gurevych, 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sentence_transformers import SentenceTransformer
+from transformers.utils import logging
+
+from lasar_kit.errors import UserError
+
+
+def load_sentence_model(model: str, device: str, component: str) -> SentenceTransformer:
+    """The model of a folder or hub id, its weights from safetensors only and no code of its own.
+
+    `UserError`, begun with the name of the component that asks, where it cannot be had.
+    """
+    if Path(model).is_absolute() and not Path(model).is_dir():
+        raise UserError(f"{component}: model: no such folder: {model}")
+    try:
+        with _without_progress_bars():
+            return SentenceTransformer(
+                model, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+            )
+    except (OSError, ValueError) as error:
+        what = "cannot be loaded"
+        if not Path(model).is_absolute():
+            what = "is not a folder, and not to be had from the hub: offline, name a saved model's folder"
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{component}: model: {model!r} {what} ({reason})") from error
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Loading draws bars on stderr that no argument turns off."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
