@@ -1,0 +1,1 @@
+"""Holds thoughts to a teacher's reasoning: step by step, at the end, or not at all."""

@@ -1,0 +1,47 @@
+"""Options of the aligners."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from lasar_kit.spec import ComponentConfig
+
+
+class NoAlignConfig(ComponentConfig):
+    """No alignment."""
+
+
+class AlignConfig(ComponentConfig):
+    """What every aligner compares, and how."""
+
+    distance: Literal["bikl", "cosine", "mse", "l1"] = Field(
+        "bikl",
+        description="Bidirectional KL divergence of the two softmaxes, 1 - cosine, or the mean squared or "
+        "absolute difference.",
+    )
+    temperature: float = Field(1.0, gt=0, description="Divides both vectors before the softmax of bikl.")
+    space: Literal["hidden", "vocab"] = Field(
+        "hidden", description="Compare the states themselves, or the next-token logits they give."
+    )
+
+    @model_validator(mode="after")
+    def _temperature_is_read(self) -> AlignConfig:
+        if self.temperature != 1 and self.distance != "bikl":
+            raise ValueError(f"temperature has no effect on {self.distance}, only on bikl")
+        return self
+
+
+class StepwiseConfig(AlignConfig):
+    """Thought t against segment t."""
+
+    excess: Literal["first", "skip"] = Field(
+        "first",
+        description="A branch with more thoughts than segments: align its first thoughts, or leave it out "
+        "(paper E.3).",
+    )
+
+
+class TerminalConfig(AlignConfig):
+    """The last thought against the last segment."""

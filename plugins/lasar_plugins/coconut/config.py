@@ -1,0 +1,39 @@
+"""Options of the Coconut loop."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lasar_kit.spec import ComponentConfig
+
+
+class CoconutConfig(ComponentConfig):
+    """Latent thoughts fed back as input embeddings."""
+
+    h0: Literal["lat_s", "prompt_last"] = Field(
+        "lat_s",
+        description="What the first thought is fed: the state at <|lat_s|>, or at the prompt's last token. "
+        "<|lat_s|> is read either way.",
+    )
+    feedback_scale: Literal["none", "embedding_rms", "projection"] = Field(
+        "none",
+        description="How a state becomes an input: as it is, rescaled to the mean norm of the embeddings, or "
+        "through a learned linear map and RMS norm.",
+    )
+    exit: Literal["e_token", "hN_as_input", "direct"] = Field(
+        "e_token",
+        description="What stands between the last thought and the answer: <|lat_e|>, its slot fed the last "
+        "thought's state, or nothing.",
+    )
+    detach: bool = Field(
+        False,
+        description="Feed states back as constants: no gradient runs through the feedback, though it still "
+        "does through attention to earlier thoughts.",
+    )
+    checkpoint: bool = Field(
+        False,
+        description="Recompute each thought in the backward pass, keeping only its keys and values: "
+        "the same gradients for less memory, above all where a row has many branches.",
+    )

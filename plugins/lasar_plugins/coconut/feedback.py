@@ -1,0 +1,36 @@
+"""How a state becomes an input: states after the final norm are many times as long as embeddings."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+EPSILON = 1e-6
+"""Added to a mean square under a root."""
+
+
+def rescale(h: Float[Tensor, "*S D"], norm: Float[Tensor, ""]) -> Float[Tensor, "*S D"]:
+    """States of length `norm`, their direction kept; computed in float32 at least."""
+    wide = h.to(torch.promote_types(h.dtype, torch.float32))
+    return (nn.functional.normalize(wide, dim=-1) * norm).to(h.dtype)
+
+
+class Projection(nn.Module):
+    """A linear map and an RMS norm, both learned.
+
+    It starts as a mere rescaling to length 1, about that of a trained embedding.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear: nn.Linear = skip_init(nn.Linear, width, width, bias=False)  # type: ignore[no-untyped-call]
+        self.norm = nn.RMSNorm(width, eps=EPSILON)
+        nn.init.eye_(self.linear.weight)
+        nn.init.constant_(self.norm.weight, width**-0.5)
+
+    def forward(self, h: Float[Tensor, "*S D"]) -> Float[Tensor, "*S D"]:
+        """Inputs in the type of the states, whatever that of the weights."""
+        projected: Tensor = self.norm(self.linear(h.to(self.linear.weight.dtype)))
+        return projected.to(h.dtype)

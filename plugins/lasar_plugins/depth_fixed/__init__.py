@@ -1,0 +1,1 @@
+"""The same depth for every prompt."""

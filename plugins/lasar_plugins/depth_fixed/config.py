@@ -1,0 +1,13 @@
+"""Options of the fixed depth."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lasar_kit.spec import ComponentConfig
+
+
+class DepthFixedConfig(ComponentConfig):
+    """As many thoughts for every prompt."""
+
+    depth: int = Field(4, ge=0, description="Thoughts a prompt.")

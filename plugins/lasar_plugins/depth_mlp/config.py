@@ -1,0 +1,15 @@
+"""Options of the learned depth policy."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lasar_kit.spec import ComponentConfig
+
+
+class DepthMlpConfig(ComponentConfig):
+    """A two-layer head that reads the prompt's last state."""
+
+    n_max: int = Field(8, ge=1, description="Most thoughts it may choose.")
+    allow_zero: bool = Field(False, description="Whether it may choose not to think at all.")
+    detach_h0: bool = Field(False, description="Keep the head's gradient from reaching the backbone.")

@@ -1,0 +1,267 @@
+"""Distances and aligners: by hand, against other libraries, and by their laws."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import spatial, special
+from scipy import stats as scipy_stats
+from torch import Tensor
+from torch.nn.functional import kl_div, l1_loss, mse_loss
+
+from lasar_kit.core import distances
+from lasar_kit.core.interfaces import Aligner
+from lasar_kit.core.values import Anchors, Context, Env, LatentTrace
+from lasar_kit.errors import UserError
+from lasar_plugins.align.aligners import NoAlign, Stepwise, Terminal
+from lasar_plugins.align.config import NoAlignConfig, StepwiseConfig, TerminalConfig
+
+DISTANCES = ("bikl", "cosine", "mse", "l1")
+ALL = pytest.mark.parametrize("name", DISTANCES)
+KINDS: dict[str, Any] = {"stepwise": (Stepwise, StepwiseConfig), "terminal": (Terminal, TerminalConfig)}
+BOTH = pytest.mark.parametrize("kind", sorted(KINDS))
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return 2 * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def aligner(kind: str, env: Env | None = None, **options: Any) -> Any:
+    build, config = KINDS[kind]
+    return build(config.model_validate({"use": kind, **options}), env or Env())
+
+
+def trace(states: Tensor, depth: list[list[int]]) -> LatentTrace:
+    mask = torch.arange(states.shape[2]) < torch.tensor(depth)[..., None]
+    tip = torch.zeros(states.shape[:2], dtype=torch.int64)
+    return LatentTrace(states, mask, states.new_zeros(*states.shape[:2], states.shape[3]), tip, Context())
+
+
+def anchors(states: Tensor, count: list[list[int]]) -> Anchors:
+    return Anchors(states, torch.arange(states.shape[2]) < torch.tensor(count)[..., None])
+
+
+# Distances
+
+
+def test_bikl_by_hand() -> None:
+    """p = (1/2, 1/2), q = (3/4, 1/4): KL(p|q) = ln 2 - ln(3)/2, KL(q|p) = (3/4) ln 3 - ln 2; mean ln(3)/8."""
+    a, b = torch.zeros(2), torch.tensor([math.log(3.0), 0.0])
+    assert float(distances.bikl(a, b)) == pytest.approx(math.log(3) / 8, rel=1e-6)
+    assert float(distances.bikl(2 * a, 2 * b, temperature=2.0)) == pytest.approx(math.log(3) / 8, rel=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 4.0])
+def test_bikl_against_torch_and_scipy(temperature: float) -> None:
+    a, b = draw(3, 4, 7), draw(3, 4, 7, seed=1)
+    log_p, log_q = (a / temperature).log_softmax(-1), (b / temperature).log_softmax(-1)
+    both = [
+        kl_div(x, y, reduction="none", log_target=True).sum(-1) for x, y in ((log_q, log_p), (log_p, log_q))
+    ]
+    found = distances.bikl(a, b, temperature)
+    torch.testing.assert_close(found, (both[0] + both[1]) / 2)
+    p, q = (special.softmax(x.double().numpy() / temperature, axis=-1) for x in (a, b))
+    expected = (scipy_stats.entropy(p, q, axis=-1) + scipy_stats.entropy(q, p, axis=-1)) / 2
+    torch.testing.assert_close(found.double(), torch.from_numpy(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_others_against_libraries() -> None:
+    a, b = draw(5, 7), draw(5, 7, seed=1)
+    cosine = torch.tensor([spatial.distance.cosine(x, y) for x, y in zip(a.numpy(), b.numpy(), strict=True)])
+    torch.testing.assert_close(distances.cosine(a, b), cosine.float())
+    torch.testing.assert_close(distances.mse(a, b), mse_loss(a, b, reduction="none").mean(-1))
+    torch.testing.assert_close(distances.l1(a, b), l1_loss(a, b, reduction="none").mean(-1))
+
+
+def test_others_by_hand() -> None:
+    a, b = torch.tensor([3.0, 0.0]), torch.tensor([4.0, 4.0])
+    assert float(distances.cosine(a, b)) == pytest.approx(1 - math.sqrt(0.5), rel=1e-6)
+    assert float(distances.mse(a, b)) == pytest.approx((1 + 16) / 2)
+    assert float(distances.l1(a, b)) == pytest.approx((1 + 4) / 2)
+
+
+vectors = st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=6)
+
+
+@ALL
+@given(values=st.data())
+def test_distances_are_symmetric_never_negative_and_zero_on_identity(
+    name: str, values: st.DataObject
+) -> None:
+    measure = getattr(distances, name)
+    first = values.draw(vectors)
+    a = torch.tensor(first)
+    b = torch.tensor(
+        values.draw(st.lists(st.floats(-50, 50, width=32), min_size=len(first), max_size=len(first)))
+    )
+    assert float(measure(a, b)) >= 0
+    assert float(measure(a, b)) == pytest.approx(float(measure(b, a)), rel=1e-6)
+    assert float(measure(a, a)) == 0
+    assert math.isfinite(float(measure(a, b)))
+
+
+@ALL
+def test_bfloat16_is_computed_in_float32(name: str) -> None:
+    measure = getattr(distances, name)
+    a, b = draw(4, 300).bfloat16(), draw(4, 300, seed=1).bfloat16()
+    found = measure(a, b)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, measure(a.float(), b.float()))
+    assert measure(a, b.float()).dtype == torch.float32
+
+
+@ALL
+def test_gradients_of_distances_equal_finite_differences(name: str) -> None:
+    a, b = (draw(2, 4, seed=seed).double().requires_grad_() for seed in (0, 1))
+    assert torch.autograd.gradcheck(getattr(distances, name), (a, b))
+
+
+# Aligners
+
+
+@ALL
+def test_stepwise_by_a_plain_loop(name: str) -> None:
+    """Depths 0 to 4 against 0 to 3 segments: the mean over the pairs that there are."""
+    h, c = draw(2, 3, 4, 5), draw(2, 3, 3, 5, seed=1)
+    depth, count = [[4, 2, 0], [1, 3, 4]], [[3, 3, 2], [0, 1, 2]]
+    found = aligner("stepwise", distance=name).loss(trace(h, depth), anchors(c, count))
+    measure = getattr(distances, name)
+    for b in range(2):
+        for r in range(3):
+            pairs = min(depth[b][r], count[b][r])
+            each = [float(measure(h[b, r, t], c[b, r, t])) for t in range(pairs)]
+            assert float(found[b, r]) == pytest.approx(sum(each) / pairs if pairs else 0.0, rel=1e-5)
+
+
+def test_stepwise_may_leave_out_branches_with_more_thoughts_than_segments() -> None:
+    h, c = draw(1, 4, 4, 5), draw(1, 4, 3, 5, seed=1)
+    values = (trace(h, [[4, 3, 2, 1]]), anchors(c, [[3, 3, 1, 2]]))
+    kept = aligner("stepwise", excess="first").loss(*values)[0]
+    skipped = aligner("stepwise", excess="skip").loss(*values)[0]
+    assert (kept > 0).all()
+    assert skipped.tolist() == [0, float(kept[1]), 0, float(kept[3])]
+
+
+@ALL
+def test_terminal_compares_own_last_thought_and_last_segment(name: str) -> None:
+    h, c = draw(2, 2, 4, 5), draw(2, 2, 3, 5, seed=1)
+    depth, count = [[4, 2], [0, 1]], [[1, 3], [2, 0]]
+    found = aligner("terminal", distance=name).loss(trace(h, depth), anchors(c, count))
+    measure = getattr(distances, name)
+    assert float(found[0, 0]) == pytest.approx(float(measure(h[0, 0, 3], c[0, 0, 0])), rel=1e-5)
+    assert float(found[0, 1]) == pytest.approx(float(measure(h[0, 1, 1], c[0, 1, 2])), rel=1e-5)
+    assert found[1].tolist() == [0, 0]
+
+
+@BOTH
+def test_temperature_and_distance_are_passed_on(kind: str) -> None:
+    h, c = draw(1, 1, 1, 5), draw(1, 1, 1, 5, seed=1)
+    values = (trace(h, [[1]]), anchors(c, [[1]]))
+    found = aligner(kind, temperature=3.0).loss(*values)
+    assert float(found[0, 0]) == pytest.approx(
+        float(distances.bikl(h[0, 0, 0] / 3, c[0, 0, 0] / 3)), rel=1e-6
+    )
+    with pytest.raises(ValueError, match="temperature has no effect on mse, only on bikl"):
+        aligner(kind, temperature=3.0, distance="mse")
+
+
+@BOTH
+def test_vocab_space_compares_what_the_states_predict(kind: str) -> None:
+    """States of width 5 through a head of 7 tokens; the head learns from the thoughts alone."""
+    head = torch.nn.Linear(5, 7, bias=False)
+    with torch.no_grad():
+        head.weight.copy_(draw(7, 5, seed=2))
+    h, c = draw(1, 2, 1, 5), draw(1, 2, 1, 5, seed=1)
+    found = aligner(kind, Env(head=head), space="vocab").loss(trace(h, [[1, 0]]), anchors(c, [[1, 1]]))
+    log_p, log_q = ((x[0, 0, 0] @ head.weight.T).log_softmax(-1) for x in (h, c))
+    expected = (kl_div(log_q, log_p.exp(), reduction="sum") + kl_div(log_p, log_q.exp(), reduction="sum")) / 2
+    assert float(found[0, 0].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert float(found[0, 1].detach()) == 0
+    (weight,) = torch.autograd.grad(found.sum(), head.weight)
+    fixed = log_q.detach()
+    log_p = (h[0, 0, 0] @ head.weight.T).log_softmax(-1)
+    thought_alone = (
+        kl_div(fixed, log_p.exp(), reduction="sum") + kl_div(log_p, fixed.exp(), reduction="sum")
+    ) / 2
+    torch.testing.assert_close(weight, torch.autograd.grad(thought_alone, head.weight)[0])
+
+
+@BOTH
+def test_vocab_space_needs_a_head(kind: str) -> None:
+    with pytest.raises(UserError, match=f"aligner {kind}: space 'vocab' needs the head"):
+        aligner(kind, space="vocab")
+
+
+@BOTH
+@ALL
+def test_what_is_masked_does_not_matter(kind: str, name: str) -> None:
+    """Not even if it is not a number; and it gets no gradient."""
+    depth, count = [[2, 0, 3], [1, 2, 1]], [[2, 3, 1], [3, 0, 1]]
+    h, c = draw(2, 3, 4, 5), draw(2, 3, 3, 5, seed=1)
+    clean = aligner(kind, distance=name).loss(trace(h, depth), anchors(c, count))
+    mask = trace(h, depth).mask
+    spoilt = h.masked_fill(~mask[..., None], torch.nan).requires_grad_()
+    spoilt_anchors = c.masked_fill(~anchors(c, count).mask[..., None], torch.inf)
+    found = aligner(kind, distance=name).loss(trace(spoilt, depth), anchors(spoilt_anchors, count))
+    assert torch.equal(found, clean)
+    (gradient,) = torch.autograd.grad(found.sum(), spoilt)
+    assert torch.isfinite(gradient).all()
+    assert (gradient[~mask] == 0).all()
+
+
+@BOTH
+@ALL
+def test_loss_is_zero_on_identity_and_follows_the_rows(kind: str, name: str) -> None:
+    h, c = draw(3, 2, 4, 5), draw(3, 2, 4, 5, seed=1)
+    depth = [[4, 2], [1, 3], [2, 2]]
+    loss = aligner(kind, distance=name).loss
+    assert (loss(trace(h, depth), anchors(h, depth)) == 0).all()
+    found = loss(trace(h, depth), anchors(c, depth))
+    assert (found > 0).all()
+    order = [2, 0, 1]
+    moved = loss(trace(h[order], [depth[i] for i in order]), anchors(c[order], [depth[i] for i in order]))
+    assert torch.equal(moved, found[order])
+    swapped = loss(
+        trace(h[:, [1, 0]], [x[::-1] for x in depth]), anchors(c[:, [1, 0]], [x[::-1] for x in depth])
+    )
+    assert torch.equal(swapped, found[:, [1, 0]])
+
+
+@BOTH
+def test_gradients_stop_at_the_anchors(kind: str) -> None:
+    h, c = draw(1, 1, 2, 5).requires_grad_(), draw(1, 1, 2, 5, seed=1).requires_grad_()
+    aligner(kind).loss(trace(h, [[2]]), anchors(c, [[2]])).sum().backward()
+    assert c.grad is None
+    assert h.grad is not None
+    assert (h.grad[0, 0, 1] != 0).all()
+    assert (h.grad[0, 0, 0] != 0).all() == (kind == "stepwise")
+
+
+@BOTH
+@pytest.mark.parametrize(("steps", "segments"), [(0, 2), (2, 0), (0, 0)])
+def test_without_thoughts_or_anchors_the_loss_is_zero(kind: str, steps: int, segments: int) -> None:
+    values = (
+        trace(draw(2, 3, steps, 5), [[steps] * 3] * 2),
+        anchors(draw(2, 3, segments, 5), [[segments] * 3] * 2),
+    )
+    assert torch.equal(aligner(kind).loss(*values), torch.zeros(2, 3))
+
+
+@BOTH
+def test_bfloat16_states_give_a_float32_loss(kind: str) -> None:
+    h, c = draw(1, 1, 2, 5).bfloat16(), draw(1, 1, 2, 5, seed=1).half()
+    found = aligner(kind).loss(trace(h, [[2]]), anchors(c, [[2]]))
+    assert found.dtype == torch.float32
+    assert torch.equal(found, aligner(kind).loss(trace(h.float(), [[2]]), anchors(c.float(), [[2]])))
+
+
+def test_none_is_zero() -> None:
+    none = NoAlign(NoAlignConfig(use="none"), Env())
+    found = none.loss(trace(draw(2, 3, 1, 5), [[1] * 3] * 2), anchors(draw(2, 3, 1, 5), [[1] * 3] * 2))
+    assert torch.equal(found, torch.zeros(2, 3))
+    assert all(isinstance(x, Aligner) for x in (none, aligner("stepwise"), aligner("terminal")))

@@ -1,0 +1,181 @@
+"""Depth policies, and how a depth is taken from them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from lasar_kit.core.interfaces import DepthPolicy
+from lasar_kit.core.policy import forced_depth, greedy_depth, sampled_depth
+from lasar_kit.core.values import Env
+from lasar_kit.errors import UserError
+from lasar_plugins.depth_fixed.config import DepthFixedConfig
+from lasar_plugins.depth_fixed.policy import DepthFixed
+from lasar_plugins.depth_mlp.config import DepthMlpConfig
+from lasar_plugins.depth_mlp.policy import DepthMlp
+
+
+def mlp(seed: int = 0, width: int = 6, **options: Any) -> DepthMlp:
+    config = DepthMlpConfig.model_validate({"use": "mlp", **options})
+    return DepthMlp(config, Env(seed=seed, hidden_size=width))
+
+
+def states(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+class Table:
+    """Logits that are the state itself."""
+
+    def __init__(self, *support: int) -> None:
+        self.support = support
+
+    def logits(self, h0: Tensor) -> Tensor:
+        return h0
+
+
+def test_mlp_is_the_formula_of_the_paper() -> None:
+    """W2 tanh(W1 h0 + b1) + b2, one number at a time."""
+    policy, h0 = mlp(n_max=3, width=2), [0.5, -2.0]
+    with torch.no_grad():
+        policy.hidden.bias.copy_(torch.tensor([0.1, -0.3]))
+        policy.output.bias.copy_(torch.tensor([1.0, 2.0, 3.0]))
+        policy.output.weight.mul_(50)
+    w1, w2 = policy.hidden.weight.tolist(), policy.output.weight.tolist()
+    inner = [
+        math.tanh(sum(w * x for w, x in zip(row, h0, strict=True)) + b)
+        for row, b in zip(w1, (0.1, -0.3), strict=True)
+    ]
+    expected = [
+        sum(w * x for w, x in zip(row, inner, strict=True)) + b for row, b in zip(w2, (1, 2, 3), strict=True)
+    ]
+    assert policy.logits(torch.tensor([[h0]]))[0, 0].tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_mlp_has_the_support_its_options_give() -> None:
+    assert isinstance(mlp(), DepthPolicy)
+    assert mlp().support == (1, 2, 3, 4, 5, 6, 7, 8)
+    assert mlp(n_max=2, allow_zero=True).support == (0, 1, 2)
+    assert mlp(n_max=3).logits(states(2, 5, 6)).shape == (2, 5, 3)
+    assert mlp(n_max=3, allow_zero=True).logits(states(2, 5, 6)).shape == (2, 5, 4)
+    shapes = {name: tuple(x.shape) for name, x in mlp().state_dict().items()}
+    assert shapes == {
+        "hidden.weight": (6, 6), "hidden.bias": (6,), "output.weight": (8, 6), "output.bias": (8,)
+    }  # fmt: skip
+
+
+def test_mlp_is_initialised_by_the_seed_alone() -> None:
+    before = torch.random.get_rng_state()
+    one = mlp(seed=4, width=64)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.rand(3)
+    again, other = mlp(seed=4, width=64), mlp(seed=5, width=64)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True))
+    assert not torch.allclose(one.hidden.weight, other.hidden.weight, atol=0.1)
+    assert float(one.hidden.weight.detach().std()) == pytest.approx(64**-0.5, rel=0.05)
+    probabilities = one.logits(states(50, 1, 64)).detach().softmax(-1)
+    assert 0.06 < float(probabilities.min()) < float(probabilities.max()) < 0.25
+    seeded = torch.randn(64, 64, generator=torch.Generator().manual_seed(4))
+    assert (
+        abs(
+            float(torch.corrcoef(torch.stack([seeded.flatten(), one.hidden.weight.detach().flatten()]))[0, 1])
+        )
+        < 0.1
+    )
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_gradient_reaches_the_backbone_unless_cut(detach: bool) -> None:
+    policy, h0 = mlp(detach_h0=detach), states(2, 1, 6).requires_grad_()
+    policy.logits(h0).log_softmax(-1)[..., 0].sum().backward()
+    assert (h0.grad is None) == detach
+    assert all(x.grad is not None and x.grad.abs().sum() > 0 for x in policy.parameters())
+
+
+def test_mlp_reads_bfloat16_states() -> None:
+    h0 = states(2, 1, 6)
+    logits = mlp().logits(h0.bfloat16())
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, mlp().logits(h0.bfloat16().float()))
+
+
+@pytest.mark.parametrize("depth", [0, 4])
+def test_fixed_has_one_choice(depth: int) -> None:
+    policy = DepthFixed(DepthFixedConfig(use="fixed", depth=depth), Env())
+    h0 = states(2, 3, 5)
+    assert isinstance(policy, DepthPolicy)
+    assert policy.support == (depth,)
+    assert torch.equal(policy.logits(h0), torch.zeros(2, 3, 1))
+    assert greedy_depth(policy, h0).tolist() == [[depth] * 3] * 2
+    depths, _, logp = sampled_depth(policy, h0, torch.Generator().manual_seed(0))
+    assert depths.tolist() == [[depth] * 3] * 2
+    assert logp.tolist() == [[[0.0]] * 3] * 2
+
+
+def test_greedy_takes_the_most_probable() -> None:
+    h0 = torch.tensor([[[0.0, 2.0, 1.0], [5.0, -1.0, 4.0]]])
+    assert greedy_depth(Table(2, 5, 9), h0).tolist() == [[5, 2]]
+
+
+def test_draws_follow_the_distribution() -> None:
+    """Chi-squared over 20,000 draws; a depth of probability 0 is never drawn, at either end."""
+    probability = torch.tensor([0.0, 0.5, 0.1, 0.35, 0.05, 0.0])
+    h0 = probability.log().expand(200, 100, 6)
+    depths, index, _ = sampled_depth(Table(1, 2, 3, 4, 5, 8), h0, torch.Generator().manual_seed(2))
+    counts = index.flatten().bincount(minlength=6)
+    assert counts[[0, 5]].tolist() == [0, 0]
+    assert stats.chisquare(counts[1:5], 20_000 * probability[1:5].double()).pvalue > 0.01
+    assert torch.equal(depths, torch.tensor([1, 2, 3, 4, 5, 8])[index])
+
+
+def test_a_draw_inverts_the_cumulative_distribution() -> None:
+    """The generator's own numbers, by a plain loop."""
+    h0 = states(3, 4, 5)
+    _, index, logp = sampled_depth(Table(1, 2, 3, 4, 5), h0, torch.Generator().manual_seed(6))
+    numbers = torch.rand(3, 4, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    for b in range(3):
+        for r in range(4):
+            weights = [math.exp(x) for x in h0[b, r].tolist()]
+            left, choice = float(numbers[b, r]) * sum(weights), 0
+            while left >= weights[choice]:
+                left -= weights[choice]
+                choice += 1
+            assert int(index[b, r]) == choice
+            assert logp[b, r].tolist() == pytest.approx(
+                [math.log(w / sum(weights)) for w in weights], abs=1e-5
+            )
+
+
+@pytest.mark.parametrize(("number", "expected"), [(0.0, 1), (1 - 2**-53, 3)])
+def test_the_least_and_the_greatest_number_draw_a_possible_depth(
+    monkeypatch: pytest.MonkeyPatch, number: float, expected: int
+) -> None:
+    """Choices 0 and 4 are impossible; 1,000 distributions, whose float32 probabilities rarely sum to 1."""
+    h0 = torch.cat([states(1, 1000, 3), torch.full((1, 1000, 2), -torch.inf)], dim=-1)[..., [3, 0, 1, 2, 4]]
+    monkeypatch.setattr(
+        torch, "rand", lambda shape, **options: torch.full(shape, number, dtype=torch.float64)
+    )
+    _, index, _ = sampled_depth(Table(1, 2, 3, 4, 5), h0, torch.Generator())
+    assert index.unique().tolist() == [expected]
+
+
+def test_gradients_run_through_the_log_probability() -> None:
+    h0 = states(1, 1, 3).requires_grad_()
+    depths, _, logp = sampled_depth(Table(1, 2, 3), h0, torch.Generator().manual_seed(0))
+    logp[0, 0, 1].backward()
+    expected = torch.tensor([0.0, 1.0, 0.0]) - h0.detach()[0, 0].softmax(-1)
+    assert h0.grad is not None
+    torch.testing.assert_close(h0.grad[0, 0], expected)
+    assert not depths.requires_grad
+
+
+def test_forced_depth_is_one_the_policy_could_choose() -> None:
+    h0 = states(2, 3, 6)
+    assert forced_depth(mlp(), h0, 5).tolist() == [[5] * 3] * 2
+    with pytest.raises(UserError, match=r"depth 9 cannot be forced: this model's depth policy has 1, 2, 3"):
+        forced_depth(mlp(), h0, 9)
