@@ -1,0 +1,41 @@
+"""Options of GRPO."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lasar_kit.spec import ComponentConfig
+
+
+class GrpoConfig(ComponentConfig):
+    """Group-relative policy optimisation (paper Eq. 5)."""
+
+    clip: float = Field(0.2, gt=0, description="How far the ratio may leave 1 before it is clipped.")
+    beta: float = Field(1e-3, ge=0, description="Weight of the KL divergence from the reference.")
+    ratio: Literal["old", "ref"] = Field(
+        "old",
+        description="What the policy is divided by: itself as it was when it made the candidates, or the "
+        "frozen reference (Eq. 5 as printed).",
+    )
+    level: Literal["token", "sequence"] = Field(
+        "token",
+        description="Whether each token has its ratio, clipped by itself, and the KL is a mean over tokens; "
+        "or each candidate one ratio, the product over its tokens, and the KL their sum.",
+    )
+    kl: Literal["k3", "exact"] = Field(
+        "k3", description="KL estimated from the candidates' tokens, or over all tokens at each place."
+    )
+    std_ddof: int = Field(
+        1,
+        ge=0,
+        le=1,
+        description="Taken off the group's size in the standard deviation: 1 sample, 0 population.",
+    )
+    epsilon: float = Field(1e-4, ge=0, description="Added to the standard deviation of a group's rewards.")
+    constant_groups: Literal["skip", "keep"] = Field(
+        "skip",
+        description="Groups whose rewards are all equal: left out of the loss as if they were not there, or "
+        "kept with advantage 0 so that their KL counts.",
+    )

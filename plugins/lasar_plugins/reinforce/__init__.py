@@ -1,0 +1,1 @@
+"""REINFORCE on the depth policy (paper Eq. 6)."""

@@ -1,0 +1,17 @@
+"""Options of REINFORCE."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lasar_kit.spec import ComponentConfig
+
+
+class ReinforceConfig(ComponentConfig):
+    """REINFORCE on the depth policy (paper Eq. 6)."""
+
+    step_penalty: float = Field(5e-4, ge=0, description="Reward that each thought costs (lambda).")
+    entropy: float = Field(1e-3, ge=0, description="Weight of the policy's entropy (eta).")
+    momentum: float = Field(
+        0.95, ge=0, lt=1, description="Share of its past that the baseline keeps at each rollout."
+    )

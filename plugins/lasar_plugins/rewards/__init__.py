@@ -1,0 +1,1 @@
+"""Rewards of a group of candidates (paper E.5)."""

@@ -1,0 +1,91 @@
+"""Rewards against the values of the paper's formulas and a loop over places."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.interfaces import Reward
+from lasar_kit.core.rewards import total_reward
+from lasar_kit.core.values import Env
+from lasar_plugins.rewards.config import NdcgConfig, RuleConfig
+from lasar_plugins.rewards.ndcg import NdcgReward
+from lasar_plugins.rewards.rule import RuleReward
+
+OF_EIGHT = [0.2529, 0.1596, 0.1265, 0.1089, 0.0979, 0.0901, 0.0843, 0.0798]
+"""Magnitudes by place in a group of 8, to four digits."""
+RULE = RuleReward(RuleConfig(use="rule"), Env())
+
+
+def ndcg(sign: Literal[-1, 1] = -1) -> NdcgReward:
+    return NdcgReward(NdcgConfig(use="ndcg", sign=sign), Env())
+
+
+@pytest.mark.parametrize("place", range(8))
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_ndcg_takes_the_known_magnitudes_from_all_but_the_target(sign: Literal[-1, 1], place: int) -> None:
+    candidates = torch.arange(10, 18)[None]
+    reward = ndcg(sign).reward(candidates, torch.tensor([10 + place]))
+    expected = [0 if i == place else sign * worth for i, worth in enumerate(OF_EIGHT)]
+    torch.testing.assert_close(reward, torch.tensor([expected]), atol=5e-5, rtol=0)
+
+
+def test_ndcg_is_negative_unless_asked_otherwise() -> None:
+    assert NdcgConfig(use="ndcg").sign == -1
+    for wrong in (0, 2, "plus"):
+        with pytest.raises(ValidationError):
+            NdcgConfig(use="ndcg", sign=wrong)  # type: ignore[arg-type]
+
+
+def test_nothing_is_given_without_a_hit() -> None:
+    candidates, target = torch.tensor([[1, 2, 3], [4, 5, -1]]), torch.tensor([9, 3])
+    for reward in (RULE, ndcg(), ndcg(1)):
+        assert reward.reward(candidates, target).tolist() == [[0.0] * 3] * 2
+
+
+@st.composite
+def groups(draw: st.DrawFn) -> tuple[list[list[int]], list[int]]:
+    """Candidates of B prompts, among them repeats and -1, and targets."""
+    size = draw(st.integers(1, 9))
+    group = st.lists(st.integers(-1, 5), min_size=size, max_size=size)
+    rows = draw(st.lists(group, min_size=1, max_size=4))
+    return rows, [draw(st.integers(0, 5)) for _ in rows]
+
+
+@given(case=groups(), sign=st.sampled_from([-1, 1]))
+def test_rewards_are_those_of_a_loop(case: Any, sign: Literal[-1, 1]) -> None:
+    rows, targets = case
+    for name, reward in (("rule", RULE), ("ndcg", ndcg(sign))):
+        got = reward.reward(torch.tensor(rows), torch.tensor(targets))
+        assert got.dtype == torch.float32
+        for row, target, values in zip(rows, targets, got.tolist(), strict=True):
+            total = sum(1 / math.log2(i + 2) for i in range(len(row)))
+            for i, item in enumerate(row):
+                expected = float(item == target)
+                if name == "ndcg":
+                    beside = target in row and item not in (target, -1)
+                    expected = sign / math.log2(i + 2) / total if beside else 0
+                assert values[i] == pytest.approx(expected, abs=1e-6)
+
+
+def test_total_is_the_weighted_sum() -> None:
+    candidates, target = torch.tensor([[7, 3, 5]]), torch.tensor([3])
+    total = 1 + 1 / math.log2(3) + 0.5
+    expected = [-0.5 / total, 2.0, -0.5 * 0.5 / total]
+    got = total_reward([(2.0, RULE), (0.5, ndcg())], candidates, target)
+    torch.testing.assert_close(got, torch.tensor([expected]))
+    assert total_reward([], candidates, target).tolist() == [[0, 0, 0]]
+
+
+def test_the_catalogue_builds_them() -> None:
+    catalogue = Catalogue.discover()
+    for name in ("rule", "ndcg"):
+        config = catalogue.config_class("reward", name)(use=name)
+        assert isinstance(catalogue.build("reward", config, Env()), Reward)
