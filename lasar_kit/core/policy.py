@@ -16,6 +16,12 @@ def greedy_depth(policy: DepthPolicy, h0: Float[Tensor, "B R D"]) -> Int[Tensor,
     return support[policy.logits(h0).argmax(-1)]
 
 
+def nearest_choice(policy: DepthPolicy, depth: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
+    """Index of the choice nearest to each depth, the smaller one of two: labels clipped to the support."""
+    support = torch.tensor(policy.support, device=depth.device)
+    return (depth[..., None] - support).abs().argmin(-1)
+
+
 def sampled_depth(
     policy: DepthPolicy, h0: Float[Tensor, "B R D"], generator: torch.Generator
 ) -> tuple[Int[Tensor, "B R"], Int[Tensor, "B R"], Float[Tensor, "B R C"]]:

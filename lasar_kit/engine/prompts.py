@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from lasar_kit.core.interfaces import PromptTemplate
-from lasar_kit.core.values import SidTable
+from lasar_kit.core.values import Anchors, SidTable
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class PromptBatch:
     Row b's chain is the last `lengths[b]` columns of `ids`; its prompt r ends at column `tips[b, r]`, or,
     where `tail` is not empty, with the tail's tokens on a branch from there. `mask` marks prompts that
     count. In training, `targets` are the answers, and `inline` says that they stand in the chain itself,
-    right behind their prompts.
+    right behind their prompts. `anchors` are the states of written reasoning for each prompt, `label` the
+    number of its segments; 0 where there is none.
     """
 
     ids: Int[Tensor, "B L"]
@@ -32,12 +33,16 @@ class PromptBatch:
     tail: Int[Tensor, " Q"]
     targets: Int[Tensor, "B R M"] | None = None
     inline: bool = False
+    anchors: Anchors | None = None
+    label: Int[Tensor, "B R"] | None = None
 
     def to(self, device: torch.device | str) -> PromptBatch:
         """The same on a device."""
         moved: dict[str, Any] = {
             name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
         }
+        if self.anchors is not None:
+            moved["anchors"] = Anchors(self.anchors.states.to(device), self.anchors.mask.to(device))
         return replace(self, **moved)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 from transformers import get_cosine_schedule_with_warmup
 
 from lasar_kit.engine.stages.config import OptimizerConfig, Precision
@@ -27,17 +27,27 @@ def adamw(module: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
 
 @dataclass(frozen=True)
 class Update:
-    """What one update saw: its loss a target, the norm of the gradient before clipping, the learning rate."""
+    """What one update saw: its loss, the mean of each term, the norm of the gradient before clipping, the
+    learning rate."""
 
     loss: float
+    terms: Mapping[str, float]
     grad_norm: float
     lr: float
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of the loss: its weight, and over how many things of the *global* batch its sum is averaged."""
+
+    weight: float
+    count: int
 
 
 class Updater:
     """Turns losses into updates.
 
-    `step(batch)` returns the *sum* of a batch's losses; an update divides by the number of targets in the
+    `step(batch)` returns the *sums* of a batch's losses by term; an update divides each by its count in the
     global batch, so that it is the same however the batch is split over passes and processes.
     `precision` is that of the forward passes. An accelerator's own would hold for the whole process, and
     stages may differ.
@@ -60,25 +70,32 @@ class Updater:
             self.optimizer, round(config.warmup * updates), updates
         )
 
-    def update(self, passes: Sequence[tuple[Callable[[], Any], float]], targets: int) -> Update:
+    def update(self, passes: Sequence[tuple[Callable[[], Any], float]], terms: Mapping[str, Term]) -> Update:
         """One update; `passes` are this process's batches, made when needed, each with its weight.
 
         A process that has no sample of the global batch still passes one, of weight 0: all processes must
         take part in the exchange of gradients.
         """
         lr = float(self.schedule.get_last_lr()[0])
-        total = torch.zeros((), device=self.accelerator.device)
+        means = torch.zeros(len(terms), device=self.accelerator.device)
         for index, (make, weight) in enumerate(passes):
             waits = index + 1 < len(passes)
             with self.accelerator.no_sync(self.step) if waits else nullcontext():
                 with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.bf16):
-                    loss: Tensor = self.step(make()) * (weight / targets)
+                    sums = self.step(make())
+                found = [
+                    sums[name] / max(t.count, 1) if name in sums else means.new_zeros(())
+                    for name, t in terms.items()
+                ]
+                loss = sum(t.weight * mean for t, mean in zip(terms.values(), found, strict=True))
                 # A distributed wrapper takes the mean of the gradients over processes; this loss is a sum.
-                self.accelerator.backward(loss * self.accelerator.num_processes)
-            total += loss.detach()
+                self.accelerator.backward(loss * (weight * self.accelerator.num_processes))
+            means += weight * torch.stack([mean.detach() for mean in found])
         norm = self.accelerator.clip_grad_norm_(self.step.parameters(), self.clip)
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
-        loss_sum: Any = self.accelerator.reduce(total, reduction="sum")
-        return Update(float(loss_sum), float(norm) if norm is not None else 0.0, lr)
+        every: Any = self.accelerator.reduce(means, reduction="sum")
+        values = dict(zip(terms, every.tolist(), strict=True))
+        total = sum(terms[name].weight * value for name, value in values.items())
+        return Update(total, values, float(norm) if norm is not None else 0.0, lr)

@@ -39,10 +39,10 @@ def by_hand(recommender: Recommender, windows: Sequence[np.ndarray], score: str)
 def test_packed_sliding_and_plain_forwards_agree(build: Build, prompt: str, score: str) -> None:
     recommender = build(prompt)
     step = SftStep(recommender, score)  # type: ignore[arg-type]
-    packed = step(recommender.prompts.packed(WINDOWS, transparent=True))
-    branched = step(recommender.prompts.packed(WINDOWS, transparent=False))
+    packed = step(recommender.prompts.packed(WINDOWS, transparent=True))["ce"]
+    branched = step(recommender.prompts.packed(WINDOWS, transparent=False))["ce"]
     samples = [(row[:end], int(row[end])) for row in WINDOWS for end in range(1, len(row))]
-    sliding = step(recommender.prompts.answered(samples))
+    sliding = step(recommender.prompts.answered(samples))["ce"]
     expected = by_hand(recommender, WINDOWS, score)
     assert packed.item() == pytest.approx(expected, rel=1e-5)
     assert branched.item() == pytest.approx(expected, rel=1e-5)
@@ -57,7 +57,7 @@ def test_packed_and_sliding_give_the_same_gradients(build: Build) -> None:
     packed = recommender.prompts.packed(WINDOWS, transparent=True)
     for batch in (packed, recommender.prompts.answered(samples)):
         step.zero_grad()
-        step(batch).backward()
+        step(batch)["ce"].backward()
         gradients.append([p.grad.clone() for p in step.parameters() if p.grad is not None])
     for ours, theirs in zip(*gradients, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-4, rtol=1e-4)
@@ -67,7 +67,7 @@ def test_the_last_item_of_a_window_learns_no_successor(build: Build) -> None:
     """Changing the batch a window stands in does not change its loss: what follows its end is not asked."""
     recommender = build("sid_only")
     step = SftStep(recommender, "vocabulary")
-    short = step(recommender.prompts.packed([np.array([3, 9])], transparent=True))
-    longer = step(recommender.prompts.packed([np.array([3, 9]), np.array([1, 2, 4])], transparent=True))
-    other = step(recommender.prompts.packed([np.array([1, 2, 4])], transparent=True))
+    short = step(recommender.prompts.packed([np.array([3, 9])], transparent=True))["ce"]
+    longer = step(recommender.prompts.packed([np.array([3, 9]), np.array([1, 2, 4])], transparent=True))["ce"]
+    other = step(recommender.prompts.packed([np.array([1, 2, 4])], transparent=True))["ce"]
     assert longer.item() == pytest.approx(short.item() + other.item(), rel=1e-5)

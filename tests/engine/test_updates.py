@@ -8,7 +8,9 @@ from accelerate import Accelerator
 from torch import nn
 
 from lasar_kit.engine.stages.config import OptimizerConfig
-from lasar_kit.engine.updates import Updater, adamw
+from lasar_kit.engine.updates import Term, Updater, adamw
+
+TERMS = {"error": Term(1.0, 6), "size": Term(0.5, 2), "absent": Term(3.0, 0)}
 
 
 class SquaredError(nn.Module):
@@ -21,9 +23,10 @@ class SquaredError(nn.Module):
             self.linear.weight.copy_(torch.tensor([[0.5, -1.0, 2.0]]))
             self.linear.bias.fill_(0.1)
 
-    def forward(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    def forward(self, batch: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
         inputs, target = batch
-        return (self.linear(inputs)[:, 0] - target).square().sum()
+        predicted = self.linear(inputs)[:, 0]
+        return {"error": (predicted - target).square().sum(), "size": predicted.abs().sum()}
 
 
 def data() -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,7 +46,7 @@ def trained(
             (lambda rows=rows: (inputs[rows], target[rows]), weight)
             for rows, weight in zip(splits, weights, strict=True)
         ]
-        losses.append(updater.update(passes, targets=6).loss)
+        losses.append(updater.update(passes, TERMS).loss)
     return [p.detach().clone() for p in step.parameters()], losses
 
 
@@ -73,7 +76,8 @@ def test_an_update_is_that_of_torch() -> None:
         for group in reference.param_groups:  # no warmup in 3 updates: half a cosine from the first on
             group["lr"] = 0.1 * 0.5 * (1 + math.cos(math.pi * done / 3))
         reference.zero_grad()
-        (step((inputs, target)) / 6).backward()
+        sums = step((inputs, target))
+        (sums["error"] / 6 + 0.5 * sums["size"] / 2).backward()
         torch.nn.utils.clip_grad_norm_(step.parameters(), 1.0)
         reference.step()
     for mine, theirs in zip(ours, step.parameters(), strict=True):

@@ -40,11 +40,35 @@ class OptimizerConfig(SpecModel):
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
 
 
+class AnchorsConfig(StageConfig):
+    """A teacher's reasoning as anchors for alignment."""
+
+    consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids", "checkpoint")
+    produces: ClassVar[str] = "anchors"
+    reads: ClassVar[tuple[str, ...]] = ("seed", "max_history")
+
+    teacher: Annotated[ComponentConfig, component("teacher")] = Field(
+        "template", description="Writes the reasoning.", validate_default=True
+    )
+    segmenter: Annotated[ComponentConfig, component("segmenter")] = Field(
+        "steps", description="Cuts it into segments.", validate_default=True
+    )
+    context: Literal["segment_only", "cumulative", "prompt_prefixed"] = Field(
+        "segment_only",
+        description="What a segment is read behind: nothing, earlier segments, or these and the prompt.",
+    )
+    max_segments: int = Field(8, ge=1, description="Segments of a text, the first ones kept.")
+    max_samples: int = Field(
+        0, ge=0, description="Training prompts to reason about, drawn by the seed; 0 for all."
+    )
+    batch_tokens: int = Field(8192, ge=1, description="Tokens read at once.")
+
+
 class SftConfig(StageConfig):
     """Supervised fine-tuning on next items."""
 
     consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids")
-    accepts: ClassVar[tuple[str, ...]] = ("checkpoint",)
+    accepts: ClassVar[tuple[str, ...]] = ("checkpoint", "anchors")
     produces: ClassVar[str] = "checkpoint"
     reads: ClassVar[tuple[str, ...]] = ("seed", "max_history", "backbone", "prompt", "decoder")
 
@@ -53,6 +77,16 @@ class SftConfig(StageConfig):
     )
     depth_policy: Annotated[ComponentConfig, component("depth_policy")] = Field(
         "none", validate_default=True, description="How long to think."
+    )
+    aligner: Annotated[ComponentConfig, component("aligner")] = Field(
+        "none", description="Holds thoughts to anchors.", validate_default=True
+    )
+    align_weight: float = Field(0.1, ge=0, description="Of the alignment loss (paper: alpha).")
+    policy_weight: float = Field(0.1, ge=0, description="Of the depth policy's cross-entropy (paper: beta).")
+    depth: Literal["label", "policy"] = Field(
+        "label",
+        description="How long a training prompt is thought about: its number of segments, or what the policy "
+        "would choose.",
     )
     samples: Literal["sliding", "longest_per_user", "packed"] = Field(
         "sliding",

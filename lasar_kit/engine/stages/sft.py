@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,16 +15,18 @@ from accelerate.utils import set_seed
 from jaxtyping import Int
 
 from lasar_kit.core.dataset import Dataset
+from lasar_kit.core.interfaces import Aligner
 from lasar_kit.core.item_text import item_text
 from lasar_kit.core.values import Env
 from lasar_kit.engine import samples
+from lasar_kit.engine.anchor_store import AnchorStore, Place
 from lasar_kit.engine.heldout import HeldOut
 from lasar_kit.engine.prompts import PromptBatch
 from lasar_kit.engine.recommender import Parts, Recommender
 from lasar_kit.engine.sft_step import SftStep
 from lasar_kit.engine.stage import StageContext
 from lasar_kit.engine.stages.config import SftConfig
-from lasar_kit.engine.updates import Updater
+from lasar_kit.engine.updates import Term, Update, Updater
 from lasar_kit.engine.validation import SELECTED_BY, BestCheckpoint
 from lasar_kit.errors import UserError
 
@@ -52,7 +55,8 @@ class _Training:
         self.recommender = self._recommender(dataset)
         self.per_epoch = math.ceil(len(self.windows) / config.batch_size)
         self.updates = max(1, round(config.epochs * self.per_epoch))
-        step = SftStep(self.recommender, config.score)
+        self.anchors = AnchorStore.open(context.inputs["anchors"]) if "anchors" in context.inputs else None
+        step = SftStep(self.recommender, config.score, self._aligner(), config.depth == "label")
         self.updater = Updater(self.accelerator, step, config.optimizer, self.updates, config.precision)
         held_out = HeldOut.of(dataset, "validation", config.eval_users, self.seed)
         self.best = BestCheckpoint(
@@ -85,6 +89,12 @@ class _Training:
         )
         return Recommender.build(self.context.catalogue, parts, spec.decoder, sids, env)
 
+    def _aligner(self) -> Aligner:
+        backbone = self.recommender.backbone
+        env = self.context.env(hidden_size=backbone.hidden_size, head=backbone.logits)
+        aligner: Aligner = self.context.catalogue.build("aligner", self.config.aligner, env)
+        return aligner
+
     def run(self) -> dict[str, Any]:
         """All updates, with validations between them."""
         config, best = self.config, self.best
@@ -93,17 +103,15 @@ class _Training:
         with self.context.screen.progress(self.context.name, self.updates) as tick:
             for batch in self._batches():
                 started = time.perf_counter()
-                targets = sum(self._answers(window) for window in self._of(batch))
-                update = self.updater.update(self._passes(batch), targets * self.levels)
+                terms = self._terms(batch)
+                update = self.updater.update(self._passes(batch), terms)
                 done += 1
                 if not math.isfinite(update.loss):
                     raise UserError(f"stages.{self.context.name}: the loss is {update.loss} at update {done}")
-                rate = targets / (time.perf_counter() - started)
+                rate = terms["ce"].count / self.levels / (time.perf_counter() - started)
                 tick(1, f"loss {update.loss:.3f} · {rate:,.0f} items/s · best {max(best.best, 0):.4f}")
                 if done % config.log_every == 0 or done == self.updates:
-                    self.context.emit(
-                        done, {"epoch": done / self.per_epoch, **vars(update), "items_per_s": rate}
-                    )
+                    self._log(done, update, rate)
                 if done % eval_at == 0 or done == self.updates:
                     values = best.validate(self.recommender, self.accelerator, done)
                     self.context.emit(done, {f"validation_{name}": value for name, value in values.items()})
@@ -111,6 +119,22 @@ class _Training:
                         break
         self.accelerator.wait_for_everyone()
         return self._report(done)
+
+    def _terms(self, batch: Int[np.ndarray, " b"]) -> dict[str, Term]:
+        """The terms of the loss, counted over the global batch."""
+        windows = self._of(batch)
+        terms = {"ce": Term(1.0, self.levels * sum(self._answers(window) for window in windows))}
+        if self.anchors is not None:
+            places = [place for window in windows for place in self._places(window)]
+            labelled = int((self.anchors.counts(places) > 0).sum())
+            terms["align"] = Term(self.config.align_weight, labelled)
+            terms["policy"] = Term(self.config.policy_weight, labelled)
+        return terms
+
+    def _log(self, done: int, update: Update, rate: float) -> None:
+        terms = {f"loss_{name}": value for name, value in update.terms.items()} if self.anchors else {}
+        numbers = {"loss": update.loss, **terms, "grad_norm": update.grad_norm, "lr": update.lr}
+        self.context.emit(done, {"epoch": done / self.per_epoch, **numbers, "items_per_s": rate})
 
     def _report(self, done: int) -> dict[str, Any]:
         return {
@@ -143,6 +167,11 @@ class _Training:
     def _answers(self, window: samples.Window) -> int:
         return len(window) - 1 if self.config.samples == "packed" else 1
 
+    def _places(self, window: samples.Window) -> list[Place]:
+        """Where in its user's sequence each answer of a window stands."""
+        first = window.start + 1 if self.config.samples == "packed" else window.stop - 1
+        return [(window.user, end) for end in range(first, window.stop)]
+
     def _passes(self, batch: Int[np.ndarray, " b"]) -> list[tuple[partial[PromptBatch], float]]:
         """This process's share of a global batch, split for accumulation; one of weight 0 if it has none."""
         mine = np.array_split(batch, self.accelerator.num_processes)[self.accelerator.process_index]
@@ -159,4 +188,8 @@ class _Training:
             batch = prompts.packed(rows, transparent=loop.transparent)
         else:
             batch = prompts.answered([(row[:-1], int(row[-1])) for row in rows])
+        if self.anchors is not None:
+            places = [self._places(window) for window in windows]
+            anchors, label = self.anchors.batch(places, batch.tips.shape[1])
+            batch = replace(batch, anchors=anchors, label=label)
         return batch.to(self.accelerator.device)

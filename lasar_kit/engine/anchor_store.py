@@ -1,0 +1,71 @@
+"""Anchors on disk: hidden states of written reasoning, memory-mapped, by user and position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from lasar_kit.core.values import Anchors
+
+Place = tuple[int, int]
+"""A user's row, and the place in that user's sequence of the item to predict."""
+
+
+def _keys(places: Sequence[Place]) -> Int[np.ndarray, " n"]:
+    rows = np.array(places, dtype=np.int64).reshape(-1, 2)
+    return rows[:, 0] << 32 | rows[:, 1]
+
+
+@dataclass(frozen=True)
+class AnchorStore:
+    """`states[offsets[n]:offsets[n + 1]]` are the segments of the n-th place, places ascending."""
+
+    keys: Int[np.ndarray, " n"]
+    offsets: Int[np.ndarray, " n+1"]
+    states: Float[np.ndarray, "segments D"]
+
+    @classmethod
+    def create(cls, folder: Path, places: Sequence[Place], counts: Sequence[int], width: int) -> AnchorStore:
+        """An empty store whose `states` are to be filled in; `places` must ascend."""
+        keys, offsets = _keys(places), np.concatenate([[0], np.cumsum(np.array(counts, dtype=np.int64))])
+        assert (np.diff(keys) > 0).all(), "places must ascend"
+        np.save(folder / "keys.npy", keys)
+        np.save(folder / "offsets.npy", offsets)
+        shape = (int(offsets[-1]), width)
+        states = np.lib.format.open_memmap(folder / "states.npy", mode="w+", dtype=np.float16, shape=shape)
+        return cls(keys, offsets, states)
+
+    @classmethod
+    def open(cls, folder: Path) -> AnchorStore:
+        """What `create` made, read where it lies."""
+        keys, offsets = np.load(folder / "keys.npy"), np.load(folder / "offsets.npy")
+        return cls(keys, offsets, np.load(folder / "states.npy", mmap_mode="r"))
+
+    def counts(self, places: Sequence[Place]) -> Int[np.ndarray, " n"]:
+        """Segments of each place, 0 where it has none."""
+        wanted = _keys(places)
+        found = np.minimum(np.searchsorted(self.keys, wanted), max(len(self.keys) - 1, 0))
+        known = self.keys[found] == wanted if len(self.keys) else np.zeros(len(wanted), dtype=bool)
+        return np.where(known, np.diff(self.offsets)[found] if len(self.keys) else 0, 0)
+
+    def batch(
+        self, rows: Sequence[Sequence[Place]], branches: int
+    ) -> tuple[Anchors, Int[torch.Tensor, "B R"]]:
+        """Anchors of each row's places, padded to `branches` places and the longest list of segments."""
+        counts = [self.counts(row) for row in rows]
+        longest = max((int(count.max()) for count in counts if len(count)), default=0)
+        states = np.zeros((len(rows), branches, longest, self.states.shape[1]), dtype=np.float32)
+        label = np.zeros((len(rows), branches), dtype=np.int64)
+        for b, (row, count) in enumerate(zip(rows, counts, strict=True)):
+            label[b, : len(row)] = count
+            for r, (key, segments) in enumerate(zip(_keys(row), count, strict=True)):
+                if segments:
+                    start = self.offsets[np.searchsorted(self.keys, key)]
+                    states[b, r, :segments] = self.states[start : start + segments]
+        mask = np.arange(longest) < label[..., None]
+        return Anchors(torch.from_numpy(states), torch.from_numpy(mask)), torch.from_numpy(label)

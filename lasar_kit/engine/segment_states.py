@@ -1,0 +1,71 @@
+"""Hidden states at the ends of reasoning segments, read by a frozen backbone in batches of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lasar_kit.core.token_tree import chain_parents
+
+SegmentContext = Literal["segment_only", "cumulative", "prompt_prefixed"]
+"""What a segment is read behind: nothing, the segments before it, or these and the prompt."""
+
+Chain = tuple[Int[np.ndarray, " L"], Int[np.ndarray, " reads"]]
+"""Token ids to read in one go, and the places at which the state is asked for."""
+
+
+def chains_of(
+    segments: Sequence[Int[np.ndarray, " l"]], context: SegmentContext, prompt: Int[np.ndarray, " P"]
+) -> list[Chain]:
+    """One text's segments as chains; their reads, in order, are the ends of the segments."""
+    if context == "segment_only":
+        return [(segment, np.array([len(segment) - 1])) for segment in segments]
+    before = prompt if context == "prompt_prefixed" else prompt[:0]
+    ends = len(before) + np.cumsum([len(segment) for segment in segments]) - 1
+    return [(np.concatenate([before, *segments]), ends)]
+
+
+@torch.inference_mode()
+def read_chains(
+    backbone: Any,
+    chains: Sequence[Chain],
+    batch_tokens: int,
+    device: torch.device,
+    advance: Callable[[int], None] = lambda chains: None,
+) -> Iterator[tuple[int, Float[np.ndarray, "reads D"]]]:
+    """`(index, states)` of every chain, the shortest first; a batch holds at most `batch_tokens` tokens.
+
+    States are those after the final norm (paper 2.3: last-token hidden state of the final layer).
+    """
+    order = np.argsort([len(ids) for ids, _ in chains], kind="stable")
+    start = 0
+    while start < len(order):
+        stop = start + 1
+        while stop < len(order) and (stop + 1 - start) * len(chains[order[stop]][0]) <= batch_tokens:
+            stop += 1
+        batch = [chains[index] for index in order[start:stop]]
+        hidden = _read(backbone, [ids for ids, _ in batch], device)
+        width = hidden.shape[1]
+        for row, (index, (ids, reads)) in enumerate(zip(order[start:stop], batch, strict=True)):
+            yield int(index), hidden[row, reads + width - len(ids)].float().cpu().numpy()
+        advance(stop - start)
+        start = stop
+
+
+def _read(
+    backbone: Any, rows: Sequence[Int[np.ndarray, " L"]], device: torch.device
+) -> Float[Tensor, "B L D"]:
+    """States of left-padded rows."""
+    width = max(len(row) for row in rows)
+    ids = np.full((len(rows), width), backbone.tokenizer.pad_token_id, dtype=np.int64)
+    for place, row in enumerate(rows):
+        ids[place, width - len(row) :] = row
+    real = torch.arange(width) >= width - torch.tensor([len(row) for row in rows])[:, None]
+    inputs = backbone.embed(torch.from_numpy(ids).to(device))
+    hidden: Tensor = backbone.advance(inputs, chain_parents(real).to(device), None)[0]
+    return hidden
