@@ -1,0 +1,137 @@
+"""Stage 2 on a small shop: anchors from the template teacher, then SFT with thoughts of several depths."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.reasoning.from_dataset import requests_of
+from lasar_kit.core.values import Env
+from lasar_kit.engine import runner, samples, stored_dataset
+from lasar_kit.engine.anchor_store import AnchorStore
+from lasar_kit.engine.recommender import Recommender
+from lasar_kit.engine.sids import Sids
+from lasar_kit.spec import LoadedSpec, load_spec
+
+SPEC = """
+name: thinking
+dataset: {use: demo, users: 60, items: 60}
+max_history: 6
+backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 400}
+prompt: sid_only
+decoder: {use: trie_beam, width: 20, score: trie}
+stages:
+  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 3, codes: 8}}
+  ground: {use: sft, samples: packed, epochs: 2, eval_users: 20, eval_width: 10, log_every: 1, score: trie}
+  anchors: {use: anchors, max_segments: 5}
+  reason:
+    use: sft
+    latent_loop: coconut
+    depth_policy: {use: mlp, n_max: 5}
+    aligner: stepwise
+    samples: packed
+    epochs: 3
+    eval_users: 20
+    eval_width: 10
+    log_every: 1
+    score: trie
+  evaluate: evaluate
+"""
+
+
+def load(folder: Path, *overrides: str) -> tuple[LoadedSpec, Catalogue]:
+    (folder / "thinking.yaml").write_text(SPEC)
+    catalogue = Catalogue.discover()
+    return load_spec(folder / "thinking.yaml", overrides, catalogue), catalogue
+
+
+@pytest.fixture(scope="module")
+def thinking(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    loaded, catalogue = load(folder)
+    runner.run_spec(loaded, catalogue, folder / "thinking", True)
+    return folder / "thinking"
+
+
+def log(run: Path, stage: str) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["stage"] == stage and "loss" in line]
+
+
+def test_all_terms_are_logged_add_up_and_fall(thinking: Path) -> None:
+    lines = log(thinking, "reason")
+    for line in lines:
+        total = line["loss_ce"] + 0.1 * line["loss_align"] + 0.1 * line["loss_policy"]
+        assert line["loss"] == pytest.approx(total, rel=1e-5)
+    third = len(lines) // 3
+    for name in ("loss_ce", "loss_align", "loss_policy"):
+        values = [line[name] for line in lines]
+        assert np.mean(values[-third:]) < np.mean(values[:third]), name
+
+
+def test_the_model_thinks_and_says_how_long(thinking: Path) -> None:
+    row = json.loads((thinking / "metrics.json").read_text())["evaluate"]
+    depth = [json.loads(line)["depth"] for line in (thinking / "predictions.jsonl").read_text().splitlines()]
+    assert row["mean_depth"] == pytest.approx(np.mean(depth))
+    assert all(1 <= value <= 5 for value in depth)
+    names = {path.name for path in (thinking / "model").iterdir()}
+    assert {"depth_policy.safetensors", "model.safetensors", "recommender.json"} <= names
+
+
+def test_anchors_are_the_states_at_the_ends_of_the_teachers_segments(thinking: Path) -> None:
+    """Each stored state against transformers' own forward over that one segment."""
+    loaded, catalogue = load(thinking.parent)
+    stages = thinking / "stages"
+    dataset = stored_dataset.load(stages / "dataset")
+    config = loaded.spec.stages["anchors"]
+    teacher = catalogue.build("teacher", config.teacher, Env())  # type: ignore[attr-defined]
+    segmenter = catalogue.build("segmenter", config.segmenter, Env())  # type: ignore[attr-defined]
+    sids, decoder = Sids.load(stages / "tokenize"), loaded.spec.decoder
+    recommender = Recommender.load(stages / "ground", catalogue, decoder, sids, Env()).eval()
+    store = AnchorStore.open(stages / "anchors")
+    windows = samples.sliding(dataset.train, 6)
+    counts = store.counts([(window.user, window.stop - 1) for window in windows])
+    assert counts.max() <= 5
+    assert len(set(counts.tolist())) > 1
+    for window in windows[::40]:
+        request = requests_of(dataset, [(window.user, window.start, window.stop - 1)])
+        ((_, text),) = teacher.write(request)
+        segments = segmenter.segment(text)[:5]
+        anchors, label = store.batch([[(window.user, window.stop - 1)]], 1)
+        assert label.item() == len(segments) == anchors.mask.sum()
+        for place, segment in enumerate(segments):
+            ids = recommender.backbone.tokenizer(segment, add_special_tokens=False, return_tensors="pt")
+            with torch.no_grad():
+                state = recommender.backbone.model.model(ids["input_ids"]).last_hidden_state[0, -1]
+            assert torch.allclose(anchors.states[0, 0, place], state, atol=5e-3, rtol=5e-3)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("stages.reason.samples=sliding", "stages.reason.depth=policy", "stages.reason.batch_size=128"),
+        (
+            "stages.reason.depth_policy={use: fixed, depth: 2}",
+            "stages.reason.aligner={use: terminal, distance: cosine}",
+        ),
+        (
+            "stages.reason.latent_loop={use: coconut, exit: direct}",
+            "prompt=minionerec",
+            "stages.anchors.context=prompt_prefixed",
+        ),
+        (
+            "stages.anchors.context=cumulative",
+            "stages.anchors.max_samples=50",
+            "stages.reason.aligner={use: stepwise, space: vocab}",
+        ),
+    ],
+    ids=str,
+)
+def test_every_way_of_reasoning_runs(thinking: Path, overrides: tuple[str, ...]) -> None:
+    folder = thinking.parent / "ways"
+    loaded, catalogue = load(thinking.parent, "stages.reason.epochs=1", *overrides)
+    runner.run_spec(loaded, catalogue, folder, True)
+    assert all(np.isfinite(line["loss"]) for line in log(folder, "reason"))
