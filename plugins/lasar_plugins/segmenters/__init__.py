@@ -1,0 +1,1 @@
+"""Cutting a reasoning text into segments."""

@@ -1,0 +1,1 @@
+"""Reasoning text that was prepared elsewhere."""

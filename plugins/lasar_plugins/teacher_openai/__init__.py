@@ -1,0 +1,1 @@
+"""Reasoning text by a model behind an OpenAI-compatible chat endpoint."""

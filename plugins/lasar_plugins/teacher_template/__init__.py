@@ -1,0 +1,1 @@
+"""Reasoning text from fixed sentences; no model, no network."""

@@ -1,0 +1,9 @@
+"""Options of the template teacher."""
+
+from __future__ import annotations
+
+from lasar_kit.spec import ComponentConfig
+
+
+class TemplateTeacherConfig(ComponentConfig):
+    """No options: a history alone decides the text."""

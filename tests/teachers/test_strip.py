@@ -1,0 +1,124 @@
+"""Taking the answer out of a teacher's text."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lasar_kit.core.reasoning import strip_recommendation
+from lasar_kit.core.reasoning.strip import finished
+
+PAPER = """Step 1: Extraction of Behavioral Evidence
+Product types: Hydrating serum (hyaluronic acid), facial oils.
+Step 2: Modeling of Latent Preferences
+Natural, clean, and gentle formulations.
+Step 3: Inference of User Intent and Goal Formulation
+The next logical addition is a gentle, natural cleanser."""
+
+
+def test_the_papers_example_loses_its_last_line_and_nothing_else() -> None:
+    assert strip_recommendation(PAPER + "\nRecommendation: <a_125|><b_109|><c_135|><d_125|>\n") == PAPER
+    assert strip_recommendation(PAPER) == PAPER
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Recommendation: <a_1><b_2>",
+        "**Recommendation:** Rose Toner 200 ml",
+        "**Recommendation**: Rose Toner 200 ml",
+        "- Final recommendation: Rose Toner",
+        "### Recommendations",
+        "Step 4: Recommendation: Rose Toner",
+        "5. Recommended next item: Rose Toner",
+        "Next item: Rose Toner",
+        "Predicted next product: Rose Toner",
+        "Prediction: Yes",
+        "<|a_1|><|b_2|><|c_3|>",
+        "- <a_1>, <b_2>.",
+    ],
+)
+def test_lines_that_go(line: str) -> None:
+    assert strip_recommendation(f"Likes oils.\n{line}") == "Likes oils."
+    assert strip_recommendation(f"{line}\n\nStep 2: Likes oils.") == "Step 2: Likes oils."
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Step 4: Recommendation formulation",
+        "Recommendations by friends matter to this customer.",
+        "The next item to look for is a toner.",
+        "Answer: 1. The customer likes oils.",
+        "Sizes <A_1> and a_1 and <a_b> are kept.",
+    ],
+)
+def test_lines_that_stay(line: str) -> None:
+    assert strip_recommendation(f"{line}\nMore.") == f"{line}\nMore."
+
+
+def test_a_bare_label_takes_its_paragraph_along() -> None:
+    text = "One.\nRecommendation:\n\nRose Toner\nby Alba\n\nStep 5: Denoised\nToner, oil."
+    assert strip_recommendation(text) == "One.\n\nStep 5: Denoised\nToner, oil."
+    assert strip_recommendation("Recommendation:\nRose Toner\n\nTwo.") == "Two."
+    assert strip_recommendation("Recommendation: <a_1>\nTwo.") == "Two."
+
+
+def test_a_recommendation_within_a_line() -> None:
+    text = "Step 1: Likes oils. Recommendation: Rose Toner. Step 2: Buys often."
+    assert strip_recommendation(text) == "Step 1: Likes oils. Step 2: Buys often."
+    assert strip_recommendation("Likes oils. Next item: Rose Toner.") == "Likes oils."
+    assert strip_recommendation("Bought <a_1><b_2>, <a_1><b_3> and soap.") == "Bought, and soap."
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "Recommendation",
+                ":",
+                " ",
+                "\n",
+                "\n\n",
+                "Step 2:",
+                "<a_1>",
+                "<|b_22|>",
+                "<a_",
+                "1>",
+                "Oil.",
+                "*",
+            ]
+        ),
+        max_size=14,
+    ).map("".join)
+)
+def test_no_sid_survives_and_once_is_enough(text: str) -> None:
+    stripped = strip_recommendation(text)
+    assert not re.search(r"<\|?[a-z]_\d+\|?>", stripped)
+    assert strip_recommendation(stripped) == stripped
+    rest = iter(text)
+    assert all(sign in rest for sign in stripped), "something was added or moved"
+
+
+def test_real_texts_lose_their_verdict_alone(real_data: Path) -> None:
+    file = real_data / "cot" / "reasoningrec" / "beauty_wo_profile_train.json"
+    texts = {row["output"] for row in json.loads(file.read_text(encoding="utf-8"))}
+    seen = 0
+    for text in texts:
+        if re.match(r"Prediction: (Yes|No) *\n", text):
+            seen += 1
+            assert strip_recommendation(text) == text.split("\n", 1)[1].strip()
+    assert seen > 300
+
+
+def test_finished() -> None:
+    text = "<think>It is <a_1>.\nLikes soap.</think>\n\nLikes oils.\nRecommendation: <a_1>"
+    assert finished(text, "strip") == "Likes oils."
+    assert finished(text, "keep") == "Likes oils.\nRecommendation: <a_1>"
+    assert finished("Recommendation: <a_1>", "strip") is None
+    assert finished("  ", "keep") is None
