@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -31,17 +33,23 @@ class AnswerScorer:
         self, backbone: Backbone, states: Float[Tensor, "n M D"], tokens: Int[Tensor, "n M"]
     ) -> Float[Tensor, "n M"]:
         """Log-probability of each token of n items, from the states that predict them, in float32."""
+        steps = self.distributions(backbone, states, tokens)
+        return torch.stack([logp.gather(-1, index)[:, 0] for logp, index in steps], dim=-1)
+
+    def distributions(
+        self, backbone: Backbone, states: Float[Tensor, "n M D"], tokens: Int[Tensor, "n M"]
+    ) -> Iterator[tuple[Float[Tensor, "n C"], Int[Tensor, "n 1"]]]:
+        """Level by level, the log-distribution over what competes there (-inf where the trie forbids it), and
+        which of it each item's token is."""
         if self.score == "vocabulary":
-            logits = backbone.logits(states).float()
-            return logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
+            logp = backbone.logits(states).float().log_softmax(-1)
+            yield from ((logp[:, depth], tokens[:, depth, None]) for depth in range(tokens.shape[1]))
+            return
         node = torch.zeros_like(tokens[:, 0])
         ranks = self.alphabet.ranks(tokens)
-        steps = []
         for depth, (level, spelled) in enumerate(zip(self.trie.levels, self.alphabet.levels, strict=True)):
             logits = backbone.logits(states[:, depth], spelled)
             child, allowed, picked = candidates(level, node, logits)
-            logp = candidate_logp(logits, picked, allowed, self.score)
             index = taken(level, torch.where(allowed, child, -1), ranks[:, depth])[:, None]
-            steps.append(logp.gather(-1, index)[:, 0])
+            yield candidate_logp(logits, picked, allowed, self.score), index
             node = child.gather(-1, index)[:, 0].long()
-        return torch.stack(steps, dim=-1)

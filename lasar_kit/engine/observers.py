@@ -49,7 +49,8 @@ class Narrator:
     @hookimpl
     def lasar_stage_start(self, run: Run, stage: PlannedStage) -> None:
         self.started = time.monotonic()
-        run.screen.print(f"[bold]{stage.name}[/bold] [dim]{stage.config.use}[/dim]")
+        use = "" if stage.config.use == stage.name else f" [dim]{stage.config.use}[/dim]"
+        run.screen.print(f"[bold]{stage.name}[/bold]{use}")
 
     @hookimpl
     def lasar_step_end(self, run: Run, stage: PlannedStage, step: int, metrics: Mapping[str, float]) -> None:

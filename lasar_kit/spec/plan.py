@@ -26,11 +26,16 @@ class PlannedStage:
 
 
 class _Planner:
-    """Resolves stages one after another; `lineage[s]` is what stage s and all before it in its line left."""
+    """Resolves stages one after another.
+
+    `lineage[s]` is the latest artifact of each type that stage s and those before it in its line left;
+    `ancestors[s]` are all the stages that it was made from.
+    """
 
     def __init__(self) -> None:
         self.produces = {DATASET: DATASET}
         self.lineage: dict[str, dict[str, str]] = {DATASET: {DATASET: DATASET}}
+        self.ancestors: dict[str, set[str]] = {DATASET: set()}
 
     def nearest_of(self, artifact: str) -> str | None:
         names = [name for name, produced in self.produces.items() if produced == artifact]
@@ -70,10 +75,15 @@ class _Planner:
         return {artifact: chosen[artifact] for artifact in reads if artifact in chosen}
 
     def conflict(self, chosen: dict[str, str]) -> str | None:
-        """How two inputs disagree, such as a checkpoint trained on other SIDs than those that are read."""
+        """How two inputs disagree, such as a checkpoint trained on other SIDs than those that are read.
+
+        One that goes on from what the other was made with (anchors of a checkpoint, and a checkpoint trained
+        further from that) is no disagreement.
+        """
         for artifact, source in chosen.items():
             for other, ancestor in self.lineage[source].items():
-                if other != artifact and chosen.get(other, ancestor) != ancestor:
+                read = chosen.get(other, ancestor)
+                if other != artifact and read != ancestor and ancestor not in self.ancestors[read]:
                     return (
                         f"reads {other} of {chosen[other]!r} and {artifact} of {source!r}, "
                         f"which was made with {other} of {ancestor!r}; say which by 'from'"
@@ -86,6 +96,7 @@ class _Planner:
         for source in inputs.values():
             line |= self.lineage[source]
         self.lineage[name] = line | inputs | {config.produces: name}
+        self.ancestors[name] = set(inputs.values()).union(*(self.ancestors[s] for s in inputs.values()))
 
 
 def plan(spec: RunSpec, where: Where = lambda path: "") -> list[PlannedStage]:

@@ -83,7 +83,7 @@ def test_the_log_has_a_line_a_step_and_the_validations(finished: Path) -> None:
     log = lines(finished / "log.jsonl")
     steps = [line for line in log if "loss" in line]
     assert [line["step"] for line in steps] == list(range(1, len(steps) + 1))
-    assert {"stage", "step", "epoch", "loss", "grad_norm", "lr", "items_per_s"} == set(steps[0])
+    assert {"stage", "step", "epoch", "loss", "grad_norm", "lr", "items", "samples_per_s"} == set(steps[0])
     assert steps[-1]["loss"] < steps[0]["loss"]
     assert [line["validation_ndcg@10"] for line in log if "validation_ndcg@10" in line]
 
@@ -113,9 +113,9 @@ def test_only_what_changed_is_computed_again(finished: Path, capsys: pytest.Capt
     second = run(finished.parent / "second", "stages.evaluate.exclude_history=true")
     shown = capsys.readouterr().out
     assert shown.count("reused, from") == 3
-    assert "evaluate evaluate" in shown
-    log = [{**line, "items_per_s": 0} for line in lines(finished / "log.jsonl")]
-    assert [{**line, "items_per_s": 0} for line in lines(second / "log.jsonl")] == log
+    assert "\nevaluate\n" in shown
+    log = [{**line, "samples_per_s": 0} for line in lines(finished / "log.jsonl")]
+    assert [{**line, "samples_per_s": 0} for line in lines(second / "log.jsonl")] == log
     own = json.loads((second / "metrics.json").read_text())["evaluate"]
     for row in lines(second / "predictions.jsonl"):
         assert len(row["items"]) <= 20

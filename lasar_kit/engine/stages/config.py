@@ -64,7 +64,31 @@ class AnchorsConfig(StageConfig):
     batch_tokens: int = Field(8192, ge=1, description="Tokens read at once.")
 
 
-class SftConfig(StageConfig):
+class TrainingConfig(StageConfig):
+    """What all training stages have."""
+
+    epochs: float = Field(10, gt=0, description="Passes over the samples.")
+    batch_size: int = Field(
+        64, ge=1, description="Samples an update (users, when packed), over all processes and accumulation."
+    )
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig, description="AdamW and its schedule.")
+    precision: Precision = Field("fp32", description="Of the forward pass; weights stay fp32.")
+    score: Literal["vocabulary", "trie"] = Field(
+        "vocabulary",
+        description="What an answer token competes with in the loss: all tokens, or those that the trie "
+        "allows behind the answer's tokens so far.",
+    )
+    eval_every: float = Field(1.0, gt=0, description="Epochs between two validations.")
+    eval_users: int = Field(2000, ge=0, description="Users of a validation, drawn by the seed; 0 for all.")
+    eval_width: int = Field(20, ge=10, description="Beam width of a validation.")
+    eval_batch_size: int = Field(64, ge=1, description="Users decoded at once.")
+    patience: int = Field(
+        3, ge=0, description="Validations without a better NDCG@10 before stopping; 0 never stops."
+    )
+    log_every: int = Field(20, ge=1, description="Updates between two lines of the log.")
+
+
+class SftConfig(TrainingConfig):
     """Supervised fine-tuning on next items."""
 
     consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids")
@@ -95,28 +119,62 @@ class SftConfig(StageConfig):
     pack_items: int | None = Field(
         None, ge=2, description="Items in one packed pass; one more than max_history when absent."
     )
-    epochs: float = Field(10, gt=0, description="Passes over the samples.")
-    batch_size: int = Field(
-        64, ge=1, description="Samples an update (users, when packed), over all processes and accumulation."
-    )
     gradient_accumulation: int = Field(
         1, ge=1, description="Forward passes that one update of a process is split into."
     )
-    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig, description="AdamW and its schedule.")
-    precision: Precision = Field("fp32", description="Of the forward pass; weights stay fp32.")
+
+
+class WeightedReward(SpecModel):
+    """A reward and its weight."""
+
+    reward: Annotated[ComponentConfig, component("reward")] = Field(description="A reward.")
+    weight: float = Field(1.0, description="Factor of the reward.")
+
+
+class WeightedObjective(SpecModel):
+    """An objective and its weight."""
+
+    objective: Annotated[ComponentConfig, component("rl_objective")] = Field(description="An RL objective.")
+    weight: float = Field(1.0, ge=0, description="Factor of its loss.")
+
+
+class RlConfig(TrainingConfig):
+    """Reinforcement learning of answers and depth (paper section 2.4)."""
+
+    consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids", "checkpoint")
+    accepts: ClassVar[tuple[str, ...]] = ("anchors",)
+    produces: ClassVar[str] = "checkpoint"
+    reads: ClassVar[tuple[str, ...]] = ("seed", "max_history", "decoder")
+
+    rollout: Annotated[ComponentConfig, component("decoder")] = Field(
+        {"use": "trie_beam", "score": "trie"}, description="Makes the candidates.", validate_default=True
+    )
+    candidates: int = Field(8, ge=2, description="Candidates a prompt (paper: G).")
+    depth: Literal["sample", "argmax"] = Field(
+        "sample", description="How a prompt's depth is taken from the policy during training."
+    )
+    rewards: tuple[WeightedReward, ...] = Field(
+        ({"reward": "rule"}, {"reward": "ndcg"}),
+        description="Added up: `{reward: rule, weight: 1}`.",
+        validate_default=True,
+    )
+    objectives: tuple[WeightedObjective, ...] = Field(
+        ({"objective": "grpo"}, {"objective": "reinforce", "weight": 0.01}),
+        description="Terms of the loss: `{objective: grpo, weight: 1}`.",
+        validate_default=True,
+    )
+    aligner: Annotated[ComponentConfig, component("aligner")] = Field(
+        "terminal", description="Holds the last thought to the last anchor.", validate_default=True
+    )
+    align_weight: float = Field(1e-5, ge=0, description="Of the terminal alignment (paper: gamma_KL).")
+    updates_per_rollout: int = Field(1, ge=1, description="Updates on the same candidates.")
+    samples: Literal["sliding", "longest_per_user"] = Field(
+        "sliding", description="Every prefix of a user's training part is a prompt, or the longest alone."
+    )
+    max_samples: int = Field(0, ge=0, description="Prompts of an epoch, drawn by the seed; 0 for all.")
     score: Literal["vocabulary", "trie"] = Field(
-        "vocabulary",
-        description="What an answer token competes with in the loss: all tokens, or those that the trie "
-        "allows behind the answer's tokens so far.",
+        "trie", description="What a candidate's token competes with in its log-probability."
     )
-    eval_every: float = Field(1.0, gt=0, description="Epochs between two validations.")
-    eval_users: int = Field(2000, ge=0, description="Users of a validation, drawn by the seed; 0 for all.")
-    eval_width: int = Field(20, ge=10, description="Beam width of a validation.")
-    eval_batch_size: int = Field(64, ge=1, description="Users decoded at once.")
-    patience: int = Field(
-        3, ge=0, description="Validations without a better NDCG@10 before stopping; 0 never stops."
-    )
-    log_every: int = Field(20, ge=1, description="Updates between two lines of the log.")
 
 
 class EvaluateConfig(StageConfig):

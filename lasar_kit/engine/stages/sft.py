@@ -1,10 +1,8 @@
-"""Supervised fine-tuning: stage 1 grounds SIDs in next-item prediction (paper section 2.3)."""
+"""Supervised fine-tuning (paper section 2.3): stage 1 grounds SIDs, stage 2 aligns thoughts."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,23 +10,19 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from jaxtyping import Int
 
-from lasar_kit.core.dataset import Dataset
-from lasar_kit.core.interfaces import Aligner
+from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.core.item_text import item_text
 from lasar_kit.core.values import Env
 from lasar_kit.engine import samples
-from lasar_kit.engine.anchor_store import AnchorStore, Place
-from lasar_kit.engine.heldout import HeldOut
+from lasar_kit.engine.anchor_store import Place
 from lasar_kit.engine.prompts import PromptBatch
 from lasar_kit.engine.recommender import Parts, Recommender
 from lasar_kit.engine.sft_step import SftStep
 from lasar_kit.engine.stage import StageContext
 from lasar_kit.engine.stages.config import SftConfig
+from lasar_kit.engine.training import Training, build_aligner
 from lasar_kit.engine.updates import Term, Update, Updater
-from lasar_kit.engine.validation import SELECTED_BY, BestCheckpoint
-from lasar_kit.errors import UserError
 
 
 class SftStage:
@@ -39,145 +33,81 @@ class SftStage:
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
         """Write the best checkpoint; report how it was reached."""
-        return _Training(self.config, context).run()
-
-
-class _Training:
-    """One training run."""
-
-    def __init__(self, config: SftConfig, context: StageContext) -> None:
-        self.config, self.context, self.seed = config, context, context.spec.seed
-        self.accelerator = Accelerator()
-        set_seed(self.seed, device_specific=True)  # dropout; all else has generators of its own
+        accelerator = Accelerator()
+        set_seed(context.spec.seed, device_specific=True)  # dropout; all else has generators of its own
         dataset = context.dataset()
-        self.train = dataset.train
-        self.windows = self._windows()
-        self.recommender = self._recommender(dataset)
-        self.per_epoch = math.ceil(len(self.windows) / config.batch_size)
-        self.updates = max(1, round(config.epochs * self.per_epoch))
-        self.anchors = AnchorStore.open(context.inputs["anchors"]) if "anchors" in context.inputs else None
-        step = SftStep(self.recommender, config.score, self._aligner(), config.depth == "label")
-        self.updater = Updater(self.accelerator, step, config.optimizer, self.updates, config.precision)
-        held_out = HeldOut.of(dataset, "validation", config.eval_users, self.seed)
-        self.best = BestCheckpoint(
-            context.folder, held_out, config.eval_width, config.eval_batch_size, config.patience
-        )
+        windows = _windows(dataset.train, self.config, context.spec.max_history)
+        recommender = _recommender(dataset, self.config, context, str(accelerator.device))
+        return _SftTraining(self.config, context, dataset, windows, accelerator, recommender).run()
 
-    def _windows(self) -> list[samples.Window]:
-        history, kind = self.context.spec.max_history, self.config.samples
-        if kind == "packed":
-            windows = samples.packed(self.train, self.config.pack_items or history + 1)
-        elif kind == "sliding":
-            windows = samples.sliding(self.train, history)
-        else:
-            windows = samples.longest_per_user(self.train, history)
-        if not windows:
-            raise UserError(f"stages.{self.context.name}: no user has two items besides the held-out ones")
-        return windows
 
-    def _recommender(self, dataset: Dataset) -> Recommender:
-        """A fresh recommender, or one with the weights of the checkpoint this stage reads."""
-        spec, sids = self.context.spec, self.context.sids()
-        parts = Parts(
-            spec.backbone, spec.prompt, self.config.latent_loop, self.config.depth_policy, spec.max_history
-        )
-        env = self.context.env(
-            device=str(self.accelerator.device),
-            vocabulary=sids.vocabulary,
-            corpus=lambda: item_text(dataset.items, ("title", "brand", "categories")),
-            checkpoint=self.context.inputs.get("checkpoint"),
-        )
-        return Recommender.build(self.context.catalogue, parts, spec.decoder, sids, env)
+def _windows(train: Sequences, config: SftConfig, max_history: int) -> list[samples.Window]:
+    if config.samples == "packed":
+        return samples.packed(train, config.pack_items or max_history + 1)
+    if config.samples == "sliding":
+        return samples.sliding(train, max_history)
+    return samples.longest_per_user(train, max_history)
 
-    def _aligner(self) -> Aligner:
-        backbone = self.recommender.backbone
-        env = self.context.env(hidden_size=backbone.hidden_size, head=backbone.logits)
-        aligner: Aligner = self.context.catalogue.build("aligner", self.config.aligner, env)
-        return aligner
 
-    def run(self) -> dict[str, Any]:
-        """All updates, with validations between them."""
-        config, best = self.config, self.best
-        eval_at = max(1, round(config.eval_every * self.per_epoch))
-        done = 0
-        with self.context.screen.progress(self.context.name, self.updates) as tick:
-            for batch in self._batches():
-                started = time.perf_counter()
-                terms = self._terms(batch)
-                update = self.updater.update(self._passes(batch), terms)
-                done += 1
-                if not math.isfinite(update.loss):
-                    raise UserError(f"stages.{self.context.name}: the loss is {update.loss} at update {done}")
-                rate = terms["ce"].count / self.levels / (time.perf_counter() - started)
-                tick(1, f"loss {update.loss:.3f} · {rate:,.0f} items/s · best {max(best.best, 0):.4f}")
-                if done % config.log_every == 0 or done == self.updates:
-                    self._log(done, update, rate)
-                if done % eval_at == 0 or done == self.updates:
-                    values = best.validate(self.recommender, self.accelerator, done)
-                    self.context.emit(done, {f"validation_{name}": value for name, value in values.items()})
-                    if best.out_of_patience:
-                        break
-        self.accelerator.wait_for_everyone()
-        return self._report(done)
+def _recommender(dataset: Dataset, config: SftConfig, context: StageContext, device: str) -> Recommender:
+    """A fresh recommender, or one with the weights of the checkpoint this stage reads."""
+    spec, sids = context.spec, context.sids()
+    parts = Parts(spec.backbone, spec.prompt, config.latent_loop, config.depth_policy, spec.max_history)
+    env = context.env(
+        device=device,
+        vocabulary=sids.vocabulary,
+        corpus=lambda: item_text(dataset.items, ("title", "brand", "categories")),
+        checkpoint=context.inputs.get("checkpoint"),
+    )
+    return Recommender.build(context.catalogue, parts, spec.decoder, sids, env)
 
-    def _terms(self, batch: Int[np.ndarray, " b"]) -> dict[str, Term]:
-        """The terms of the loss, counted over the global batch."""
-        windows = self._of(batch)
-        terms = {"ce": Term(1.0, self.levels * sum(self._answers(window) for window in windows))}
+
+class _SftTraining(Training):
+    """L_SFT = L_CE + alpha L_align + beta L_policy."""
+
+    def __init__(
+        self,
+        config: SftConfig,
+        context: StageContext,
+        dataset: Dataset,
+        windows: Sequence[samples.Window],
+        accelerator: Accelerator,
+        recommender: Recommender,
+    ) -> None:
+        super().__init__(config, context, dataset, windows, accelerator, recommender)
+        self.config = config
+        aligner = build_aligner(context, config.aligner, recommender)
+        step = SftStep(recommender, config.score, aligner, config.depth == "label")
+        self.updater = Updater(accelerator, step, config.optimizer, self.updates, config.precision)
+
+    def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
+        """The mean over all answer tokens of the global batch, and over all prompts with a label."""
+        places = [place for window in windows for place in self._places(window)]
+        levels = self.recommender.prompts.table.tokens.shape[1]
+        terms = {"ce": Term(1.0, levels * len(places))}
         if self.anchors is not None:
-            places = [place for window in windows for place in self._places(window)]
             labelled = int((self.anchors.counts(places) > 0).sum())
             terms["align"] = Term(self.config.align_weight, labelled)
             terms["policy"] = Term(self.config.policy_weight, labelled)
-        return terms
+        return self.updater.update(self._passes(windows), terms), {"items": len(places)}
 
-    def _log(self, done: int, update: Update, rate: float) -> None:
-        terms = {f"loss_{name}": value for name, value in update.terms.items()} if self.anchors else {}
-        numbers = {"loss": update.loss, **terms, "grad_norm": update.grad_norm, "lr": update.lr}
-        self.context.emit(done, {"epoch": done / self.per_epoch, **numbers, "items_per_s": rate})
-
-    def _report(self, done: int) -> dict[str, Any]:
-        return {
-            "parameters": sum(p.numel() for p in self.recommender.parameters()),
-            "samples": len(self.windows),
-            "updates": done,
-            "epochs": round(done / self.per_epoch, 3),
-            f"best_{SELECTED_BY}": self.best.best,
-            "validations": self.best.history,
-        }
-
-    @property
-    def levels(self) -> int:
-        return self.recommender.prompts.table.tokens.shape[1]
-
-    def _batches(self) -> Iterator[Int[np.ndarray, " b"]]:
-        """The global batch of every update."""
-        done = 0
-        while True:
-            epoch = done // self.per_epoch
-            for batch in samples.epoch_batches(self.windows, self.config.batch_size, self.seed, epoch):
-                if done == self.updates:
-                    return
-                yield batch
-                done += 1
-
-    def _of(self, batch: Int[np.ndarray, " b"]) -> list[samples.Window]:
-        return [self.windows[index] for index in batch]
-
-    def _answers(self, window: samples.Window) -> int:
-        return len(window) - 1 if self.config.samples == "packed" else 1
+    def note(self, update: Update, numbers: Mapping[str, float], seconds: float) -> str:
+        """Loss, throughput, and the best validation so far."""
+        rate = numbers["items"] / seconds
+        return f"loss {update.loss:.3f} · {rate:,.0f} items/s · best {max(self.best.best, 0):.4f}"
 
     def _places(self, window: samples.Window) -> list[Place]:
         """Where in its user's sequence each answer of a window stands."""
         first = window.start + 1 if self.config.samples == "packed" else window.stop - 1
         return [(window.user, end) for end in range(first, window.stop)]
 
-    def _passes(self, batch: Int[np.ndarray, " b"]) -> list[tuple[partial[PromptBatch], float]]:
+    def _passes(self, windows: Sequence[samples.Window]) -> list[tuple[partial[PromptBatch], float]]:
         """This process's share of a global batch, split for accumulation; one of weight 0 if it has none."""
-        mine = np.array_split(batch, self.accelerator.num_processes)[self.accelerator.process_index]
+        shares = np.array_split(np.arange(len(windows)), self.accelerator.num_processes)
+        mine = shares[self.accelerator.process_index]
         parts = np.array_split(mine, min(self.config.gradient_accumulation, max(1, len(mine))))
         return [
-            (partial(self._collate, self._of(part if len(part) else batch[:1])), float(len(part) > 0))
+            (partial(self._collate, [windows[i] for i in (part if len(part) else [0])]), float(len(part) > 0))
             for part in parts
         ]
 

@@ -1,1 +1,1 @@
-"""Exact beam search over the catalogue's trie, on a shared prefix."""
+"""Searches over the catalogue's trie, on a shared prefix: beam search and sampling."""

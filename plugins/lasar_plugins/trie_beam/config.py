@@ -1,4 +1,4 @@
-"""Options of the trie beam search."""
+"""Options of the searches over the catalogue's trie."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import Field
 from lasar_kit.spec import DecoderConfig
 
 
-class TrieBeamConfig(DecoderConfig):
-    """Beam search that only ever spells items of the catalogue."""
+class TrieConfig(DecoderConfig):
+    """What all searches that only ever spell items of the catalogue have in common."""
 
     score: Literal["vocabulary", "trie"] = Field(
         "vocabulary",
@@ -19,4 +19,25 @@ class TrieBeamConfig(DecoderConfig):
     )
     table_megabytes: int = Field(
         256, ge=0, description="Memory for dense tables of the trie; levels beyond it are searched sparsely."
+    )
+
+
+class TrieBeamConfig(TrieConfig):
+    """Beam search that only ever spells items of the catalogue."""
+
+
+class TrieSampleConfig(TrieConfig):
+    """Items drawn from the model's distribution over the catalogue."""
+
+    replacement: bool = Field(
+        True,
+        description="Independent draws, an item possibly several times; else distinct items (Gumbel top-k).",
+    )
+    temperature: float = Field(
+        1.0, gt=0, description="Divides the logits that are drawn from; reported log-probabilities keep 1."
+    )
+    score: Literal["vocabulary", "trie"] = Field(
+        "trie",
+        description="Reported log-probabilities: over the whole vocabulary, or renormalised over the tokens "
+        "that continue to an item. Draws are the same: in proportion, among those tokens.",
     )

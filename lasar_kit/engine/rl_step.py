@@ -1,0 +1,149 @@
+"""One reinforcement-learning step, whole, behind one module's forward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from lasar_kit.core.answers import AnswerScorer
+from lasar_kit.core.interfaces import Aligner, RLObjective
+from lasar_kit.core.kl import exact_kl
+from lasar_kit.core.scoring import Score
+from lasar_kit.core.values import LatentTrace, Prompt, Rollout
+from lasar_kit.engine.prompts import PromptBatch
+from lasar_kit.engine.recommender import Recommender
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a rollout fixed: G candidates a prompt (-1 for none), their rewards, the depth and its index.
+
+    `old_logp` is the policy's own log-probability of the candidates' tokens when it made them; None before
+    the first update on them, where it is the policy itself.
+    """
+
+    batch: PromptBatch
+    items: Int[Tensor, "B G"]
+    rewards: Float[Tensor, "B G"]
+    depth: Int[Tensor, " B"]
+    depth_index: Int[Tensor, " B"]
+    world_reward: Float[Tensor, ""]
+    old_logp: Float[Tensor, "B G M"] | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Candidates under one model: their tokens' log-probabilities, and what was thought before them."""
+
+    prompt: Prompt
+    trace: LatentTrace
+    states: Float[Tensor, "B G M D"]
+    tokens: Int[Tensor, "B G M"]
+
+
+class RlStep(nn.Module):
+    """The terms of the RL loss (paper section 2.4): objectives on the rollout, terminal alignment.
+
+    The prompt and its thoughts are read once, all G candidates hang on them as branches. The reference
+    thinks for itself, at the same depth (method: the reference's latents).
+    """
+
+    def __init__(
+        self,
+        recommender: Recommender,
+        reference: Recommender,
+        objectives: Mapping[str, RLObjective],
+        aligner: Aligner,
+        score: Score,
+    ) -> None:
+        super().__init__()
+        self.recommender = recommender
+        self._reference: Sequence[Recommender] = (reference,)  # in a tuple: frozen, not a part of this module
+        self.objectives = dict(objectives)
+        self.aligner = aligner
+        self.scorer = AnswerScorer(recommender.prompts.table, score, str(recommender.device))
+        self.report: dict[str, float] = {}
+        self.rollout: Rollout | None = None
+
+    def forward(self, group: Group) -> Mapping[str, Float[Tensor, ""]]:
+        """Each objective's loss by its name, and `align`; numbers worth logging are left in `report`."""
+        scored = self._score(self.recommender, group)
+        logp = self._logp(self.recommender, scored)
+        with torch.no_grad():
+            reference = self._score(self._reference[0], group)
+            ref_logp = self._logp(self._reference[0], reference)
+        rollout = self._rollout(group, scored, reference, logp, ref_logp)
+        losses = {}
+        self.report = {}
+        for name, objective in self.objectives.items():
+            losses[name], found = objective.loss(rollout)
+            self.report |= found
+        if group.batch.anchors is not None:
+            losses["align"] = self.aligner.loss(scored.trace, group.batch.anchors).mean()
+        self.rollout = replace(rollout, logp=logp.detach(), depth_logp=rollout.depth_logp.detach())
+        return losses
+
+    def _rollout(
+        self,
+        group: Group,
+        scored: Scored,
+        reference: Scored,
+        logp: Float[Tensor, "B G M"],
+        ref_logp: Float[Tensor, "B G M"],
+    ) -> Rollout:
+        policy = self.recommender.depth_policy
+        wants_kl = any(objective.exact_kl for objective in self.objectives.values())
+        return Rollout(
+            logp=logp,
+            old_logp=logp.detach() if group.old_logp is None else group.old_logp,
+            ref_logp=ref_logp,
+            rewards=group.rewards,
+            valid=group.items >= 0,
+            depth=group.depth,
+            depth_logp=policy.logits(scored.prompt.h0)[:, 0].float().log_softmax(-1),
+            depth_index=group.depth_index,
+            world_reward=group.world_reward,
+            ref_kl=self._exact_kl(scored, reference) if wants_kl else None,
+        )
+
+    def _score(self, model: Recommender, group: Group) -> Scored:
+        """Read prompt, thoughts and candidates once each."""
+        prompt = model.read(group.batch)
+        depth = group.depth[:, None]
+        trace = model.latent_loop.run(model.backbone, prompt, depth, int(depth.max()))
+        table = model.prompts.table.tokens.to(group.items.device)
+        tokens = table[group.items.clamp_min(0)]
+        last = trace.last.expand(-1, tokens.shape[1], -1)[:, :, None]
+        if tokens.shape[-1] == 1:
+            return Scored(prompt, trace, last, tokens)
+        tip = trace.tip.expand(-1, tokens.shape[1])
+        fed, _, _ = model.follow(tokens[..., :-1], tip, trace.context)
+        return Scored(prompt, trace, torch.cat([last, fed], dim=2), tokens)
+
+    def _logp(self, model: Recommender, scored: Scored) -> Float[Tensor, "B G M"]:
+        logp = self.scorer.logp(model.backbone, scored.states.flatten(0, 1), scored.tokens.flatten(0, 1))
+        return logp.view(scored.tokens.shape)
+
+    def _exact_kl(self, scored: Scored, reference: Scored) -> Float[Tensor, "B G M"]:
+        """KL of the policy from the reference over all that competes at each place."""
+        flat = scored.tokens.flatten(0, 1)
+        ours = self.scorer.distributions(self.recommender.backbone, scored.states.flatten(0, 1), flat)
+        theirs = self.scorer.distributions(self._reference[0].backbone, reference.states.flatten(0, 1), flat)
+        steps = [exact_kl(p, q.detach()) for (p, _), (q, _) in zip(ours, theirs, strict=True)]
+        return torch.stack(steps, dim=-1).view(scored.tokens.shape)
+
+
+def depth_numbers(depth: Int[Tensor, " B"], largest: int) -> dict[str, float]:
+    """Mean depth, and the share of prompts at each."""
+    shares = torch.bincount(depth, minlength=largest + 1).float() / len(depth)
+    named = {f"depth_{value}": float(share) for value, share in enumerate(shares) if share > 0}
+    return {"depth": float(depth.float().mean()), **named}
+
+
+def hit(items: Int[Tensor, "B G"], target: Int[Tensor, " B"]) -> Bool[Tensor, " B"]:
+    """Whether the target is among the candidates of each prompt."""
+    return (items == target[:, None]).any(1)

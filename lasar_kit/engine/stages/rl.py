@@ -1,0 +1,154 @@
+"""Reinforcement learning of answers and depth together (paper section 2.4)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from jaxtyping import Int
+from torch import Tensor
+
+from lasar_kit.core.dataset import Dataset, Sequences
+from lasar_kit.core.values import Env
+from lasar_kit.engine import samples
+from lasar_kit.engine.prompts import PromptBatch
+from lasar_kit.engine.recommender import Recommender
+from lasar_kit.engine.rl_step import Group, RlStep, depth_numbers, hit
+from lasar_kit.engine.rollouts import RolloutMaker
+from lasar_kit.engine.stage import StageContext
+from lasar_kit.engine.stages.config import RlConfig
+from lasar_kit.engine.training import Training, build_aligner
+from lasar_kit.engine.updates import Term, Update, Updater
+
+
+def _same(group: Group) -> Group:
+    return group
+
+
+class RlStage:
+    """GRPO on the answers, REINFORCE on the depth policy, terminal alignment; from a checkpoint."""
+
+    def __init__(self, config: RlConfig, env: Env) -> None:
+        self.config = config
+
+    def run(self, context: StageContext) -> Mapping[str, Any]:
+        """Write the best checkpoint; report how it was reached."""
+        accelerator = Accelerator()
+        set_seed(context.spec.seed, device_specific=True)
+        dataset = context.dataset()
+        recommender = Recommender.load(
+            context.inputs["checkpoint"],
+            context.catalogue,
+            context.spec.decoder,
+            context.sids(),
+            context.env(device=str(accelerator.device)),
+        )
+        windows = _windows(dataset.train, self.config, context.spec.max_history, context.spec.seed)
+        return _RlTraining(self.config, context, dataset, windows, accelerator, recommender).run()
+
+
+def _windows(train: Sequences, config: RlConfig, max_history: int, seed: int) -> list[samples.Window]:
+    """The prompts to roll out, thinned by the seed if so asked."""
+    maker = samples.sliding if config.samples == "sliding" else samples.longest_per_user
+    windows = maker(train, max_history)
+    if 0 < config.max_samples < len(windows):
+        chosen = np.random.default_rng(seed).choice(len(windows), config.max_samples, replace=False)
+        windows = [windows[index] for index in np.sort(chosen)]
+    return windows
+
+
+class _RlTraining(Training):
+    """L = sum of weighted objectives + gamma_KL L_terminal."""
+
+    def __init__(
+        self,
+        config: RlConfig,
+        context: StageContext,
+        dataset: Dataset,
+        windows: Sequence[samples.Window],
+        accelerator: Accelerator,
+        recommender: Recommender,
+    ) -> None:
+        super().__init__(config, context, dataset, windows, accelerator, recommender)
+        self.config = config
+        # A frozen copy costs no optimiser; dropout stays off, so that ratios compare like with like.
+        reference = copy.deepcopy(recommender).requires_grad_(False).eval()
+        self.objectives, self.terms = self._objectives()
+        aligner = build_aligner(context, config.aligner, recommender)
+        self.inner = RlStep(recommender, reference, self.objectives, aligner, config.score)
+        total = self.updates * config.updates_per_rollout
+        self.updater = Updater(accelerator, self.inner, config.optimizer, total, config.precision)
+        self.rollouts = self._rollouts()
+
+    def _objectives(self) -> tuple[dict[str, Any], dict[str, Term]]:
+        """Objectives by name, and each term's weight; losses are means already, so their count is 1."""
+        env = self.context.env(device=str(self.accelerator.device))
+        built, terms = {}, {}
+        for entry in self.config.objectives:
+            name = entry.objective.use
+            built[name] = self.context.catalogue.build("rl_objective", entry.objective, env)
+            terms[name] = Term(entry.weight, 1)
+        if self.anchors is not None:
+            terms["align"] = Term(self.config.align_weight, 1)
+        return built, terms
+
+    def _rollouts(self) -> RolloutMaker:
+        catalogue = self.context.catalogue
+        env = self.context.env(device=str(self.accelerator.device))
+        decoder = catalogue.build("decoder", self.config.rollout, env)
+        decoder.bind(self.recommender.prompts.table)
+        rewards = [(one.weight, catalogue.build("reward", one.reward, env)) for one in self.config.rewards]
+        seed = self.seed + self.accelerator.process_index
+        generator = torch.Generator().manual_seed(seed) if self.config.depth == "sample" else None
+        return RolloutMaker(
+            self.recommender, decoder, rewards, self.config.candidates, self.accelerator, generator
+        )
+
+    def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
+        """Roll out the prompts once, then update on the candidates as often as configured."""
+        shares = np.array_split(np.arange(len(windows)), self.accelerator.num_processes)
+        mine = shares[self.accelerator.process_index]
+        batch, target = self._collate([windows[i] for i in (mine if len(mine) else [0])])
+        group = self.rollouts.make(batch, target)
+        weight = float(len(mine) > 0) / self.accelerator.num_processes
+        for _ in range(self.config.updates_per_rollout):
+            update = self.updater.update([(partial(_same, group), weight)], self.terms)
+            rollout = self.inner.rollout
+            assert rollout is not None
+            if group.old_logp is None:
+                group = replace(group, old_logp=rollout.logp)
+        for objective in self.objectives.values():
+            objective.observe(rollout)
+        numbers = {
+            "reward": float(group.world_reward),
+            "group_hit": float(hit(group.items, target).float().mean()),
+            **depth_numbers(group.depth, max(self.recommender.depth_policy.support)),
+            **self.inner.report,
+        }
+        return update, numbers
+
+    def note(self, update: Update, numbers: Mapping[str, float], seconds: float) -> str:
+        """Reward, depth, and the best validation so far."""
+        best = max(self.best.best, 0)
+        return f"reward {numbers['reward']:+.4f} · depth {numbers['depth']:.2f} · best {best:.4f}"
+
+    def _collate(self, windows: Sequence[samples.Window]) -> tuple[PromptBatch, Int[Tensor, " B"]]:
+        rows = [self.train[window.user][window.start : window.stop] for window in windows]
+        batch = self.recommender.prompts.answered([(row[:-1], int(row[-1])) for row in rows])
+        if self.anchors is not None:
+            places = [[(window.user, window.stop - 1)] for window in windows]
+            anchors, label = self.anchors.batch(places, 1)
+            batch = replace(batch, anchors=anchors, label=label)
+        # Items that share a SID: a beam names the first of them.
+        table = self.recommender.prompts.table
+        target = torch.tensor(
+            [int(table.items_like(int(row[-1]))[0]) if table.shared else int(row[-1]) for row in rows]
+        )
+        return batch.to(self.accelerator.device), target.to(self.accelerator.device)

@@ -1,0 +1,142 @@
+"""The RL stage on a small shop, behind a reasoning stage; and its step against a plain computation."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.values import Env
+from lasar_kit.engine import runner
+from lasar_kit.engine.recommender import Recommender
+from lasar_kit.engine.rl_step import Group, RlStep
+from lasar_kit.spec import load_spec
+
+SPEC = """
+name: lasar
+dataset: {use: demo, users: 60, items: 60}
+max_history: 6
+backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 400}
+prompt: sid_only
+decoder: {use: trie_beam, width: 20, score: trie}
+stages:
+  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 3, codes: 8}}
+  ground: {use: sft, samples: packed, epochs: 3, eval_users: 20, eval_width: 10, score: trie}
+  anchors: {use: anchors, max_segments: 4, max_samples: 100}
+  reason:
+    {use: sft, latent_loop: coconut, depth_policy: {use: mlp, n_max: 4}, aligner: stepwise, samples: packed,
+     epochs: 1, eval_users: 20, eval_width: 10, score: trie}
+  rl: {use: rl, epochs: 1, max_samples: 96, batch_size: 32, eval_users: 20, eval_width: 10, log_every: 1,
+       optimizer: {lr: 1.0e-3, warmup: 0}}
+  evaluate: evaluate
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("runs") / "lasar")
+
+
+def run(folder: Path, *overrides: str) -> Path:
+    (folder.parent / "lasar.yaml").write_text(SPEC)
+    catalogue = Catalogue.discover()
+    loaded = load_spec(folder.parent / "lasar.yaml", overrides, catalogue)
+    runner.run_spec(loaded, catalogue, folder, True)
+    return folder
+
+
+def log(folder: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["stage"] == "rl" and "loss" in line]
+
+
+def test_every_term_and_number_is_logged(finished: Path) -> None:
+    lines = log(finished)
+    assert len(lines) == 3
+    expected = {
+        "loss_grpo",
+        "loss_reinforce",
+        "loss_align",
+        "reward",
+        "group_hit",
+        "depth",
+        "ratio",
+        "clipped",
+    }
+    expected |= {"kl", "zero_variance_groups", "depth_entropy", "baseline", "advantage_rms"}
+    assert expected <= set(lines[0])
+    for line in lines:
+        total = line["loss_grpo"] + 0.01 * line["loss_reinforce"] + 1e-5 * line["loss_align"]
+        assert line["loss"] == pytest.approx(total, rel=1e-4, abs=1e-6)
+        assert sum(line[f"depth_{n}"] for n in range(1, 5) if f"depth_{n}" in line) == pytest.approx(1)
+    # The first update compares the policy with itself, and with a reference that is still the same.
+    assert lines[0]["ratio"] == pytest.approx(1, abs=1e-5)
+    assert lines[0]["kl"] == pytest.approx(0, abs=1e-6)
+    assert lines[-1]["kl"] > 0
+
+
+def test_the_trained_model_is_evaluated(finished: Path) -> None:
+    row = json.loads((finished / "metrics.json").read_text())["evaluate"]
+    assert 1 <= row["mean_depth"] <= 4
+    weights = [(finished / "stages" / name / "model.safetensors").read_bytes() for name in ("rl", "reason")]
+    assert (finished / "model" / "model.safetensors").read_bytes() == weights[0]
+    assert weights[0] != weights[1]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("stages.rl.updates_per_rollout=2", "stages.rl.depth=argmax"),
+        ("stages.rl.objectives=[{objective: {use: grpo, kl: exact, level: sequence}}]",),
+        ("stages.rl.from=ground", "stages.rl.score=vocabulary", "stages.rl.samples=longest_per_user"),
+        ("stages.tokenize.collision=allow", "stages.tokenize.quantizer.levels=2"),
+    ],
+    ids=str,
+)
+def test_every_way_of_rl_runs(finished: Path, overrides: tuple[str, ...]) -> None:
+    folder = run(finished.parent / "ways", *overrides)
+    assert all(np.isfinite(line["loss"]) for line in log(folder))
+
+
+def test_candidates_off_one_prompt_score_as_if_read_alone(
+    build: Callable[..., Recommender], catalogue: Catalogue
+) -> None:
+    """The step's log-probabilities against transformers' own forward of each prompt and candidate."""
+    recommender = build("minionerec")
+    aligner = catalogue.build("aligner", catalogue.config_class("aligner", "none")(use="none"), Env())
+    seen = {}
+
+    class Keeps:
+        exact_kl = True
+
+        def loss(self, rollout):  # type: ignore[no-untyped-def]
+            seen["rollout"] = rollout
+            return rollout.logp.sum(), {}
+
+    step = RlStep(recommender, recommender, {"keeps": Keeps()}, aligner, "trie")  # type: ignore[dict-item]
+    histories = [np.array([3, 9]), np.array([7, 8, 11, 2])]
+    batch = recommender.prompts.answered([(row, 5) for row in histories])
+    items = torch.tensor([[5, 1, 20], [4, 29, -1]])
+    zero = torch.zeros(2, dtype=torch.long)
+    step(Group(batch, items, torch.zeros(2, 3), zero, zero, torch.zeros(())))
+    rollout = seen["rollout"]
+    assert rollout.valid.tolist() == [[True, True, True], [True, True, False]]
+    assert torch.allclose(rollout.ref_kl, torch.zeros(()), atol=1e-6)
+    catalogue_tokens = recommender.prompts.tokens.tolist()
+    for row, history in enumerate(histories):
+        prompt = recommender.prompts.prompts([history]).ids[0].tolist()
+        for place, item in enumerate(items[row].tolist()):
+            if item < 0:
+                continue
+            answer = catalogue_tokens[item]
+            with torch.no_grad():
+                logits = recommender.backbone.model(torch.tensor([prompt + answer[:-1]])).logits[
+                    0, len(prompt) - 1 :
+                ]
+            for level, token in enumerate(answer):
+                allowed = sorted({i[level] for i in catalogue_tokens if i[:level] == answer[:level]})
+                expected = float(logits[level, token] - logits[level, allowed].logsumexp(0))
+                assert rollout.logp[row, place, level].item() == pytest.approx(expected, abs=1e-4)
