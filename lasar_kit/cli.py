@@ -60,6 +60,7 @@ def run(
 def check(spec: Spec, set_: Set = None, plugin: Plugin = None) -> None:
     """Check a spec without running it, and show which stage reads from which."""
     catalogue = _catalogue(plugin)
+    _warn(catalogue)
     loaded = _load(spec, set_, catalogue)
     print(f"{spec}: ok")
     for stage in loaded.plan:

@@ -26,6 +26,15 @@ def test_every_tutorial_is_a_valid_spec(path: Path) -> None:
     assert [stage.name for stage in loaded.plan]
 
 
+@pytest.mark.parametrize(
+    "path", [p for p in SPECS if p.parent.name == "ablations"], ids=lambda path: path.name
+)
+def test_an_ablation_is_a_few_lines_on_its_base(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    assert 1 < len(lines) <= 5
+    assert lines[0] == "extends: ../lasar.yaml"
+
+
 def test_the_readme_specs_are_valid_and_the_ablation_extends_the_first(tmp_path: Path) -> None:
     mine, ablation = blocks(ROOT / "README.md", "yaml")
     (tmp_path / "mine.yaml").write_text(mine)

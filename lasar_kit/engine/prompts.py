@@ -23,7 +23,8 @@ class PromptBatch:
     where `tail` is not empty, with the tail's tokens on a branch from there. `mask` marks prompts that
     count. In training, `targets` are the answers, and `inline` says that they stand in the chain itself,
     right behind their prompts. `anchors` are the states of written reasoning for each prompt, `label` the
-    number of its segments; 0 where there is none.
+    number of its segments; 0 where there is none. `text` holds texts to model as they are, left-padded with
+    -1.
     """
 
     ids: Int[Tensor, "B L"]
@@ -35,6 +36,7 @@ class PromptBatch:
     inline: bool = False
     anchors: Anchors | None = None
     label: Int[Tensor, "B R"] | None = None
+    text: Int[Tensor, "T l"] | None = None
 
     def to(self, device: torch.device | str) -> PromptBatch:
         """The same on a device."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +82,7 @@ class Recommender(nn.Module):
         self.decoder = decoder
         self.prompts = prompts
         self.parts = parts
+        self.choose_depth: Callable[[DepthPolicy, Tensor], Tensor] = greedy_depth
 
     @classmethod
     def build(
@@ -144,7 +145,7 @@ class Recommender(nn.Module):
 
     def think(self, prompt: Prompt) -> tuple[LatentTrace, Int[Tensor, "B R"]]:
         """Choose a depth for each prompt and run the loop; the trace and the depths."""
-        depth = greedy_depth(self.depth_policy, prompt.h0)
+        depth = self.choose_depth(self.depth_policy, prompt.h0)
         return self.latent_loop.run(self.backbone, prompt, depth, int(depth.max())), depth
 
     @torch.inference_mode()

@@ -13,6 +13,7 @@ from lasar_kit.core.answers import AnswerScorer
 from lasar_kit.core.interfaces import Aligner
 from lasar_kit.core.policy import greedy_depth, nearest_choice
 from lasar_kit.core.scoring import Score
+from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import LatentTrace, Prompt
 from lasar_kit.engine.prompts import PromptBatch
 from lasar_kit.engine.recommender import Recommender
@@ -36,11 +37,13 @@ class SftStep(nn.Module):
         self.scorer = AnswerScorer(recommender.prompts.table, score, str(recommender.device))
 
     def forward(self, batch: PromptBatch) -> Mapping[str, Float[Tensor, ""]]:
-        """Sums, in float32: `ce` over answer tokens; `align` and `policy` over prompts with a label."""
+        """Sums, in float32: `ce` over answer tokens, `align` and `policy` over prompts with a label, `text`
+        over the tokens of texts."""
         assert batch.targets is not None
         targets_nM = batch.targets[batch.mask]
+        text = {} if batch.text is None else {"text": self._text(batch.text)}
         if batch.inline:
-            return {"ce": self._cross_entropy(self._inline_states(batch)[batch.mask], targets_nM)}
+            return {"ce": self._cross_entropy(self._inline_states(batch)[batch.mask], targets_nM), **text}
         prompt = self.recommender.read(batch)
         trace = self._think(prompt, batch)
         losses = {"ce": self._cross_entropy(self._answer_states(trace, batch)[batch.mask], targets_nM)}
@@ -49,7 +52,15 @@ class SftStep(nn.Module):
             losses["policy"] = self._policy(prompt, batch.label, labelled)
             if self.aligner is not None and batch.anchors is not None:
                 losses["align"] = self.aligner.loss(trace, batch.anchors)[labelled].sum()
-        return losses
+        return losses | text
+
+    def _text(self, ids: Int[Tensor, "T L"]) -> Float[Tensor, ""]:
+        """Cross-entropy of every token of a text but its first, over the whole vocabulary."""
+        backbone, real = self.recommender.backbone, ids >= 0
+        states, _ = backbone.advance(backbone.embed(ids.clamp_min(0)), chain_parents(real), None)
+        predicts = real[:, :-1]
+        logits = backbone.logits(states[:, :-1][predicts]).float()
+        return F.cross_entropy(logits, ids[:, 1:][predicts], reduction="sum")
 
     def _cross_entropy(
         self, states: Float[Tensor, "n M D"], targets: Int[Tensor, "n M"]

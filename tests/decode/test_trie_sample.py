@@ -9,7 +9,6 @@ from collections.abc import Callable, Hashable, Mapping
 from itertools import combinations_with_replacement, permutations
 from typing import Any, Literal
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -29,7 +28,7 @@ SCORES = pytest.mark.parametrize("score", ["vocabulary", "trie"])
 VOCABULARY = 12
 # Nodes of one child and of several, on every level.
 TABLE = [[5, 1, 2], [0, 3, 3], [5, 1, 7], [5, 4, 2], [9, 4, 4], [0, 3, 8], [9, 11, 0]]
-PROMPT = [3, 1]
+PROMPT = [7, 7]  # after it, and after its first token alone, no item is very improbable
 
 
 def sampler(table: list[list[int]] = TABLE, seed: int = 0, **options: Any) -> TrieSample:
@@ -56,13 +55,19 @@ def exact(
 
 
 def assert_drawn(drawn: Counter[Any], chances: Mapping[Any, float]) -> None:
-    """Chi-square of counts against exact probabilities."""
+    """Chi-square of counts against exact probabilities; cells of less than 5 expected are counted as one."""
     assert math.isclose(sum(chances.values()), 1)
     assert set(drawn) <= set(chances)
     count = sum(drawn.values())
-    assert min(chances.values()) * count > 5, "too few draws for a chi-square"
-    observed = [drawn[key] for key in chances]
-    assert chisquare(observed, [chance * count for chance in chances.values()]).pvalue > 0.01
+    large = [key for key, chance in chances.items() if chance * count >= 5]
+    assert len(large) > len(chances) / 2
+    observed, expected = [drawn[key] for key in large], [chances[key] * count for key in large]
+    rest = count - sum(expected)
+    if rest >= 5:
+        observed, expected = [*observed, count - sum(observed)], [*expected, rest]
+    else:
+        observed[-1], expected[-1] = observed[-1] + count - sum(observed), expected[-1] + rest
+    assert chisquare(observed, expected).pvalue > 1e-3
 
 
 def groups(beams: Beams, branch: int = 0) -> Counter[Hashable]:
@@ -96,7 +101,6 @@ def test_distinct_draws_are_successive_ones_without_replacement(
 ) -> None:
     model = path_model(VOCABULARY)
     p = exact(model, PROMPT, temperature=temperature)
-    sets: Counter[Hashable] = Counter()
     chances: dict[Hashable, float] = {}
     for order in permutations(range(len(TABLE)), width):
         chance, left = 1.0, 1.0
@@ -185,9 +189,10 @@ def test_all_draws_are_items_with_the_scores_of_the_beam_search(
 
 
 def test_distinct_draws_reach_items_of_hardly_any_probability(path_model: Make) -> None:
-    found = sampler(replacement=False, temperature=0.004)
+    found = sampler(replacement=False, temperature=0.002)
     model = path_model(VOCABULARY)
-    assert 0 < min(exact(model, PROMPT, temperature=0.02)) < 1e-100
+    # At a tenth of that temperature it is about the tenth power: 0 in a float64.
+    assert 0 < min(exact(model, PROMPT, temperature=0.02)) < 1e-60
     beams = search(found, model, len(TABLE) + 2, 50)
     expected = [-1, -1, *range(len(TABLE))]
     assert beams.items[:, 0].sort(dim=-1).values.tolist() == [expected] * 50
@@ -219,11 +224,10 @@ def test_searches_repeat_by_seed_and_order_of_calls(path_model: Make, replacemen
 @BOTH
 def test_global_random_numbers_are_left_alone(path_model: Make, replacement: bool) -> None:
     model, found = path_model(VOCABULARY), sampler(replacement=replacement)
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    before = torch.get_rng_state(), random.getstate()
     drawn = search(found, model, 3, 20).items
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
-    assert np.random.get_state()[1].tolist() == before[2]
     torch.manual_seed(99)
     found.reseed(0)
     assert torch.equal(search(found, model, 3, 20).items, drawn)
@@ -253,7 +257,9 @@ def test_one_block_a_level_and_the_last_is_not_fed(path_model: Make, replacement
 
 @given(st.lists(st.floats(-700, 700), min_size=1, max_size=8), st.floats(-50, 50))
 def test_gumbels_given_their_maximum_keep_their_order(noisy: list[float], maximum: float) -> None:
-    got = _with_maximum(torch.tensor([noisy], dtype=torch.float64), torch.tensor([maximum]).double())[0]
+    got = _with_maximum(
+        torch.tensor([noisy], dtype=torch.float64), torch.tensor([maximum], dtype=torch.float64)
+    )[0]
     assert float(got.max()) == pytest.approx(maximum)
     order = torch.tensor(noisy, dtype=torch.float64).argsort()
     assert bool((got[order].diff() >= 0).all())

@@ -14,6 +14,7 @@ from lasar_kit.engine import runner, samples, stored_dataset
 from lasar_kit.engine.anchor_store import AnchorStore
 from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.sids import Sids
+from lasar_kit.errors import UserError
 from lasar_kit.spec import LoadedSpec, load_spec
 
 SPEC = """
@@ -135,3 +136,24 @@ def test_every_way_of_reasoning_runs(thinking: Path, overrides: tuple[str, ...])
     loaded, catalogue = load(thinking.parent, "stages.reason.epochs=1", *overrides)
     runner.run_spec(loaded, catalogue, folder, True)
     assert all(np.isfinite(line["loss"]) for line in log(folder, "reason"))
+
+
+def test_depth_is_reported_by_choice_drawn_and_forced(thinking: Path) -> None:
+    rows = {}
+    for depth in ("argmax", "sample", "3"):
+        loaded, catalogue = load(thinking.parent, f"stages.evaluate.depth={depth}")
+        runner.run_spec(loaded, catalogue, thinking.parent / f"depth-{depth}", True)
+        stored = json.loads((thinking.parent / f"depth-{depth}" / "metrics.json").read_text())
+        rows[depth] = row = stored["evaluate"]
+        users = {int(value): found["users"] for value, found in row["by_depth"].items()}
+        assert sum(users.values()) == row["users"] == 60
+        assert row["mean_depth"] == pytest.approx(sum(d * n for d, n in users.items()) / 60)
+        hits = sum(found["users"] * found["hr@10"] for found in row["by_depth"].values())
+        assert hits / 60 == pytest.approx(row["hr@10"])
+    assert list(rows["3"]["by_depth"]) == ["3"]
+    assert len(rows["sample"]["by_depth"]) > 2
+    loaded, catalogue = load(thinking.parent, "stages.evaluate.depth=9")
+    with pytest.raises(
+        UserError, match="depth 9 cannot be forced: this model's depth policy has 1, 2, 3, 4, 5"
+    ):
+        runner.run_spec(loaded, catalogue, thinking.parent / "depth-9", True)

@@ -199,6 +199,7 @@ def test_items_may_share_a_sid(finished: Path) -> None:
         ("stages.ground.samples=sliding", "stages.ground.batch_size=200", "prompt=minionerec"),
         ("stages.ground.samples=longest_per_user", "stages.ground.score=vocabulary"),
         ("backbone.dtype=bfloat16",),
+        ("stages.ground.text.weight=1.0", "stages.ground.gradient_accumulation=2"),
     ],
     ids=" ".join,
 )

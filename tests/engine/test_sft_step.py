@@ -1,6 +1,7 @@
 """The loss of a training step against a plain forward of the model, and its forms against each other."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,3 +72,20 @@ def test_the_last_item_of_a_window_learns_no_successor(build: Build) -> None:
     longer = step(recommender.prompts.packed([np.array([3, 9]), np.array([1, 2, 4])], transparent=True))["ce"]
     other = step(recommender.prompts.packed([np.array([1, 2, 4])], transparent=True))["ce"]
     assert longer.item() == pytest.approx(short.item() + other.item(), rel=1e-5)
+
+
+def test_the_text_loss_is_that_of_transformers(build: Build) -> None:
+    """Two texts of different length, padded, against the model's own loss on each alone."""
+    recommender = build("sid_only")
+    texts = [
+        torch.tensor(recommender.backbone.tokenizer(text)["input_ids"]) for text in ("soap", "soap and brush")
+    ]
+    expected = 0.0
+    for ids in texts:
+        with torch.no_grad():
+            logits = recommender.backbone.model(ids[None]).logits[0, :-1]
+        expected += torch.nn.functional.cross_entropy(logits, ids[1:], reduction="sum").item()
+    width = max(map(len, texts))
+    padded = torch.stack([torch.nn.functional.pad(ids, (width - len(ids), 0), value=-1) for ids in texts])
+    batch = replace(recommender.prompts.packed(WINDOWS, transparent=True), text=padded)
+    assert SftStep(recommender, "trie")(batch)["text"].item() == pytest.approx(expected, rel=1e-5)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from lasar_kit.core.item_fields import DEFAULT_FIELDS, ItemField
 from lasar_kit.spec import ComponentConfig, SpecModel, StageConfig, component
 
 Precision = Literal["fp32", "bf16"]
@@ -88,6 +89,15 @@ class TrainingConfig(StageConfig):
     log_every: int = Field(20, ge=1, description="Updates between two lines of the log.")
 
 
+class TextConfig(SpecModel):
+    """Language modelling on item texts beside next items, so that a from-scratch backbone learns to read."""
+
+    weight: float = Field(0.0, ge=0, description="Of the text loss; 0 for none.")
+    batch_size: int = Field(16, ge=1, description="Texts an update, over all processes.")
+    max_tokens: int = Field(64, ge=2, description="Tokens of a text, the first ones kept.")
+    fields: tuple[ItemField, ...] = Field(DEFAULT_FIELDS, min_length=1, description="What a text is made of.")
+
+
 class SftConfig(TrainingConfig):
     """Supervised fine-tuning on next items."""
 
@@ -112,6 +122,9 @@ class SftConfig(TrainingConfig):
         description="How long a training prompt is thought about: its number of segments, or what the policy "
         "would choose.",
     )
+    fresh: bool = Field(
+        False, description="Start from the backbone's own weights even behind an earlier training stage."
+    )
     samples: Literal["sliding", "longest_per_user", "packed"] = Field(
         "sliding",
         description="Every prefix of a user's training part, the longest alone, or all prefixes in one pass.",
@@ -119,6 +132,7 @@ class SftConfig(TrainingConfig):
     pack_items: int | None = Field(
         None, ge=2, description="Items in one packed pass; one more than max_history when absent."
     )
+    text: TextConfig = Field(default_factory=TextConfig, description="Language modelling on item texts.")
     gradient_accumulation: int = Field(
         1, ge=1, description="Forward passes that one update of a process is split into."
     )
@@ -187,6 +201,10 @@ class EvaluateConfig(StageConfig):
     split: Literal["test", "validation"] = Field("test", description="Which held-out item to predict.")
     exclude_history: bool = Field(
         False, description="Leave a user's history out of the lists, the baselines' as well."
+    )
+    depth: Literal["argmax", "sample"] | int = Field(
+        "argmax",
+        description="How long to think: what the policy finds best, a draw from it, or a number for all.",
     )
     max_users: int = Field(0, ge=0, description="Users asked, drawn by the seed; 0 for all.")
     batch_size: int = Field(64, ge=1, description="Users decoded at once.")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from jaxtyping import Int
+from torch import Tensor
 
 from lasar_kit import metrics
 from lasar_kit.core.dataset import Dataset
+from lasar_kit.core.interfaces import DepthPolicy
+from lasar_kit.core.policy import forced_depth, greedy_depth, sampled_depth
 from lasar_kit.core.values import Env
 from lasar_kit.engine import baselines
 from lasar_kit.engine.artifacts import write_json
@@ -43,12 +48,22 @@ class EvaluateStage:
             context.sids(),
             context.env(device=str(accelerator.device)),
         )
+        recommender.choose_depth = self._depth_rule(context.spec.seed + accelerator.process_index)
         ranking = self._rank(recommender, held_out, accelerator, context)
         report = self._metrics(ranking, recommender, held_out, dataset)
         if accelerator.is_main_process:
             write_json(context.folder / METRICS, report)
             _write_predictions(context.folder / PREDICTIONS, dataset, held_out, ranking, self.config.keep)
         return report
+
+    def _depth_rule(self, seed: int) -> Callable[[DepthPolicy, Tensor], Tensor]:
+        """Inference takes the most probable depth; a draw and a forced one are for study (Figure 4)."""
+        if self.config.depth == "argmax":
+            return greedy_depth
+        if self.config.depth == "sample":
+            generator = torch.Generator().manual_seed(seed)
+            return lambda policy, h0: sampled_depth(policy, h0, generator)[0]
+        return partial(forced_depth, k=self.config.depth)
 
     def _rank(
         self,
@@ -74,6 +89,7 @@ class EvaluateStage:
             "users": len(held_out.users),
             **metrics.summary(ranks, ties),
             "mean_depth": float(ranking.depth.mean()),
+            **_by_depth(ranking.depth, ranks, ties),
             "baselines": self._baselines(held_out, dataset, ranking.items.shape[1]),
         }
 
@@ -85,6 +101,19 @@ class EvaluateStage:
             items = baselines.rank(fitted, held_out.histories, width, self.config.exclude_history)
             rows[name] = metrics.summary(*target_ranks(items, held_out.target))
         return rows
+
+
+def _by_depth(
+    depth: Int[np.ndarray, " U"], ranks: Int[np.ndarray, " U"], ties: Int[np.ndarray, " U"]
+) -> dict[str, Any]:
+    """For each depth that was chosen: how many users, and their HR and NDCG (Figures 4b and 5b)."""
+    if not depth.any():
+        return {}
+    rows = {}
+    for value in np.unique(depth).tolist():
+        chosen = depth == value
+        rows[str(value)] = {"users": int(chosen.sum()), **metrics.summary(ranks[chosen], ties[chosen])}
+    return {"by_depth": rows}
 
 
 def _write_predictions(path: Path, dataset: Dataset, held_out: HeldOut, ranking: Ranking, keep: int) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from jaxtyping import Int
 
 from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.core.item_text import item_text
 from lasar_kit.core.values import Env
 from lasar_kit.engine import samples
 from lasar_kit.engine.anchor_store import Place
+from lasar_kit.engine.item_texts import ItemTexts
 from lasar_kit.engine.prompts import PromptBatch
 from lasar_kit.engine.recommender import Parts, Recommender
 from lasar_kit.engine.sft_step import SftStep
@@ -57,7 +59,7 @@ def _recommender(dataset: Dataset, config: SftConfig, context: StageContext, dev
         device=device,
         vocabulary=sids.vocabulary,
         corpus=lambda: item_text(dataset.items, ("title", "brand", "categories")),
-        checkpoint=context.inputs.get("checkpoint"),
+        checkpoint=None if config.fresh else context.inputs.get("checkpoint"),
     )
     return Recommender.build(context.catalogue, parts, spec.decoder, sids, env)
 
@@ -77,6 +79,11 @@ class _SftTraining(Training):
         super().__init__(config, context, dataset, windows, accelerator, recommender)
         self.config = config
         aligner = build_aligner(context, config.aligner, recommender)
+        texts = (
+            ItemTexts(dataset, recommender.backbone.tokenizer, config.text) if config.text.weight else None
+        )
+        self.texts = texts if texts and texts.rows else None
+        self.done = 0
         step = SftStep(recommender, config.score, aligner, config.depth == "label")
         self.updater = Updater(accelerator, step, config.optimizer, self.updates, config.precision)
 
@@ -89,7 +96,11 @@ class _SftTraining(Training):
             labelled = int((self.anchors.counts(places) > 0).sum())
             terms["align"] = Term(self.config.align_weight, labelled)
             terms["policy"] = Term(self.config.policy_weight, labelled)
-        return self.updater.update(self._passes(windows), terms), {"items": len(places)}
+        texts = self.texts.draw(self.seed, self.done) if self.texts else []
+        if self.texts:
+            terms["text"] = Term(self.config.text.weight, sum(len(text) - 1 for text in texts))
+        self.done += 1
+        return self.updater.update(self._passes(windows, texts), terms), {"items": len(places)}
 
     def note(self, update: Update, numbers: Mapping[str, float], seconds: float) -> str:
         """Loss, throughput, and the best validation so far."""
@@ -101,17 +112,30 @@ class _SftTraining(Training):
         first = window.start + 1 if self.config.samples == "packed" else window.stop - 1
         return [(window.user, end) for end in range(first, window.stop)]
 
-    def _passes(self, windows: Sequence[samples.Window]) -> list[tuple[partial[PromptBatch], float]]:
-        """This process's share of a global batch, split for accumulation; one of weight 0 if it has none."""
-        shares = np.array_split(np.arange(len(windows)), self.accelerator.num_processes)
-        mine = shares[self.accelerator.process_index]
+    def _passes(
+        self, windows: Sequence[samples.Window], texts: Sequence[Int[np.ndarray, " L"]]
+    ) -> list[tuple[partial[PromptBatch], float]]:
+        """This process's share of a global batch, split for accumulation; one of weight 0 if it has none.
+
+        Texts go with the first pass.
+        """
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        mine = np.array_split(np.arange(len(windows)), processes)[process]
         parts = np.array_split(mine, min(self.config.gradient_accumulation, max(1, len(mine))))
+        share = texts[process::processes] if len(mine) else []
         return [
-            (partial(self._collate, [windows[i] for i in (part if len(part) else [0])]), float(len(part) > 0))
-            for part in parts
+            (
+                partial(
+                    self._collate, [windows[i] for i in (part if len(part) else [0])], share if n == 0 else []
+                ),
+                float(len(part) > 0),
+            )
+            for n, part in enumerate(parts)
         ]
 
-    def _collate(self, windows: Sequence[samples.Window]) -> PromptBatch:
+    def _collate(
+        self, windows: Sequence[samples.Window], texts: Sequence[Int[np.ndarray, " L"]]
+    ) -> PromptBatch:
         prompts, loop = self.recommender.prompts, self.recommender.latent_loop
         rows = [self.train[window.user][window.start : window.stop] for window in windows]
         if self.config.samples == "packed":
@@ -122,4 +146,6 @@ class _SftTraining(Training):
             places = [self._places(window) for window in windows]
             anchors, label = self.anchors.batch(places, batch.tips.shape[1])
             batch = replace(batch, anchors=anchors, label=label)
+        if self.texts and texts:
+            batch = replace(batch, text=self.texts.padded(texts))
         return batch.to(self.accelerator.device)

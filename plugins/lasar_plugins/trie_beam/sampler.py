@@ -72,9 +72,7 @@ class _Draw:
         """Numbers in [0, 1), the same on every device."""
         return torch.rand(shape, generator=self.generator, dtype=torch.float64).to(device)
 
-    def logp(
-        self, logits: Shaped[Tensor, "*S C"], allowed: Bool[Tensor, "*S C"]
-    ) -> Float[Tensor, "*S C"]:
+    def logp(self, logits: Shaped[Tensor, "*S C"], allowed: Bool[Tensor, "*S C"]) -> Float[Tensor, "*S C"]:
         """Log-probabilities that tokens are drawn with; -inf where not allowed."""
         warm = logits.double() / self.temperature
         return warm.masked_fill(~allowed, -torch.inf).log_softmax(-1)
@@ -116,7 +114,7 @@ class _Distinct:
         logits: Shaped[Tensor, "B R w C"],
         allowed: Bool[Tensor, "B R w C"],
     ) -> Int[Tensor, "B R k"]:
-        """The children of the largest noisy log-probabilities; beams that are none, and their own, get -inf."""
+        """The children of the largest noisy log-probabilities; those that are none come last."""
         logp = self.logp[..., None] + self.draw.logp(logits, allowed)
         uniform = self.draw.uniform(tuple(logits.shape), logits.device)
         gumbel = -(-uniform.clamp_min(torch.finfo(uniform.dtype).tiny).log()).log()

@@ -59,7 +59,7 @@ class TrieWalk:
 
     @torch.no_grad()
     def walk(self, backbone: Backbone, trace: LatentTrace, choose: Choose, width: int) -> Beams:
-        """The items that `choose` leads to, in its order; where they are fewer than `width`, the rest are -1."""
+        """The items that `choose` leads to, in its order; those missing of `width` are -1."""
         rows, branches, _ = trace.last.shape
         node = torch.zeros(rows, branches, 1, dtype=torch.int64, device=trace.last.device)
         logp = torch.zeros(rows, branches, 1, device=trace.last.device)
