@@ -20,7 +20,7 @@ from lasar_kit.core.interfaces import Decoder
 from lasar_kit.core.values import Beams, Env, SidTable
 from lasar_plugins.trie_beam.config import TrieBeamConfig, TrieSampleConfig
 from lasar_plugins.trie_beam.decoder import TrieBeam
-from lasar_plugins.trie_beam.sampler import TrieSample, _with_maximum
+from lasar_plugins.trie_beam.sampler import TrieSample, _Draw, _with_maximum
 
 Make = Callable[[int], Any]
 BOTH = pytest.mark.parametrize("replacement", [True, False])
@@ -186,6 +186,37 @@ def test_all_draws_are_items_with_the_scores_of_the_beam_search(
             torch.testing.assert_close(beams.logp[b, r, : len(items)], logp, atol=1e-4, rtol=1e-5)
             if not replacement and width >= leaves:
                 assert set(items) == set(known)
+
+
+@BOTH
+@SCORES
+def test_scores_are_the_models_without_temperature(path_model: Make, replacement: bool, score: str) -> None:
+    model = path_model(VOCABULARY)
+    found = sampler(replacement=replacement, score=score, temperature=2.5)
+    beams = search(found, model, 7, 20)
+    known = [math.log(p) for p in exact(model, PROMPT)]
+    if score == "vocabulary":
+        known = [sum(model.logp([*PROMPT, *sid[:m]], sid[m]) for m in range(3)) for sid in TABLE]
+    torch.testing.assert_close(beams.logp, torch.tensor(known)[beams.items], atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("number", "item"), [(0.0, 1), (1 - 2**-53, 6)])
+def test_the_least_and_the_largest_number_draw_the_first_and_the_last_item(
+    path_model: Make, monkeypatch: pytest.MonkeyPatch, number: float, item: int
+) -> None:
+    monkeypatch.setattr(
+        _Draw, "uniform", lambda self, shape, device: torch.full(shape, number, dtype=torch.float64)
+    )
+    assert search(sampler(), path_model(VOCABULARY), 3).items.tolist() == [[[item] * 3]]
+    # Nor do they break the noise: were all of it equal, the most probable item would be drawn.
+    best = search(sampler(replacement=False), path_model(VOCABULARY), 1)
+    assert bool(best.valid.all())
+    assert bool(best.logp.isfinite().all())
+
+
+def test_numbers_are_fine_grained() -> None:
+    drawn = _Draw(1, 1.0, torch.Generator().manual_seed(0)).uniform((100_000,), torch.device("cpu"))
+    assert len(drawn.unique()) == 100_000  # float32 has 2 ** 24 of them, of which some would recur
 
 
 def test_distinct_draws_reach_items_of_hardly_any_probability(path_model: Make) -> None:

@@ -17,8 +17,6 @@ from lasar_kit.core.values import Beams, Env, LatentTrace
 from lasar_plugins.trie_beam.config import TrieSampleConfig
 from lasar_plugins.trie_beam.walk import Choose, TrieWalk, stable_topk
 
-LOG_2 = 0.6931471805599453
-
 
 class TrieSample(TrieWalk):
     """Draws items token by token, each token among those that continue to an item.
@@ -128,6 +126,5 @@ class _Distinct:
 def _with_maximum(noisy: Float[Tensor, "*S C"], maximum: Float[Tensor, "*S"]) -> Float[Tensor, "*S C"]:
     """Gumbel variables given their maximum, from free ones (Kool et al. 2019, appendix B.3; stable form)."""
     below = noisy - noisy.amax(-1, keepdim=True)
-    log1mexp = torch.where(below > -LOG_2, (-below.expm1()).log(), (-below.exp()).log1p())
-    v = maximum[..., None] - noisy + log1mexp
+    v = maximum[..., None] - noisy + (-below.expm1()).log()
     return maximum[..., None] - v.clamp_min(0) - (-v.abs()).exp().log1p()
