@@ -13,7 +13,7 @@ from lasar_kit.engine.report_table import metrics_table
 from lasar_kit.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from lasar_kit.engine.runner import Run
+    from lasar_kit.engine.run import Run
     from lasar_kit.spec.plan import PlannedStage
 
 LOG = "log.jsonl"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from lasar_kit.engine.artifacts import (
     write_text,
 )
 from lasar_kit.engine.console import Screen, quiet_libraries
+from lasar_kit.engine.run import Run
 from lasar_kit.errors import UserError
 from lasar_kit.hookspecs import hookimpl
 from lasar_kit.spec.plan import PlannedStage
@@ -36,18 +37,6 @@ if TYPE_CHECKING:
     from lasar_kit.spec.run_spec import RunSpec
 
 LOCK, METRICS, PREDICTIONS, MODEL = "spec.lock.yaml", "metrics.json", "predictions.jsonl", "model"
-
-
-@dataclass
-class Run:
-    """A run in progress, as hooks see it; `writing` is the folder of the stage at work."""
-
-    spec: RunSpec
-    output: Path
-    catalogue: Catalogue
-    screen: Screen
-    artifacts: dict[str, Artifact] = field(default_factory=dict)
-    writing: Path = Path()
 
 
 @dataclass(frozen=True)

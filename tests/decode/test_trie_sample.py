@@ -208,7 +208,7 @@ def test_the_least_and_the_largest_number_draw_the_first_and_the_last_item(
         _Draw, "uniform", lambda self, shape, device: torch.full(shape, number, dtype=torch.float64)
     )
     assert search(sampler(), path_model(VOCABULARY), 3).items.tolist() == [[[item] * 3]]
-    # Nor do they break the noise: were all of it equal, the most probable item would be drawn.
+    # And the noise that they make is finite.
     best = search(sampler(replacement=False), path_model(VOCABULARY), 1)
     assert bool(best.valid.all())
     assert bool(best.logp.isfinite().all())

@@ -1,0 +1,36 @@
+"""Tables in the documents are those that the stored results give."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def beauty() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("beauty", ROOT / "benchmarks" / "beauty.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def between(path: Path, marker: str) -> str:
+    return path.read_text().split(f"<!-- table: {marker} -->")[1].strip()
+
+
+def test_the_table_of_beauty(beauty: ModuleType) -> None:
+    results = json.loads(beauty.RESULTS.read_text())
+    assert between(ROOT / "docs" / "beauty.md", "beauty") == beauty.table(results)
+
+
+def test_the_results_are_those_of_all_users_and_stand_beside_the_baselines(beauty: ModuleType) -> None:
+    for run in json.loads(beauty.RESULTS.read_text()).values():
+        for row in run["metrics"].values():
+            assert row["users"] == 22_363
+            assert set(row["baselines"]) == {"popularity", "item_knn"}
