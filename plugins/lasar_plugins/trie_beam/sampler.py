@@ -70,6 +70,11 @@ class _Draw:
         """Numbers in [0, 1), the same on every device."""
         return torch.rand(shape, generator=self.generator, dtype=torch.float64).to(device)
 
+    def gumbel(self, shape: tuple[int, ...], device: torch.device) -> Float[Tensor, "*S"]:
+        """Standard Gumbel variables, all finite."""
+        uniform = self.uniform(shape, device).clamp_min(torch.finfo(torch.float64).tiny)
+        return -(-uniform.log()).log()
+
     def logp(self, logits: Shaped[Tensor, "*S C"], allowed: Bool[Tensor, "*S C"]) -> Float[Tensor, "*S C"]:
         """Log-probabilities that tokens are drawn with; -inf where not allowed."""
         warm = logits.double() / self.temperature
@@ -114,9 +119,8 @@ class _Distinct:
     ) -> Int[Tensor, "B R k"]:
         """The children of the largest noisy log-probabilities; those that are none come last."""
         logp = self.logp[..., None] + self.draw.logp(logits, allowed)
-        uniform = self.draw.uniform(tuple(logits.shape), logits.device)
-        gumbel = -(-uniform.clamp_min(torch.finfo(uniform.dtype).tiny).log()).log()
-        noisy = _with_maximum(logp + gumbel, self.noisy)
+        noise = self.draw.gumbel(tuple(logits.shape), logits.device)
+        noisy = _with_maximum(logp + noise, self.noisy)
         noisy = noisy.masked_fill(logp.isneginf(), -torch.inf).flatten(2)
         best = noisy.topk(min(self.draw.width, noisy.shape[-1])).indices
         self.logp, self.noisy = logp.flatten(2).gather(-1, best), noisy.gather(-1, best)
