@@ -124,7 +124,7 @@ def test_packed_training_has_the_loss_and_gradients_of_one_sample_each(
     weights = [*recommender.backbone.parameters(), *recommender.latent_loop.parameters()]
     losses, gradients = [], []
     for batch in (packed, recommender.prompts.answered(samples)):
-        loss = step(batch)
+        loss = step(batch)["ce"]
         losses.append(float(loss.detach()))
         gradients.append(torch.autograd.grad(loss, weights))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
