@@ -5,21 +5,21 @@
 
 All methods run in this one process on one model of random weights, their repeats interleaved so that a noisy
 machine is noisy for all; figures are medians. All three must return the same ranked items.
+
+Run it on cores that nothing else uses, and leave OMP_WAIT_POLICY alone: torch's threads then wait actively,
+which suits the many short operations of a search. Beside other work active waiting costs more than it gains.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
-
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # spinning threads slow each other down; set before torch
 
 import torch
 import transformers
