@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
-from lasar_kit.spec import ComponentConfig, SpecPath
+from lasar_kit.spec import ComponentConfig, SpecModel, SpecPath
 
 BYTE_ALPHABET = 256
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>")
@@ -19,6 +19,21 @@ def _directory_or_hub_id(value: Any) -> Any:
         return value
     path = TypeAdapter(SpecPath).validate_python(value)
     return str(path) if path.is_dir() or value.startswith((".", "/", "~")) else str(value)
+
+
+Projection = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+"""Linear maps of a decoder layer."""
+
+
+class LoraConfig(SpecModel):
+    """Low-rank adapters on frozen weights (https://arxiv.org/abs/2106.09685)."""
+
+    rank: int = Field(16, ge=1, description="Rank of an adapter.")
+    alpha: float = Field(32, gt=0, description="What adapters add is scaled by alpha / rank.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of adapter inputs in training.")
+    targets: tuple[Projection, ...] = Field(
+        get_args(Projection), min_length=1, description="Linear maps that get an adapter, in every layer."
+    )
 
 
 class Qwen3Config(ComponentConfig):
@@ -49,6 +64,18 @@ class Qwen3Config(ComponentConfig):
     embedding_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of input embeddings in training.")
     attention: Literal["sdpa", "eager"] = Field("sdpa", description="Attention implementation.")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="Type of the weights.")
+    lora: LoraConfig | None = Field(
+        None,
+        description="Train low-rank adapters and the rows of SID and latent tokens, freeze all else; null "
+        "trains all weights.",
+    )
+
+    @model_validator(mode="after")
+    def _adapters_have_a_base(self) -> Qwen3Config:
+        # Frozen random weights would never learn; and a checkpoint's adapters are read onto the same base.
+        if self.lora and self.pretrained is None:
+            raise ValueError("lora adapts a pretrained model, so it needs 'pretrained'")
+        return self
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Qwen3Config:

@@ -1,0 +1,78 @@
+"""Input and output embeddings as the backbone reads them, whether or not some rows are trained apart.
+
+Where they are, peft's own forward copies the whole matrix to put these rows in, once a call and again in the
+backward pass; a thought, or a level of a beam search, is a call on a few tokens.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from peft.utils.other import TrainableTokensWrapper
+from torch import Tensor, nn
+from torch.nn.functional import embedding, linear
+
+ADAPTER = "default"
+"""The name under which peft keeps the one adapter of a model."""
+
+
+def note_places(table: nn.Module) -> None:
+    """Let a matrix with trained rows know, as tensors, which tokens they are: the functions below need it."""
+    adapter: Any = table.token_adapter
+    ids = torch.tensor(adapter.token_indices[ADAPTER])
+    place = torch.full((len(adapter.base_layer.weight),), -1)
+    place[ids] = torch.arange(len(ids))
+    adapter.register_buffer("ids", ids, persistent=False)
+    adapter.register_buffer("place", place, persistent=False)  # the inverse: -1 for tokens not trained
+
+
+def embed(table: nn.Module, ids: Int[Tensor, "*S"]) -> Float[Tensor, "*S D"]:
+    """Rows of the input embeddings."""
+    embedded: Tensor = _rows(table, ids) if isinstance(table, TrainableTokensWrapper) else table(ids)
+    return embedded
+
+
+def project(
+    head: nn.Module, hidden: Float[Tensor, "*S D"], tokens: Int[Tensor, " n"] | None
+) -> Float[Tensor, "*S V"]:
+    """Products of states with the rows of the output embeddings, all of them or those of `tokens`."""
+    wrapped = isinstance(head, TrainableTokensWrapper)
+    if tokens is not None:
+        plain: Any = head
+        weight: Tensor = _rows(head, tokens) if wrapped else plain.weight[tokens]
+        return hidden @ weight.T
+    if not wrapped:
+        logits: Tensor = head(hidden)
+        return logits
+    base, trained, adapter = _parts(head)
+    own = linear(hidden, trained.to(base.dtype))
+    return linear(hidden, base).index_copy(-1, adapter.ids, own)
+
+
+def norms(table: nn.Module) -> Float[Tensor, " V"]:
+    """Norms of all rows, without gradient."""
+    if not isinstance(table, TrainableTokensWrapper):
+        return _norms(table.weight)
+    base, trained, adapter = _parts(table)
+    return _norms(base).index_copy(0, adapter.ids, _norms(trained))
+
+
+def _norms(table: Any) -> Float[Tensor, " V"]:
+    wide = torch.promote_types(table.dtype, torch.float32)
+    found: Tensor = torch.linalg.vector_norm(table.detach(), dim=-1, dtype=wide)
+    return found
+
+
+def _parts(table: nn.Module) -> tuple[Tensor, Tensor, Any]:
+    """The frozen matrix, the rows trained apart, and peft's module that holds both."""
+    adapter: Any = table.token_adapter
+    return adapter.base_layer.weight, adapter.trainable_tokens_delta[ADAPTER], adapter
+
+
+def _rows(table: nn.Module, ids: Int[Tensor, "*S"]) -> Float[Tensor, "*S D"]:
+    base, trained, adapter = _parts(table)
+    place = adapter.place[ids]
+    own = embedding(place.clamp_min(0), trained).to(base.dtype)
+    return torch.where((place >= 0)[..., None], own, embedding(ids, base))
