@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import Env
 from lasar_plugins.qwen3.backbone import Qwen3Backbone, TreeContext
@@ -100,32 +99,6 @@ def test_past_is_left_as_it_was_and_may_be_advanced_again(tiny: Tiny, attention:
 
 
 @ATTENTION
-def test_left_pads_change_nothing(tiny: Tiny, attention: str) -> None:
-    backbone, inputs = tiny(attention), random_inputs(1, 5, 1)
-    padded = torch.cat([random_inputs(1, 3, 2), inputs], dim=1)
-    with torch.no_grad():
-        alone, context = backbone.advance(inputs, chain_parents(torch.ones(1, 5).bool()), None)
-        real = torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1]]).bool()
-        beside, padded_context = backbone.advance(padded, chain_parents(real), None)
-        child, _ = backbone.advance(inputs[:, :1], torch.tensor([[4]]), context)
-        padded_child, _ = backbone.advance(inputs[:, :1], torch.tensor([[7]]), padded_context)
-    torch.testing.assert_close(beside[:, 3:], alone, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(padded_child, child, atol=1e-5, rtol=1e-5)
-
-
-@ATTENTION
-def test_siblings_are_blind_to_each_other(tiny: Tiny, attention: str) -> None:
-    backbone, inputs = tiny(attention), random_inputs(1, 6, 3)
-    changed = inputs.clone()
-    changed[:, 3] += 1.0
-    parents = [[-1, 0, 1, 2, 2, 4]]
-    with torch.no_grad():
-        one, other = (in_calls(backbone, x, parents, [3, 6]) for x in (inputs, changed))
-    assert torch.equal(one[:, [4, 5]], other[:, [4, 5]])
-    assert not torch.allclose(one[:, 3], other[:, 3], atol=1e-3)
-
-
-@ATTENTION
 def test_gradients_equal_those_of_recomputation(tiny: Tiny, attention: str) -> None:
     backbone = tiny(attention).train()  # no dropout is set, so training computes the same
     parents = [[-1, -1, 1, 2, 3, 3, 5, 2], [-1, 0, 1, 2, 3, 4, 2, 6]]
@@ -186,13 +159,3 @@ def test_bfloat16_follows_float32(tiny: Tiny) -> None:
     assert states.dtype == torch.bfloat16
     assert narrow.logits(states).dtype == torch.bfloat16
     torch.testing.assert_close(states.float(), expected, atol=0.1, rtol=0.1)
-
-
-def test_satisfies_the_interface(tiny: Tiny) -> None:
-    assert isinstance(tiny("sdpa"), Backbone)
-
-
-def test_logits_of_some_tokens_are_those_of_all(tiny: Tiny) -> None:
-    hidden, tokens = random_inputs(2, 3, 0), torch.tensor([7, 2, 260])
-    some, every = tiny("sdpa").logits(hidden, tokens), tiny("sdpa").logits(hidden)
-    torch.testing.assert_close(some, every[..., tokens])

@@ -32,9 +32,12 @@ def grouped_sdpa(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
+    shape = query.shape
+    if shape[2] == 1:  # heads that share keys are then as good as queries of one head
+        query = query.reshape(shape[0], key.shape[1], -1, shape[3])
     output = scaled_dot_product_attention(
         query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling, enable_gqa=True
-    )
+    ).view(shape)
     return output.transpose(1, 2).contiguous(), None
 
 

@@ -13,19 +13,23 @@ from transformers import Cache, DynamicCache, DynamicLayer
 
 from lasar_kit.core.token_tree import TokenTree, additive, extend
 from lasar_kit.core.values import Context, Env
-from lasar_plugins.qwen3 import weights
+from lasar_plugins.qwen3 import lora, tables, weights
 from lasar_plugins.qwen3.config import Qwen3Config
+from lasar_plugins.qwen3.room import KeysValues, Room
+from lasar_plugins.qwen3.step import applies, step
 from lasar_plugins.qwen3.tokenizer import add_vocabulary, train_tokenizer
-
-KeysValues = tuple[Float[Tensor, "B heads P d"], Float[Tensor, "B heads P d"]]
 
 
 @dataclass(frozen=True)
 class TreeContext(Context):
-    """Keys and values of each layer, and the tree of the tokens they belong to."""
+    """Keys and values of each layer, and the tree of the tokens they belong to.
+
+    `room` is the memory they stand in, where it holds more.
+    """
 
     tree: TokenTree
     layers: tuple[KeysValues, ...]
+    room: Room | None = None
 
     @property
     def length(self) -> int:
@@ -37,7 +41,8 @@ class Qwen3Backbone(nn.Module):
 
     `env.checkpoint` is restored exactly; else `config.pretrained` is loaded; else a model is initialised by
     `env.seed` with a tokenizer trained on `env.corpus()`. Tokens of `env.vocabulary` that the tokenizer
-    lacks are added, and their embeddings initialised by the same seed.
+    lacks are added, and their embeddings initialised by the same seed. With `config.lora`, adapters and the
+    embeddings of these tokens are all that takes gradients.
     """
 
     def __init__(self, config: Qwen3Config, env: Env) -> None:
@@ -45,7 +50,9 @@ class Qwen3Backbone(nn.Module):
         source = env.checkpoint or config.pretrained
         self.model: Any
         self.tokenizer: Any
-        if source is None:
+        if config.lora:
+            self.model, self.tokenizer = lora.load(config, env)
+        elif source is None:
             self.tokenizer = train_tokenizer(env.corpus(), config.text_vocabulary, config.max_positions)
             add_vocabulary(self.tokenizer, env.vocabulary)
             self.model = weights.from_scratch(config, self.tokenizer, env.seed)
@@ -54,29 +61,25 @@ class Qwen3Backbone(nn.Module):
             added = add_vocabulary(self.tokenizer, env.vocabulary)
             std = None if config.pretrained else config.initializer_std
             weights.add_rows(self.model, added, len(self.tokenizer), std, env.seed)
+        self.adapted = config.lora is not None
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.hidden_size: int = self.model.config.hidden_size
         self.to(env.device)
 
     def embed(self, ids: Int[Tensor, "*S"]) -> Float[Tensor, "*S D"]:
         """Input embeddings of token ids, with dropout in training."""
-        embedded: Tensor = self.embedding_dropout(self.model.get_input_embeddings()(ids))
+        embedded: Tensor = self.embedding_dropout(tables.embed(self.model.get_input_embeddings(), ids))
         return embedded
 
     def embedding_norm(self) -> Float[Tensor, ""]:
         """Mean norm of all input embeddings, without gradient and dropout."""
-        table: Tensor = self.model.get_input_embeddings().weight.detach()
-        wide = torch.promote_types(table.dtype, torch.float32)
-        norms: Tensor = torch.linalg.vector_norm(table, dim=-1, dtype=wide)
-        return norms.mean()
+        return tables.norms(self.model.get_input_embeddings()).mean()
 
     def logits(
         self, hidden: Float[Tensor, "*S D"], tokens: Int[Tensor, " n"] | None = None
     ) -> Float[Tensor, "*S V"]:
         """Next-token logits of states that `advance` gave, of all tokens or of some."""
-        head = self.model.get_output_embeddings()
-        logits: Tensor = head(hidden) if tokens is None else hidden @ head.weight[tokens].T
-        return logits
+        return tables.project(self.model.get_output_embeddings(), hidden, tokens)
 
     def advance(
         self, inputs: Float[Tensor, "B Q D"], parent: Int[Tensor, "B Q"], past: Context | None
@@ -89,6 +92,11 @@ class Qwen3Backbone(nn.Module):
         tree, seen, position = extend(past.tree if past else None, parent)
         # Ones and not None, which transformers takes for packed sequences where positions have gaps.
         mask = torch.ones_like(parent) if seen is None else additive(seen, inputs.dtype)
+        if past and applies(self.model, inputs):
+            room = Room.for_more(past.room, past.layers, parent.shape[1])
+            fresh, layers = room.take(parent.shape[1])
+            hidden = step(self.model.model, inputs, mask, position, fresh, layers)
+            return hidden, TreeContext(tree, layers, room)
         cache: Any = _branch(past.layers) if past else DynamicCache()
         output = self.model.model(
             inputs_embeds=inputs,
@@ -100,8 +108,14 @@ class Qwen3Backbone(nn.Module):
         return output.last_hidden_state, TreeContext(tree, tuple((x.keys, x.values) for x in cache.layers))
 
     def save(self, directory: Path) -> None:
-        """Write model (safetensors) and tokenizer for `AutoModelForCausalLM` and `AutoTokenizer`."""
-        self.model.save_pretrained(directory)
+        """Write model (safetensors) and tokenizer for `AutoModelForCausalLM` and `AutoTokenizer`.
+
+        Adapters are merged into the model, and stand beside it for training to go on with.
+        """
+        if self.adapted:
+            lora.save(self.model, directory)
+        else:
+            self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
 
 
