@@ -8,12 +8,15 @@ from pydantic import BeforeValidator, TypeAdapter
 
 from lasar_kit.spec import SpecPath
 
+PACKAGE = "package:"
+"""Begins the name of an installed Python package that carries a model."""
+
 _PATH = TypeAdapter(SpecPath)
 
 
 def _folder_or_hub_id(value: object) -> object:
     """The absolute path of a folder that exists or that can only be meant as one, else the hub id."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or value.startswith(PACKAGE):
         return value
     path = _PATH.validate_python(value)
     meant_as_path = value.startswith((".", "/", "~")) or value.count("/") > 1
@@ -21,4 +24,4 @@ def _folder_or_hub_id(value: object) -> object:
 
 
 FolderOrHubId = Annotated[str, BeforeValidator(_folder_or_hub_id)]
-"""A folder, made absolute like a `SpecPath`, or an id on the hub."""
+"""A folder, made absolute like a `SpecPath`, an id on the hub, or `package:name`."""

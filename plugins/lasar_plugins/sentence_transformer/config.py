@@ -13,7 +13,8 @@ class SentenceTransformerConfig(ComponentConfig):
     """Options of `sentence_transformer`."""
 
     model: FolderOrHubId = Field(
-        description="Folder of a saved model, or its id on the hub (downloaded unless already cached).",
+        description="Folder of a saved model, its id on the hub (downloaded unless already cached), or "
+        "`package:name` for one that an installed Python package carries.",
         min_length=1,
     )
     fields: tuple[ItemField, ...] = Field(
