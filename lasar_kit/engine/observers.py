@@ -33,11 +33,12 @@ class JsonLog:
             with path.open("a", encoding="utf-8") as file:
                 file.write(line)
 
-    def reused(self, stage: Path) -> None:
-        """Take over the lines of a stage that is not run again."""
-        if (stage / LOG).is_file():
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write((stage / LOG).read_text(encoding="utf-8"))
+
+def log_again(run: Path, stage: Path) -> None:
+    """Take over the lines of a stage that is not run again."""
+    if (stage / LOG).is_file():
+        with (run / LOG).open("a", encoding="utf-8") as file:
+            file.write((stage / LOG).read_text(encoding="utf-8"))
 
 
 class Narrator:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from jaxtyping import Float, Int
 
+from lasar_kit.core.processes import in_shares
 from lasar_kit.core.values import SidTable
 from lasar_kit.engine.recommender import Recommender
 
@@ -23,6 +23,17 @@ class Ranking:
     depth: Int[np.ndarray, " U"]
 
 
+def batches_of_users(
+    histories: Sequence[Int[np.ndarray, " H"]], batch_size: int
+) -> list[Int[np.ndarray, " b"]]:
+    """Users that are decoded together, those with histories of similar length.
+
+    Cut without regard to the number of processes, so that a user's list is the same bits for any.
+    """
+    by_length = np.argsort([len(history) for history in histories], kind="stable")
+    return [by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size)]
+
+
 def rank_users(
     recommender: Recommender,
     histories: Sequence[Int[np.ndarray, " H"]],
@@ -31,24 +42,22 @@ def rank_users(
     accelerator: Accelerator,
     advance: Callable[[int], None] = lambda users: None,
 ) -> Ranking:
-    """Decode every user's prompt, those of similar length together; `advance` hears how many are done."""
-    by_length = np.argsort([len(history) for history in histories], kind="stable")
-    mine = by_length[accelerator.process_index :: accelerator.num_processes]
+    """Decode every user's prompt, batch by batch over all processes; `advance` hears how many are done."""
     training = recommender.training
     recommender.eval()
-    found: list[tuple[np.ndarray, ...]] = []
-    for start in range(0, len(mine), batch_size):
-        users = mine[start : start + batch_size]
-        beams, depth = recommender.recommend(
-            recommender.prompts.prompts([histories[user] for user in users]), width
-        )
+
+    def decode(users: Int[np.ndarray, " b"]) -> tuple[np.ndarray, ...]:
+        prompts = recommender.prompts.prompts([histories[user] for user in users])
+        beams, depth = recommender.recommend(prompts, width)
+        advance(len(users) * accelerator.num_processes)  # the others are about as far
         parts = (beams.items[:, 0], beams.logp[:, 0].float(), depth[:, 0])
-        found.append((users, *(part.cpu().numpy() for part in parts)))
-        advance(len(users))
+        return tuple(part.cpu().numpy() for part in parts)
+
+    batches = batches_of_users(histories, batch_size)
+    every = in_shares(batches, decode)
     recommender.train(training)
-    every = gather_object(found)
-    order = np.argsort(np.concatenate([part[0] for part in every]), kind="stable")
-    ranked: list[np.ndarray] = [np.concatenate([part[k] for part in every])[order] for k in (1, 2, 3)]
+    order = np.argsort(np.concatenate(batches))
+    ranked: list[np.ndarray] = [np.concatenate([part[k] for part in every])[order] for k in range(3)]
     return Ranking(*ranked)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from lasar_kit.core.processes import from_main, is_main, wait_for_all
 from lasar_kit.engine import fingerprints
 from lasar_kit.engine.artifacts import (
     MANIFEST,
@@ -32,7 +34,7 @@ from lasar_kit.spec.run_spec import DATASET
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
     from lasar_kit.core.interfaces import DataSource
-    from lasar_kit.engine.observers import JsonLog
+    from lasar_kit.engine.stage import StageContext
     from lasar_kit.spec.load import LoadedSpec
     from lasar_kit.spec.run_spec import RunSpec
 
@@ -60,38 +62,55 @@ class BuiltinStages:
 
 def run_spec(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
     """Run all stages; leaves `spec.lock.yaml`, `metrics.json`, `predictions.jsonl`, `log.jsonl`, `model/` and
-    `stages/<name>/` in `output`."""
-    from lasar_kit.engine.observers import JsonLog, Narrator
+    `stages/<name>/` in `output`.
 
+    On several processes all call this, with a file system in common. The main one looks for artifacts and
+    writes; only it calls observers.
+    """
     catalogue.load_hooks()
     quiet_libraries()
-    run = Run(loaded.spec, output, catalogue, Screen())
+    main = is_main()
+    run = Run(loaded.spec, output, catalogue, Screen(silent=not main))
     store = ArtifactStore(output)
-    steps = list(_steps(loaded, catalogue, store, use_cache))
-    output.mkdir(parents=True, exist_ok=True)
-    write_text(output / LOCK, loaded.dump())
-    log, hooks = JsonLog(output), catalogue.hooks
-    observers = (BuiltinStages(), log, Narrator())
+    steps = from_main(lambda: list(_steps(loaded, catalogue, store, use_cache)))
+    hooks = catalogue.hooks
+    observers = [BuiltinStages(), *(_observers(loaded, output) if main else ())]
     for observer in observers:
         hooks.register(observer)
     try:
-        hooks.hook.lasar_run_start(run=run)
+        if main:
+            hooks.hook.lasar_run_start(run=run)
         for step in steps:
-            run.artifacts[step.stage.name] = _reuse(run, step, store, log) or _run_stage(run, step, store)
-        hooks.hook.lasar_run_end(run=run, metrics=_collect(run, [step.stage for step in steps]))
+            reused = from_main(partial(_reuse, run, step, store))
+            run.artifacts[step.stage.name] = reused or _run_stage(run, step, store, use_cache)
+        if main:
+            hooks.hook.lasar_run_end(run=run, metrics=_collect(run, [step.stage for step in steps]))
     finally:
         for observer in observers:
             hooks.unregister(observer)
 
 
-def _reuse(run: Run, step: Step, store: ArtifactStore, log: JsonLog) -> Artifact | None:
+def _observers(loaded: LoadedSpec, output: Path) -> list[object]:
+    """What writes and shows the run, of the main process alone."""
+    from lasar_kit.engine.observers import JsonLog, Narrator
+    from lasar_kit.engine.tracking import Tracking
+
+    trackers = Tracking.of(loaded, output)
+    output.mkdir(parents=True, exist_ok=True)
+    write_text(output / LOCK, loaded.dump())
+    return [JsonLog(output), Narrator(), *trackers]
+
+
+def _reuse(run: Run, step: Step, store: ArtifactStore) -> Artifact | None:
     """The artifact that there already is, as this run's own."""
     if step.found is None:
         return None
     origin = "unchanged" if step.found.path.is_relative_to(run.output) else f"from {step.found.path}"
     run.screen.print(f"[bold]{step.stage.name}[/bold] [dim]reused, {origin}[/dim]")
+    from lasar_kit.engine.observers import log_again
+
     artifact = store.adopt(step.stage.name, step.found)
-    log.reused(artifact.path)
+    log_again(run.output, artifact.path)
     return artifact
 
 
@@ -150,33 +169,49 @@ def _load_dataset(run: Run, folder: Path) -> dict[str, int]:
     return counts
 
 
-def _run_stage(run: Run, step: Step, store: ArtifactStore) -> Artifact:
-    """Run one stage into a folder of its own, which becomes its artifact when all is written."""
-    from lasar_kit.engine.stage import StageContext
+def _run_stage(run: Run, step: Step, store: ArtifactStore, use_cache: bool) -> Artifact:
+    """Run one stage into a folder of its own, which becomes its artifact when all is written.
 
-    stage, hooks = step.stage, run.catalogue.hooks.hook
+    A stage that is not `sharded` runs on the main process, while the others wait.
+    """
+    stage, hooks, main = step.stage, run.catalogue.hooks.hook, is_main()
     started = time.monotonic()
-    hooks.lasar_stage_start(run=run, stage=stage)
-    with store.writing(stage.name) as folder:
-        run.writing = folder
-        context = StageContext(
-            name=stage.name,
-            spec=run.spec,
-            folder=folder,
-            inputs={kind: run.artifacts[source].path for kind, source in stage.inputs.items()},
-            catalogue=run.catalogue,
-            screen=run.screen,
-            emit=partial(_emit, run, stage),
-        )
-        report = hooks.lasar_run_stage(run=run, stage=stage, context=context)
+    if main:
+        hooks.lasar_stage_start(run=run, stage=stage)
+    with store.writing(stage.name) if main else nullcontext(Path()) as folder:
+        run.writing = from_main(lambda: folder)
+        work = from_main(lambda: store.work(stage.name, step.key, fresh=not use_cache))
+        report: Any = None
+        if main or type(stage.config).sharded:
+            context = _context(run, stage, work)
+            report = hooks.lasar_run_stage(run=run, stage=stage, context=context)
+        wait_for_all()
         produces = type(stage.config).produces or DATASET
         seconds = time.monotonic() - started
-        artifact = store.finish(folder, stage.name, produces, step.key, report, seconds)
-    hooks.lasar_stage_end(run=run, stage=stage, report=report)
+        artifact = from_main(lambda: store.finish(folder, stage.name, produces, step.key, report, seconds))
+    if main:
+        hooks.lasar_stage_end(run=run, stage=stage, report=report)
     return artifact
 
 
+def _context(run: Run, stage: PlannedStage, work: Path) -> StageContext:
+    from lasar_kit.engine.stage import StageContext
+
+    return StageContext(
+        name=stage.name,
+        spec=run.spec,
+        folder=run.writing,
+        inputs={kind: run.artifacts[source].path for kind, source in stage.inputs.items()},
+        catalogue=run.catalogue,
+        screen=run.screen,
+        emit=partial(_emit, run, stage),
+        work=work,
+    )
+
+
 def _emit(run: Run, stage: PlannedStage, step: int, metrics: Mapping[str, float]) -> None:
+    if not is_main():
+        return
     run.catalogue.hooks.hook.lasar_step_end(run=run, stage=stage, step=step, metrics=metrics)
 
 

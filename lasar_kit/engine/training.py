@@ -6,7 +6,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from accelerate import Accelerator
@@ -20,14 +20,21 @@ from lasar_kit.engine.heldout import HeldOut
 from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.stage import StageContext
 from lasar_kit.engine.stages.config import TrainingConfig
-from lasar_kit.engine.updates import Update
+from lasar_kit.engine.updates import Update, Updater
 from lasar_kit.engine.validation import SELECTED_BY, BestCheckpoint
 from lasar_kit.errors import UserError
 from lasar_kit.spec import ComponentConfig
 
 
 class Training(ABC):
-    """Global batch after global batch, with validations between; subclasses say what an update is."""
+    """Global batch after global batch, with validations between; subclasses say what an update is.
+
+    What `goes_on` with a model that is whole already is validated before the first update as well, so that
+    its artifact is never worse on validation than what it began with.
+    """
+
+    goes_on: ClassVar[bool] = False
+    updater: Updater
 
     def __init__(
         self,
@@ -64,6 +71,8 @@ class Training(ABC):
         config, best, context = self.schedule, self.best, self.context
         eval_at = max(1, round(config.eval_every * self.per_epoch))
         done = 0
+        if self.goes_on:
+            self._validate(done)
         with context.screen.progress(context.name, self.updates) as tick:
             for batch in self._batches():
                 started = time.perf_counter()
@@ -75,12 +84,15 @@ class Training(ABC):
                 if done % config.log_every == 0 or done == self.updates:
                     self._log(done, update, numbers, len(batch) / (time.perf_counter() - started))
                 if done % eval_at == 0 or done == self.updates:
-                    values = best.validate(self.recommender, self.accelerator, done)
-                    context.emit(done, {f"validation_{name}": value for name, value in values.items()})
+                    self._validate(done)
                     if best.out_of_patience:
                         break
         self.accelerator.wait_for_everyone()
         return self._report(done)
+
+    def _validate(self, done: int) -> None:
+        values = self.best.validate(self.updater.readable(), self.accelerator, done)
+        self.context.emit(done, {f"validation_{name}": value for name, value in values.items()})
 
     def _log(self, done: int, update: Update, numbers: Mapping[str, float], rate: float) -> None:
         terms = (
@@ -114,6 +126,10 @@ class Training(ABC):
 def build_aligner(context: StageContext, config: ComponentConfig, recommender: Recommender) -> Aligner:
     """An aligner for a recommender's states."""
     backbone = recommender.backbone
-    env = context.env(hidden_size=backbone.hidden_size, head=backbone.logits)
+    env = context.env(
+        hidden_size=backbone.hidden_size,
+        head=backbone.logits,
+        frozen_head=lambda: recommender.frozen().backbone.logits,
+    )
     aligner: Aligner = context.catalogue.build("aligner", config, env)
     return aligner

@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import DistributedType, set_seed
 from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import get_cosine_schedule_with_warmup
 
 from lasar_kit.engine.stages.config import OptimizerConfig, Precision
 
 
-def adamw(module: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW over all that is trainable; vectors (norms, biases) are not decayed."""
+def training_processes(seed: int) -> Accelerator:
+    """The processes of a training stage; dropout differs between them, all else has generators of its own.
+
+    A parameter that a loss does not reach (a policy's, where only answers are trained) is left alone, as it
+    is on one process.
+    """
+    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+    set_seed(seed, device_specific=True)
+    return accelerator
+
+
+def adamw(
+    module: nn.Module, config: OptimizerConfig, rates: Mapping[str, float] | None = None
+) -> torch.optim.AdamW:
+    """AdamW over all that is trainable; vectors (norms, biases) are not decayed.
+
+    `rates` are peak learning rates of their own, by the name of a part of the module.
+    """
+    groups: list[dict[str, Any]] = []
+    own = {
+        id(p): rate for name, rate in (rates or {}).items() for p in module.get_submodule(name).parameters()
+    }
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr, betas=config.betas)
+    for rate in dict.fromkeys((config.lr, *own.values())):
+        parts = [p for p in trained if own.get(id(p), config.lr) == rate]
+        groups += [
+            {"params": [p for p in parts if p.ndim > 1], "lr": rate, "weight_decay": config.weight_decay},
+            {"params": [p for p in parts if p.ndim <= 1], "lr": rate, "weight_decay": 0.0},
+        ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], betas=config.betas)
 
 
 @dataclass(frozen=True)
@@ -60,15 +85,31 @@ class Updater:
         config: OptimizerConfig,
         updates: int,
         precision: Precision = "fp32",
+        rates: Mapping[str, float] | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.bf16 = precision == "bf16"
         self.clip = config.clip
-        self.step, self.optimizer = accelerator.prepare(step, adamw(step, config))
+        self.plain: Any = step
+        sharded = accelerator.distributed_type == DistributedType.FSDP
+        self.replica: Any = copy.deepcopy(step.recommender) if sharded else None
+        self.step, self.optimizer = accelerator.prepare(step, adamw(step, config, rates))
         # Not prepared: accelerate would step it once a process, and `updates` counts global ones.
         self.schedule = get_cosine_schedule_with_warmup(
             self.optimizer, round(config.warmup * updates), updates
         )
+
+    def readable(self) -> Any:
+        """The step's recommender with whole weights, for what reads it outside the step's forward.
+
+        Where weights are sharded, a copy, on every process; all must ask for it.
+        """
+        if self.replica is None:
+            return self.plain.recommender
+        state = get_model_state_dict(self.step, options=StateDictOptions(full_state_dict=True))
+        ours = {name.removeprefix("recommender."): value for name, value in state.items()}
+        self.replica.load_state_dict(ours)
+        return self.replica
 
     def update(self, passes: Sequence[tuple[Callable[[], Any], float]], terms: Mapping[str, Term]) -> Update:
         """One update; `passes` are this process's batches, made when needed, each with its weight.
@@ -91,7 +132,8 @@ class Updater:
                 # A distributed wrapper takes the mean of the gradients over processes; this loss is a sum.
                 self.accelerator.backward(loss * (weight * self.accelerator.num_processes))
             means += weight * torch.stack([mean.detach() for mean in found])
-        norm = self.accelerator.clip_grad_norm_(self.step.parameters(), self.clip)
+        norm: Any = self.accelerator.clip_grad_norm_(self.step.parameters(), self.clip)
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # of sharded weights
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()

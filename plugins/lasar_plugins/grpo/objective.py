@@ -35,15 +35,22 @@ class Grpo:
         gain = torch.minimum(ratio * advantage[..., None], clipped * advantage[..., None])
         kl = self._kl(rollout)
         groups = masked_mean(self.config.beta * kl - gain.mean(dim=-1), valid)
-        counted = differs if self.config.constant_groups == "skip" else valid.any(dim=1)
+        counted = self._counted(rollout.rewards, valid)
         held = (clipped - ratio) * advantage[..., None] < 0
         report = _report(valid, ratio=ratio.mean(-1), clipped=held.float().mean(-1), kl=kl)
         report |= _spread(advantage, valid)
         report["zero_variance_groups"] = float((~differs).sum())
         return masked_mean(groups, counted), report
 
+    def counted(self, rewards: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> int:
+        """How many groups the loss is a mean over."""
+        return int(self._counted(rewards, valid).sum())
+
     def observe(self, rollout: Rollout) -> None:
         """Nothing to remember."""
+
+    def _counted(self, rewards: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> Bool[Tensor, " B"]:
+        return varied(rewards, valid) if self.config.constant_groups == "skip" else valid.any(dim=1)
 
     def _ratio(self, rollout: Rollout) -> Float[Tensor, "B G m"]:
         """The policy's probability of each token, or candidate, over what it is compared with."""

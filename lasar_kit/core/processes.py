@@ -1,0 +1,87 @@
+"""What the processes of a run do together. Alone, each function does the obvious and costs nothing.
+
+Every process of a run must call these functions, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import torch.distributed as dist
+from jaxtyping import Int
+from torch import Tensor
+
+Part = TypeVar("Part")
+Found = TypeVar("Found")
+
+
+def several() -> bool:
+    """Whether there is more than this process."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def is_main() -> bool:
+    """Whether this is the one process that writes."""
+    return not several() or dist.get_rank() == 0
+
+
+def from_main(make: Callable[[], Found]) -> Found:
+    """What `make` gives on the main process; the others do not call it, and wait."""
+    if not several():
+        return make()
+    held = [make() if is_main() else None]
+    dist.broadcast_object_list(held, src=0)
+    return held[0]  # type: ignore[return-value]
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come here."""
+    if several():
+        dist.barrier()
+
+
+def in_shares(parts: Sequence[Part], work: Callable[[Part], Found]) -> list[Found]:
+    """`work` on every part, each done by one process; all results, in order, on all processes.
+
+    Cut the parts (batches, say) without regard to the number of processes, and the results are the same
+    bits for any number.
+    """
+    if not several():
+        return [work(part) for part in parts]
+    count = dist.get_world_size()
+    every: list[list[Found]] = [[] for _ in range(count)]
+    dist.all_gather_object(every, [work(part) for part in parts[dist.get_rank() :: count]])
+    return [every[index % count][index // count] for index in range(len(parts))]
+
+
+def world_max(values: Int[Tensor, "*S"]) -> int:
+    """The largest value over all processes.
+
+    Loops run for as many steps everywhere: where weights are sharded, each step is an exchange that all
+    must take part in.
+    """
+    largest = values.max()
+    if several():
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
+
+
+def world_mean(values: Mapping[str, float], weight: float) -> dict[str, float]:
+    """Each number averaged over the processes that have it, by their weights; one of weight 0 has no say."""
+    if not several():
+        return dict(values)
+    every: list[tuple[Mapping[str, float], float]] = [(values, weight)] * dist.get_world_size()
+    dist.all_gather_object(every, (dict(values), weight))
+    heard = [(found, share) for found, share in every if share > 0]
+    names = dict.fromkeys(name for found, _ in heard for name in found)
+    total = sum(share for _, share in heard)
+    return {name: sum(found.get(name, 0.0) * share for found, share in heard) / total for name in names}
+
+
+def world_sum(values: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
+    """Each value summed over all processes."""
+    total = values.clone()
+    if several():
+        dist.all_reduce(total)
+    return total

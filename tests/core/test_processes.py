@@ -1,0 +1,45 @@
+"""Alone, a process is the main one and does everything itself; two of them are in tests/distributed."""
+
+import pytest
+import torch
+
+from lasar_kit.core import processes
+
+
+def test_alone() -> None:
+    assert not processes.several()
+    assert processes.is_main()
+    assert processes.from_main(lambda: "made") == "made"
+    assert processes.in_shares([3, 1, 2], lambda n: -n) == [-3, -1, -2]
+    assert processes.world_max(torch.tensor([[2, 5], [1, 0]])) == 5
+    assert processes.world_mean({"a": 2.5}, 0.3) == {"a": 2.5}
+
+
+def test_a_sum_is_a_new_tensor() -> None:
+    values = torch.tensor([1, 2])
+    processes.world_sum(values).add_(1)
+    assert values.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("given", [None, "16:8"])
+def test_deterministic(monkeypatch: pytest.MonkeyPatch, given: str | None) -> None:
+    """Refuses what does not repeat, and leaves a choice of cuBLAS's workspace to the user."""
+    import os
+
+    from lasar_kit.engine import launch
+
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    if given:
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", given)
+    precision = torch.get_float32_matmul_precision()
+    try:
+        launch.make_deterministic()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == (given or ":4096:8")
+        assert torch.backends.cudnn.deterministic
+        assert not torch.backends.cudnn.benchmark
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.deterministic = False
+        torch.set_float32_matmul_precision(precision)

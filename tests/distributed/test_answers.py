@@ -1,0 +1,80 @@
+"""Two processes give the answers of one."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).with_name("answers.py")
+ROOT = SCRIPT.parents[2]
+
+
+@pytest.fixture(scope="module")
+def answers() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("answers", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two processes found."""
+    folder = tmp_path_factory.mktemp("answers")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    found = subprocess.run(
+        [*command, str(SCRIPT), str(folder)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert found.returncode == 0, found.stderr
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def test_both_processes_hold_the_same(two: list[dict[str, Any]]) -> None:
+    assert two[0] == two[1]
+
+
+def test_what_processes_tell_each_other(two: list[dict[str, Any]]) -> None:
+    assert two[0]["together"] == {
+        "shares": [0, 1, 4, 9, 16, 25, 36],
+        "mean": {"all": (3 * 1.0 + 1 * 2.0) / 4, "second": (3 * 0.0 + 1 * 5.0) / 4},
+        "nobody": {"all": 1.0},
+        "max": 9,
+        "sum": [2, 1],
+        "main": 0,
+    }
+
+
+@pytest.mark.parametrize("part", ["ranking", "embeddings"])
+def test_lists_and_embeddings_are_equal_to_the_last_bit(
+    two: list[dict[str, Any]], answers: ModuleType, part: str
+) -> None:
+    assert two[0][part] == getattr(answers, part)()
+
+
+@pytest.mark.parametrize("part", ["updates", "sharded"])
+def test_updates_are_those_of_one_process(two: list[dict[str, Any]], answers: ModuleType, part: str) -> None:
+    """Shares of 3 and 2, 1 and 0, 2 and 1, 2 and 2 samples, thought about for 1 to 3 steps; whole, and with
+    weights sharded by `fully_shard`."""
+    alone = answers.updates(answers.training_processes(0))
+    assert two[0][part]["losses"] == pytest.approx(alone["losses"], abs=1e-5)
+    assert two[0][part]["norms"] == pytest.approx(alone["norms"], abs=1e-5)
+    assert two[0][part]["lists"] == alone["lists"]
+    assert max(alone["losses"]) - min(alone["losses"]) > 0.1  # it learnt something
+
+
+def test_a_weight_that_no_loss_reaches_is_left_alone(two: list[dict[str, Any]], answers: ModuleType) -> None:
+    torch.manual_seed(0)
+    assert two[0]["unreached"] == answers.Half().unused.weight.detach().flatten().tolist()
