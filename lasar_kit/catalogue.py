@@ -7,12 +7,12 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lasar_kit.discovery import installed_packages, registry_in, registry_of
 from lasar_kit.errors import UserError, nearest
 from lasar_kit.registry import KINDS, Entry, Registry, entry_mistakes, read_registry
 
@@ -21,50 +21,6 @@ if TYPE_CHECKING:
 
     from lasar_kit.core.values import Env
     from lasar_kit.spec.component import ComponentConfig
-
-GROUP = "lasar_kit"
-_BUILTIN = {"lasar-kit:builtin": "lasar_plugins"}
-_INSTALLED = ("site-packages", "dist-packages")
-
-
-def package_folder(name: str) -> Path | None:
-    """The folder of a package, found without importing it or its parents."""
-    top, _, rest = name.partition(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    for location in (spec.submodule_search_locations or ()) if spec else ():
-        folder = Path(location, *rest.split(".")) if rest else Path(location)
-        if folder.is_dir():
-            return folder
-    return None
-
-
-def _registry_of(package: str) -> Path | str:
-    """The registry.toml of a package, or why there is none."""
-    folder = package_folder(package)
-    if folder is None:
-        return f"package {package!r} is not installed"
-    if (folder / "registry.toml").is_file():
-        return folder / "registry.toml"
-    for parent in folder.parents:
-        if parent.name in _INSTALLED:
-            break
-        if (parent / "pyproject.toml").is_file():
-            if (parent / "registry.toml").is_file():
-                return parent / "registry.toml"
-            break
-    return f"package {package!r} holds no registry.toml"
-
-
-def _installed_packages() -> dict[str, str]:
-    """Origin to package of all installed plugins; those of lasar-kit even where it runs uninstalled."""
-    found = dict(_BUILTIN)
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        distribution = point.dist.name if point.dist else "unknown"
-        found[f"{distribution}:{point.name}"] = point.value
-    return found
 
 
 class Catalogue:
@@ -77,6 +33,7 @@ class Catalogue:
     def __init__(self, registries: dict[str, Registry], folders: dict[str, Path] | None = None) -> None:
         self.problems: dict[str, tuple[str, ...]] = {}
         self._folders = folders or {}
+        self._refused = {origin: registry.refused for origin, registry in registries.items()}
         self._hook_modules = {origin: registry.hook_modules for origin, registry in registries.items()}
         self._hook_failures: list[str] | None = None
         self._entries: dict[tuple[str, str], list[Entry]] = {}
@@ -88,10 +45,10 @@ class Catalogue:
 
     @classmethod
     def discover(cls, plugin_paths: Iterable[Path | str] = ()) -> Catalogue:
-        """All installed plugins, and those of unpackaged folders that hold a registry.toml."""
+        """All installed plugins, and those of folders that hold a registry.toml, or one package with it."""
         registries: dict[str, Registry] = {}
-        for origin, package in _installed_packages().items():
-            path = _registry_of(package)
+        for origin, package in installed_packages().items():
+            path = registry_of(package)
             registries[origin] = (
                 Registry(problems=(path,)) if isinstance(path, str) else read_registry(path, origin)
             )
@@ -99,13 +56,14 @@ class Catalogue:
         missing = [
             f"--plugin {origin}: is not a folder with a registry.toml"
             for origin, folder in folders.items()
-            if not (folder / "registry.toml").is_file()
+            if registry_in(folder) is None
         ]
         if missing:
             raise UserError(*missing)
         folders = {origin: folder for folder, origin in {f: o for o, f in folders.items()}.items()}
         for origin, folder in folders.items():
-            registries[origin] = read_registry(folder / "registry.toml", origin)
+            if found := registry_in(folder):
+                registries[origin] = read_registry(found, origin)
         return cls(registries, folders)
 
     def _problem(self, origin: str, line: str) -> None:
@@ -126,7 +84,10 @@ class Catalogue:
         return sorted(found, key=lambda entry: (KINDS.index(entry.kind), entry.name, entry.origin))
 
     def get(self, kind: str, name: str) -> Entry:
-        """The one entry of a name; `UserError` names the nearest, or both origins of a duplicate."""
+        """The one entry of a name.
+
+        `UserError` names the nearest, both origins of a duplicate, or why the plugin does not fit this kit.
+        """
         if (kind, name) not in self._entries:
             self._try_hooks()
         same = self._entries.get((kind, name), [])
@@ -136,6 +97,8 @@ class Catalogue:
         if len(same) > 1:
             origins = " and ".join(entry.origin for entry in same)
             raise UserError(f"{kind} {name!r} is declared by both {origins}; remove one of them")
+        if refused := self._refused.get(same[0].origin):
+            raise UserError(f"{_label(same[0])}: {refused}")
         return same[0]
 
     def config_class(self, kind: str, name: str) -> type[ComponentConfig]:
@@ -151,15 +114,20 @@ class Catalogue:
         return found
 
     def build(self, kind: str, config: ComponentConfig, env: Env) -> Any:
-        """The component of a config; `env.build` lets it build the components nested in its config."""
+        """The component of a config; `env.build` lets it build the components nested in its config.
+
+        `UserError` where it cannot be imported, or lacks something that its interface asks for.
+        """
         entry = self.get(kind, config.use)
         target = self._import(entry, entry.build)
         # A mapping keeps mypy from fixing the fields of Env here, where torch must not be imported.
         changes: dict[str, Any] = {"build": self.build}
         try:
-            return target(config, dataclasses.replace(env, **changes))
+            built = target(config, dataclasses.replace(env, **changes))
         except ImportError as error:
             raise _import_failure(entry, entry.build, error) from error
+        _check_interface(entry, built)
+        return built
 
     def fingerprint(self, kind: str, name: str) -> str:
         """SHA-256 of the Python sources beside a component's build target, so that an edit makes it new."""
@@ -219,24 +187,32 @@ class Catalogue:
         return manager
 
     def load_hooks(self) -> None:
-        """Import the hook modules of all plugins, once.
+        """Import the hook modules of all plugins, once; `problems` tells those that fail.
 
-        Raises `UserError` with a line for each that fails: a run that silently lacks its tracker is worse.
+        Raises `UserError` with a line for each failure of a plugin that was asked for by path: a run that
+        lacks the tracker it was given is worse than none. An installed plugin that is broken stops no run.
         """
         if self._hook_failures is None:
-            self._hook_failures = [
-                failure
-                for origin, modules in self._hook_modules.items()
-                for module in modules
-                if (failure := self._load_hook_module(origin, module))
-            ]
-            for entries in self.hooks.hook.lasar_components():
-                self._add_hooked(entries)
+            self._hook_failures = []
+            for origin, modules in self._hook_modules.items():
+                refused = self._refused[origin]
+                if refused and modules and origin in self._folders:
+                    self._hook_failures.append(f"plugin {origin}: {refused}")
+                for module in () if refused else modules:
+                    self._load_hook_module(origin, module)
+            self._add_hooked()
         if self._hook_failures:
             raise UserError(*self._hook_failures)
 
-    def _load_hook_module(self, origin: str, module: str) -> str | None:
-        """Register a hook module; the line that tells what is wrong with it, if anything is."""
+    def _hooks_failed(self, name: str, why: str) -> None:
+        """Take note of what is wrong with a hook module, registered as `origin module`."""
+        origin, _, module = name.rpartition(" ")
+        self._problem(origin, f"hooks of {module}: {why}")
+        if origin in self._folders:
+            assert self._hook_failures is not None
+            self._hook_failures.append(f"plugin {origin}: hooks of {module}: {why}")
+
+    def _load_hook_module(self, origin: str, module: str) -> None:
         from pluggy import PluginValidationError
 
         self._reach(origin)
@@ -246,21 +222,24 @@ class Catalogue:
             self.hooks.check_pending()
         except PluginValidationError as error:
             self.hooks.unregister(name=name)
-            line = " ".join(str(error).split())
+            self._hooks_failed(name, " ".join(str(error).split()))
         except Exception as error:  # whatever a plugin's code raises when imported
-            line = f"{type(error).__name__}: {error}"
-        else:
-            return None
-        self._problem(origin, f"hooks of {module}: {line}")
-        return f"plugin {origin}: hooks of {module}: {line}"
+            self._hooks_failed(name, f"{type(error).__name__}: {error}")
 
-    def _add_hooked(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            mistakes = entry_mistakes(entry)
-            for line in mistakes:
+    def _add_hooked(self) -> None:
+        """The components that hook modules make; one module that fails leaves those of the others."""
+        for hook in self.hooks.hook.lasar_components.get_hookimpls():
+            try:
+                made: Any = hook.function()
+                entries: list[Entry] = list(made)
+                mistakes = [(entry, line) for entry in entries for line in entry_mistakes(entry)]
+            except Exception as error:  # whatever a plugin's code raises
+                self._hooks_failed(hook.plugin_name, f"lasar_components: {type(error).__name__}: {error}")
+                continue
+            for entry, line in mistakes:
                 self._problem(entry.origin, line)
-            if not mistakes:
-                self._add([entry])
+            wrong = [entry for entry, _ in mistakes]
+            self._add(entry for entry in entries if entry not in wrong)
 
     def _try_hooks(self) -> None:
         """Load hooks in search of a component that no registry lists; failures stay in `problems`."""
@@ -268,6 +247,20 @@ class Catalogue:
             self.load_hooks()
         except UserError:
             return
+
+
+def _check_interface(entry: Entry, built: Any) -> None:
+    """`UserError` if a component lacks something that its interface asks for."""
+    from lasar_kit.core.interfaces import INTERFACES
+
+    interface = INTERFACES.get(entry.kind)
+    members = {*vars(interface), *interface.__annotations__} if interface else set()
+    lacking = sorted(name for name in members if name[0] != "_" and not hasattr(built, name))
+    if interface and lacking:
+        raise UserError(
+            f"{_label(entry)}: {entry.build} lacks {', '.join(lacking)}; "
+            f"see {interface.__name__} in lasar_kit.core.interfaces"
+        )
 
 
 def _label(entry: Entry) -> str:

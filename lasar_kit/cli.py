@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
@@ -35,6 +36,7 @@ Plugin = Annotated[
 
 @app.command()
 def run(
+    context: typer.Context,
     spec: Spec,
     set_: Set = None,
     output: Annotated[
@@ -43,17 +45,31 @@ def run(
     plugin: Plugin = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Compute every stage anew.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Processes of this machine to run on.")] = 1,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Refuse operations that do not repeat bit by bit.")
+    ] = False,
 ) -> None:
     """Run a spec, reusing the stages that are done."""
-    catalogue = _catalogue(plugin)
-    _warn(catalogue)
-    catalogue.load_hooks()
-    loaded = _load(spec, set_, catalogue)
-    folder = output or Path("runs") / loaded.spec.name
-    from lasar_kit.engine import runner
+    from lasar_kit.engine import launch
 
-    command = runner.dry_run if dry_run else runner.run_spec
-    command(loaded, catalogue, folder, not no_cache)
+    with launch.joined():
+        catalogue = _catalogue(plugin)
+        catalogue.load_hooks()
+        _warn(catalogue)
+        loaded = _load(spec, set_, catalogue)
+        if processes > 1 and not dry_run and not launch.inside():
+            raise typer.Exit(launch.launch(processes, context.obj))
+        _caution(loaded)
+        folder = output or Path("runs") / loaded.spec.name
+        from lasar_kit.engine import runner
+
+        if dry_run:
+            runner.dry_run(loaded, catalogue, folder, not no_cache)
+            return
+        if deterministic:
+            launch.make_deterministic()
+        runner.run_spec(loaded, catalogue, folder, not no_cache)
 
 
 @app.command()
@@ -62,6 +78,7 @@ def check(spec: Spec, set_: Set = None, plugin: Plugin = None) -> None:
     catalogue = _catalogue(plugin)
     _warn(catalogue)
     loaded = _load(spec, set_, catalogue)
+    _caution(loaded)
     print(f"{spec}: ok")
     for stage in loaded.plan:
         reads = ", ".join(f"{artifact} of {source}" for artifact, source in stage.inputs.items())
@@ -96,6 +113,14 @@ def recommend(
     from lasar_kit.engine.recommend import recommend as show
 
     show(run, ids, k, catalogue)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
+    """Print the table that a run ended with."""
+    from lasar_kit.engine.report_table import report as show
+
+    show(run)
 
 
 @app.command()
@@ -139,6 +164,47 @@ def plugins_show(
     print(listing.describe(_catalogue(plugin), kind, name))
 
 
+@plugins.command("check")
+def plugins_check(
+    kind: Annotated[str, typer.Argument(metavar="KIND")],
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    plugin: Plugin = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one of its options.")
+    ] = None,
+) -> None:
+    """Hold a component against the laws of its kind; exit 1 if it breaks one."""
+    from lasar_kit.spec.load import set_options
+    from lasar_kit.testing import check_component
+
+    options = set_options(set_ or ())
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", folder)  # else it leaves one in the cwd
+        results = check_component(kind, name, options, _catalogue(plugin))
+    from lasar_kit.testing.table import as_text
+
+    print(as_text(f"{kind} {name}", results))
+    if not all(result.ok for result in results):
+        raise typer.Exit(1)
+
+
+@plugins.command("new")
+def plugins_new(
+    kind: Annotated[str, typer.Argument(metavar="KIND")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the component and of its package.")],
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder to write; NAME with hyphens when absent.")
+    ] = None,
+) -> None:
+    """Write a package around a new component: options, an implementation that works, a contract test."""
+    from lasar_kit.scaffold import write_package
+
+    folder = output or Path(name.replace("_", "-"))
+    for path in write_package(kind, name, folder):
+        print(path)
+    print(f"next: python -m pip install -e '{folder}[test]' && python -m pytest {folder}")
+
+
 def _catalogue(plugin: list[Path] | None) -> Catalogue:
     from lasar_kit.catalogue import Catalogue
 
@@ -152,10 +218,21 @@ def _load(spec: Path, overrides: list[str] | None, catalogue: Catalogue) -> Load
 
 
 def _warn(catalogue: Catalogue) -> None:
-    """Tell what of a plugin cannot be used; the others are no worse for it."""
+    """Tell what of a plugin cannot be used, by one process; other plugins are no worse for it."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     for origin, lines in catalogue.problems.items():
         for line in lines:
             print(f"plugin {origin}: {line}", file=sys.stderr)
+
+
+def _caution(loaded: LoadedSpec) -> None:
+    """Tell what in a spec is hardly meant, once for all processes of a run."""
+    from lasar_kit.spec import cautions
+
+    if os.environ.get("RANK", "0") == "0":
+        for line in cautions(loaded):
+            print(f"warning: {line}", file=sys.stderr)
 
 
 def _fail(lines: tuple[str, ...], code: int) -> NoReturn:
@@ -168,7 +245,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and exit: 0 when done, 2 for a user's mistake (one line each), 130 for Ctrl-C."""
     command = typer.main.get_command(app)
     try:
-        code = command.main(arguments, prog_name="lasar-kit", standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else arguments
+        code = command.main(arguments, prog_name="lasar-kit", standalone_mode=False, obj=given)
         sys.stdout.flush()
     except UserError as error:
         _fail(error.lines, 2)

@@ -15,6 +15,7 @@ from rich.text import Text
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.registry import KINDS, Entry
 from lasar_kit.spec.component import ComponentConfig, ComponentOf, SpecModel
+from lasar_kit.spec.places import example
 from lasar_kit.spec.yaml_source import dump
 
 _SHOWN = ("kind", "name", "summary", "origin", "paper", "config", "build")
@@ -127,9 +128,7 @@ def _example(entry: Entry, config: type[ComponentConfig]) -> str:
             value = list(value)
         if value is not None and value != []:
             options[field.alias or name] = value
-    if entry.kind == "stage":
-        return dump({"stages": {entry.name: options}})
-    return dump({entry.kind: options})
+    return example(entry.kind, options)
 
 
 def describe(catalogue: Catalogue, kind: str, name: str) -> str:

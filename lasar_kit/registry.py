@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from lasar_kit.api import mismatch
 from lasar_kit.errors import nearest
 
 KINDS = (
@@ -71,11 +72,15 @@ def entry_mistakes(entry: Entry) -> list[str]:
 
 @dataclass(frozen=True)
 class Registry:
-    """What a registry.toml declares, and one line for each part of it that cannot be used."""
+    """What a registry.toml declares, and one line for each part of it that cannot be used.
+
+    `refused` tells why nothing of it can be used: it was written for another API.
+    """
 
     entries: tuple[Entry, ...] = ()
     hook_modules: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    refused: str | None = None
 
 
 def _read_entry(kind: str, name: str, table: Any, origin: str) -> Entry | str:
@@ -99,6 +104,14 @@ def _read_hooks(table: Any) -> tuple[str, ...] | str:
     return tuple(modules)
 
 
+def _read_lasar(table: Any) -> str | None:
+    """Why the table `[lasar]`, which names the API that a plugin was written for, rules the plugin out."""
+    api = table.get("api") if isinstance(table, dict) and set(table) == {"api"} else None
+    if not isinstance(api, str):
+        return f"[lasar]: must hold api = '>=1,<2' or the like and nothing else (got {table!r})"
+    return mismatch(api)
+
+
 def read_registry(path: Path, origin: str) -> Registry:
     """Read a registry.toml; what is sound in it is kept, the rest is told in `problems`."""
     try:
@@ -111,6 +124,9 @@ def read_registry(path: Path, origin: str) -> Registry:
     if isinstance(hooks, str):
         problems.append(f"{path}: {hooks}")
         hooks = ()
+    refused = _read_lasar(tables.pop("lasar")) if "lasar" in tables else None
+    if refused:
+        problems.append(f"{path}: {refused}")
     for kind, group in tables.items():
         if kind not in KINDS or not isinstance(group, dict):
             problems.append(f"{path}: [{kind}]: unknown kind {kind!r}; {nearest(kind, KINDS)}")
@@ -121,4 +137,4 @@ def read_registry(path: Path, origin: str) -> Registry:
                 entries.append(entry)
             else:
                 problems.append(f"{path}: {entry}")
-    return Registry(tuple(entries), hooks, tuple(problems))
+    return Registry(tuple(entries), hooks, tuple(problems), refused)

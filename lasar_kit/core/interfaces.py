@@ -49,6 +49,7 @@ class Backbone(Protocol):
     """A causal language model, read through the token tree; also a `torch.nn.Module`."""
 
     hidden_size: int
+    """The width D of its states."""
     tokenizer: Any
     """A transformers tokenizer that holds the SID and latent tokens."""
 
@@ -117,7 +118,9 @@ class Aligner(Protocol):
 class RLObjective(Protocol):
     """One term of the RL loss (paper Eqs. 5 and 6).
 
-    One that learns or remembers anything is a `torch.nn.Module`, and is saved and restored as one.
+    One that learns or remembers anything is a `torch.nn.Module`, and is saved and restored as one. The
+    loss is a mean over all prompts; an objective that leaves some out says over how many it is one, by a method
+    `counted(rewards, valid) -> int`, so that each process's loss is weighted right.
     """
 
     exact_kl: bool
@@ -175,8 +178,11 @@ class PromptTemplate(Protocol):
     start_token: bool
     """Whether the tokenizer's BOS (or, lacking one, EOS) token comes first."""
     head: str
+    """Before the first item."""
     separator: str
+    """Between two items."""
     tail: str
+    """Behind the last item, before the answer."""
 
 
 @runtime_checkable
@@ -199,3 +205,21 @@ class Segmenter(Protocol):
 
     def segment(self, text: str) -> list[str]:
         """Segments in order, none of them empty; no segment for an empty text."""
+
+
+INTERFACES: dict[str, type] = {
+    "quantizer": Quantizer,
+    "backbone": Backbone,
+    "latent_loop": LatentLoop,
+    "depth_policy": DepthPolicy,
+    "aligner": Aligner,
+    "rl_objective": RLObjective,
+    "decoder": Decoder,
+    "dataset": DataSource,
+    "text_encoder": TextEncoder,
+    "prompt": PromptTemplate,
+    "teacher": Teacher,
+    "segmenter": Segmenter,
+    "reward": Reward,
+}
+"""The interface of each kind of component; that of a stage is `lasar_kit.engine.stage.Stage`."""

@@ -83,4 +83,6 @@ def json_schema(catalogue: Listing) -> tuple[dict[str, Any], list[str]]:
         "additionalProperties": False,
     }
     root = {"$schema": DRAFT, "title": "A lasar-kit run", "type": "object", "$defs": definitions}
-    return root | {"if": {"required": ["extends"]}, "then": partial, "else": whole}, problems
+    # Two that share a name each tell the same of it.
+    told = list(dict.fromkeys(problems))
+    return root | {"if": {"required": ["extends"]}, "then": partial, "else": whole}, told

@@ -25,6 +25,9 @@ class Config(ComponentConfig):
 """
 BUILD = """\
 class Component:
+    sizes = ()
+    fit = encode = decode = state_dict = load_state_dict = None
+
     def __init__(self, config, env):
         self.config, self.env = config, env
 """

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lasar_kit.catalogue import Catalogue, package_folder
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.discovery import package_folder
 from lasar_kit.errors import UserError
 from lasar_kit.registry import KINDS
 
@@ -60,6 +61,19 @@ def test_a_folder_joins_and_builds(write_plugin: Write) -> None:
     built = catalogue.build("quantizer", config, Surroundings(seed=7))  # type: ignore[arg-type]
     assert (built.config, built.env.seed) == (config, 7)
     assert built.env.build("quantizer", config, built.env).config is config
+
+
+def test_a_component_that_lacks_what_its_interface_asks_for(write_plugin: Write) -> None:
+    build = "class Component:\n    sizes = fit = encode = decode = None\n    def __init__(self, *_): ...\n"
+    folder = write_plugin("lacking", build=build)
+    catalogue = Catalogue.discover([folder])
+    config = catalogue.config_class("quantizer", "mine")(use="mine")
+    with pytest.raises(UserError) as caught:
+        catalogue.build("quantizer", config, Surroundings())  # type: ignore[arg-type]
+    assert caught.value.lines == (
+        f"quantizer 'mine' of {folder}: lacking.build:Component lacks load_state_dict, state_dict; "
+        "see Quantizer in lasar_kit.core.interfaces",
+    )
 
 
 def test_a_folder_given_twice_is_one(write_plugin: Write) -> None:
@@ -208,17 +222,20 @@ def test_hooks_may_bring_components(write_plugin: Write) -> None:
     catalogue = Catalogue.discover([write_plugin("brings", registry=HOOKED, hooks=hooks)])
     assert catalogue.config_class("quantizer", "made").__module__ == "brings.config"
     assert "unknown kind 'quantiser'" in catalogue.problems["me"][0]
+    assert "x" not in {entry.name for entry in catalogue.entries()}
 
 
-@pytest.mark.parametrize(
-    ("body", "cause"),
-    [
-        ("@hookimpl\ndef lasar_run_start(rum): ...", "rum"),
-        ("@hookimpl\ndef lasar_run_begin(run): ...", "unknown hook 'lasar_run_begin'"),
-        ("raise RuntimeError('no')", "RuntimeError: no"),
-    ],
-)
-def test_wrong_hooks_are_told_by_plugin(write_plugin: Write, body: str, cause: str) -> None:
+WRONG_HOOKS = [
+    ("@hookimpl\ndef lasar_run_start(rum): ...", "rum"),
+    ("@hookimpl\ndef lasar_run_begin(run): ...", "unknown hook 'lasar_run_begin'"),
+    ("raise RuntimeError('no')", "RuntimeError: no"),
+    ("@hookimpl\ndef lasar_components(): return 1 / 0", "lasar_components: ZeroDivisionError"),
+    ("@hookimpl\ndef lasar_components(): return [3]", "lasar_components: AttributeError"),
+]
+
+
+@pytest.mark.parametrize(("body", "cause"), WRONG_HOOKS)
+def test_wrong_hooks_of_a_folder_end_what_needs_hooks(write_plugin: Write, body: str, cause: str) -> None:
     package = f"wrong_{abs(hash(body))}"
     hooks = f"from lasar_kit.hookspecs import hookimpl\n{body}\n"
     folder = write_plugin(package, registry=HOOKED, hooks=hooks)
@@ -227,7 +244,30 @@ def test_wrong_hooks_are_told_by_plugin(write_plugin: Write, body: str, cause: s
         with pytest.raises(UserError) as caught:
             catalogue.load_hooks()
         assert len(caught.value.lines) == 1
-        assert str(folder) in str(caught.value)
+        assert caught.value.lines[0].startswith(f"plugin {folder}: hooks of {package}.hooks: ")
         assert cause in str(caught.value)
     with pytest.raises(UserError, match="unknown quantizer"):
         catalogue.get("quantizer", "nothing")
+    assert catalogue.get("quantizer", "rq_kmeans")
+
+
+@pytest.mark.parametrize(("body", "cause"), WRONG_HOOKS)
+def test_wrong_hooks_of_an_installed_plugin_leave_the_others(
+    write_plugin: Write, monkeypatch: pytest.MonkeyPatch, body: str, cause: str
+) -> None:
+    good = "from lasar_kit.hookspecs import hookimpl\n@hookimpl\ndef lasar_run_start(run): run.append(1)\n"
+    bad = f"from lasar_kit.hookspecs import hookimpl\n{body}\n"
+    names = [f"good_{abs(hash(body))}", f"bad_{abs(hash(body))}"]
+    for name, hooks in zip(names, (good, bad), strict=True):
+        folder = write_plugin(name, registry=HOOKED, hooks=hooks)
+        (folder / "registry.toml").rename(folder / name / "registry.toml")
+        sys.path.append(str(folder))
+    monkeypatch.setattr("lasar_kit.catalogue.installed_packages", lambda: {f"dist:{n}": n for n in names})
+    catalogue = Catalogue.discover()
+    catalogue.load_hooks()
+    run: list[int] = []
+    catalogue.hooks.hook.lasar_run_start(run=run)
+    assert run == [1]
+    assert list(catalogue.problems) == [f"dist:{names[1]}"]
+    (problem,) = catalogue.problems[f"dist:{names[1]}"]
+    assert cause in problem

@@ -144,7 +144,8 @@ def test_showing_a_component_of_a_folder(call: Call, write_plugin: Callable[...,
     assert f"origin: {folder}" in result.out
     row = next(line for line in result.out.splitlines() if line.startswith("levels"))
     assert row.split() == ["levels", "integer", "2", ">=", "1", "How", "many", "levels."]
-    assert result.out.endswith("example\nquantizer:\n  use: mine\n  levels: 2\n")
+    example = "stages:\n  tokenize:\n    use: tokenize\n    quantizer:\n      use: mine\n      levels: 2\n"
+    assert result.out.endswith(f"example\n{example}")
 
 
 def test_every_built_in_can_be_shown(call: Call) -> None:
@@ -169,6 +170,7 @@ def test_the_schema_knows_every_component(call: Call) -> None:
         ["--help"],
         ["plugins", "list"],
         ["plugins", "show", "stage", "sft"],
+        ["plugins", "new", "backbone", "my_backbone"],
         ["check", "spec.yaml"],
         ["schema"],
     ],

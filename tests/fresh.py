@@ -1,0 +1,59 @@
+"""An environment outside the checkout: the kit from its wheel, all libraries from this environment.
+
+No network is used; pip builds and installs with what is here.
+"""
+
+from __future__ import annotations
+
+import os
+import site
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from hatchling.builders.wheel import WheelBuilder
+
+ROOT = Path(__file__).resolve().parents[1]
+_SETTINGS = {
+    "PIP_NO_INDEX": "1",
+    "PIP_NO_DEPS": "1",
+    "PIP_NO_BUILD_ISOLATION": "0",  # pip takes it for the value of build isolation
+    "PIP_NO_COMPILE": "1",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "COLUMNS": "200",
+}
+
+
+class Fresh:
+    """A virtual environment; `run` runs a command in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        venv.EnvBuilder(symlinks=True).create(folder)
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        packages = folder / "lib" / version / "site-packages"
+        lines = [f"import site; site.addsitedir({path!r})" for path in site.getsitepackages()]
+        (packages / "libraries.pth").write_text("\n".join(lines) + "\n")
+        self.install(wheel(ROOT, folder / "wheels"))
+
+    def install(self, *what: Path) -> None:
+        """Install wheels, or folders that pip builds."""
+        done = self.run(["python", "-m", "pip", "install", "--quiet", *map(str, what)], self.folder)
+        assert done.returncode == 0, done.stderr
+
+    def run(self, command: list[str] | str, folder: Path) -> subprocess.CompletedProcess[str]:
+        """Run a command, a text in a shell, in a folder; it finds this environment first."""
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        path = {"PATH": f"{self.folder / 'bin'}:{inherited.get('PATH', '/usr/bin:/bin')}"}
+        return subprocess.run(
+            command, cwd=folder, env=inherited | _SETTINGS | path, shell=isinstance(command, str),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+
+def wheel(project: Path, folder: Path) -> Path:
+    """Build the wheel of a project."""
+    return Path(next(WheelBuilder(str(project)).build(directory=str(folder), versions=["standard"])))

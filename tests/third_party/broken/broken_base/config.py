@@ -1,0 +1,5 @@
+from pydantic import BaseModel
+
+
+class Config(BaseModel):
+    """A pydantic model, but not the kit's."""

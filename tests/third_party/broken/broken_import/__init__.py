@@ -1,0 +1,1 @@
+"""What is wrong with it is told by its name."""

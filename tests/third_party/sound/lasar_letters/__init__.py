@@ -1,0 +1,1 @@
+"""Items embedded by their letters, and a timer around stages."""
