@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -54,6 +55,8 @@ def run(
     from lasar_kit.engine import launch
 
     with launch.joined():
+        from lasar_kit.spec import missing_files
+
         catalogue = _catalogue(plugin)
         catalogue.load_hooks()
         _warn(catalogue)
@@ -62,8 +65,13 @@ def run(
             raise typer.Exit(launch.launch(processes, context.obj))
         _caution(loaded)
         folder = output or Path("runs") / loaded.spec.name
+        if missing := missing_files(loaded):
+            raise UserError(*missing)
         from lasar_kit.engine import runner
+        from lasar_kit.engine.output import check_output
 
+        if os.environ.get("RANK", "0") == "0":
+            check_output(folder)
         if dry_run:
             runner.dry_run(loaded, catalogue, folder, not no_cache)
             return
@@ -75,10 +83,14 @@ def run(
 @app.command()
 def check(spec: Spec, set_: Set = None, plugin: Plugin = None) -> None:
     """Check a spec without running it, and show which stage reads from which."""
+    from lasar_kit.spec import missing_files
+
     catalogue = _catalogue(plugin)
     _warn(catalogue)
     loaded = _load(spec, set_, catalogue)
     _caution(loaded)
+    for line in missing_files(loaded):  # which may be there where it is run
+        print(f"warning: {line}", file=sys.stderr)
     print(f"{spec}: ok")
     for stage in loaded.plan:
         reads = ", ".join(f"{artifact} of {source}" for artifact, source in stage.inputs.items())
@@ -125,14 +137,12 @@ def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a 
 
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN…", help="Folders of runs.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Folders of runs.")],
     stage: Annotated[
         str | None, typer.Option(metavar="NAME", help="Evaluate stage; the last when absent.")
     ] = None,
 ) -> None:
-    """Compare runs user by user: metrics, changes against the first run, and their p-values."""
-    if len(runs) < 2:
-        raise UserError("compare: give at least two runs")
+    """Compare runs, or the models of one run, user by user: metrics, changes against the first, p-values."""
     from lasar_kit.engine.compare import compare as show
 
     show(runs, stage)
@@ -235,6 +245,13 @@ def _caution(loaded: LoadedSpec) -> None:
             print(f"warning: {line}", file=sys.stderr)
 
 
+def _print_anything() -> None:
+    """Write what the terminal's encoding, or any, cannot hold as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _fail(lines: tuple[str, ...], code: int) -> NoReturn:
     for line in lines:
         print(line, file=sys.stderr)
@@ -244,6 +261,7 @@ def _fail(lines: tuple[str, ...], code: int) -> NoReturn:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and exit: 0 when done, 2 for a user's mistake (one line each), 130 for Ctrl-C."""
     command = typer.main.get_command(app)
+    _print_anything()
     try:
         given = sys.argv[1:] if arguments is None else arguments
         code = command.main(arguments, prog_name="lasar-kit", standalone_mode=False, obj=given)

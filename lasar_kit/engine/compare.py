@@ -1,4 +1,5 @@
-"""Compares finished runs on the users they were all asked about (method: paired bootstrap over users)."""
+"""Compares finished runs, or the models of one, on the users they were all asked about (method: paired bootstrap
+over users)."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from rich.table import Table
 
 from lasar_kit import metrics
 from lasar_kit.core.bootstrap import paired_bootstrap
-from lasar_kit.engine.artifacts import read_json
 from lasar_kit.engine.console import Screen
+from lasar_kit.engine.report_table import read_metrics
 from lasar_kit.engine.stages.evaluate import PREDICTIONS
 from lasar_kit.errors import UserError, nearest
 
@@ -36,22 +37,22 @@ class Evaluated:
 def compare(runs: Sequence[Path], stage: str | None) -> None:
     """Print each run's metrics, and, for all but the first, the change against it with its p-value.
 
-    `stage` names the evaluate stage, the last of each run when None. Raises `UserError` where the runs were
-    not asked for the same items of the same users.
+    `stage` names the evaluate stage, the last of each run when None; of a single run all evaluate stages are
+    compared. Raises `UserError` where they were not asked for the same items of the same users.
     """
-    found = [_read(run, stage) for run in runs]
+    if len(runs) == 1 and stage is None:
+        found = [_read(runs[0], name) for name in read_metrics(runs[0])]
+    else:
+        found = [_read(run, stage) for run in runs]
+    if len(found) < 2:
+        raise UserError("compare: give at least two runs, or one with several evaluate stages")
     for other in found[1:]:
         _check_same_users(found[0], other)
     Screen().print(_table(found))
 
 
 def _read(run: Path, stage: str | None) -> Evaluated:
-    try:
-        stored = read_json(run / "metrics.json")
-    except (OSError, ValueError):
-        raise UserError(f"{run}: is not the folder of a finished run, it holds no metrics.json") from None
-    if not stored:
-        raise UserError(f"{run}: this run has no evaluate stage")
+    stored = read_metrics(run)
     name = stage or list(stored)[-1]
     if name not in stored:
         raise UserError(f"{run}: no evaluate stage {name!r}; {nearest(name, stored)}")

@@ -61,3 +61,16 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         compare([first, tmp_path], None)
     with pytest.raises(UserError, match="no evaluate stage 'evalute'; did you mean 'evaluate'"):
         compare([first, first], "evalute")
+
+
+def test_the_models_of_one_run_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = finished(tmp_path / "run", [1, 0], stage="before")
+    finished(run, [1, 2], stage="after")
+    stored = {name: {"mean_depth": depth} for name, depth in (("before", 0.0), ("after", 2.5))}
+    (run / "metrics.json").write_text(json.dumps(stored))
+    compare([run], None)
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["run", "before", "0.5000", "0.5000", "0.5000", "0.5000", "0.00"] in shown
+    assert next(row for row in shown if row[:2] == ["run", "after"])[2:4] == ["1.0000", "1.0000"]
+    with pytest.raises(UserError, match="at least two runs, or one with several evaluate stages"):
+        compare([finished(tmp_path / "single", [1])], None)
