@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,6 +18,9 @@ from lasar_kit.spec.merge import merge
 from lasar_kit.spec.plan import PlannedStage, plan
 from lasar_kit.spec.run_spec import RunSpec
 from lasar_kit.spec.yaml_source import Node, Place, dump, parse, read_file
+
+LONGEST_CHAIN = 50
+"""Specs that may extend one another."""
 
 _KEY = re.compile(r"[^.=\s]+(\.[^.=\s]+)*")
 
@@ -57,12 +61,20 @@ def _read_chain(path: Path, shown: str, chain: tuple[Path, ...], mistakes: list[
         return None
     base_path = path.parent / extends.value
     base_shown = os.path.normpath(os.path.join(os.path.dirname(shown), extends.value))
-    chain = (*chain, path.resolve())
-    if base_path.resolve() in chain:
+    try:
+        chain = (*chain, path.resolve())
+        in_circle, there = base_path.resolve() in chain, base_path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, links in a circle, a null character
+        mistakes.append(f"{extends.place}: extends: is no path: {error}")
+        return None
+    if len(chain) > LONGEST_CHAIN:
+        mistakes.append(f"{extends.place}: extends: the {len(chain)}th file of a chain, at most {LONGEST_CHAIN}")
+        return None
+    if in_circle:
         names = " -> ".join(step.name for step in (*chain, base_path))
         mistakes.append(f"{extends.place}: extends: goes round in a circle: {names}")
         return None
-    if not base_path.is_file():
+    if not there:
         mistakes.append(f"{extends.place}: extends: no such file: {base_shown}")
         return None
     base = _read_chain(base_path, base_shown, chain, mistakes)
@@ -105,6 +117,19 @@ def _read(path: Path, overrides: Sequence[str]) -> Node:
         assert patch is not None
         tree = Node(merge(tree, patch).value, tree.place)
     return tree
+
+
+def set_options(overrides: Sequence[str]) -> dict[str, Any]:
+    """The table that `--set` overrides make by themselves; paths start at the cwd."""
+    mistakes: list[str] = []
+    tree = Node({}, Place("--set", Path.cwd()))
+    for patch in (_override(override, mistakes) for override in overrides):
+        if patch is not None:
+            tree = Node(merge(tree, patch).value, tree.place)
+    if mistakes:
+        raise UserError(*mistakes)
+    table: dict[str, Any] = tree.plain()
+    return table
 
 
 def load_spec(path: Path, overrides: Sequence[str], catalogue: ConfigSource) -> LoadedSpec:

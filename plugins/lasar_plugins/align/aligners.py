@@ -13,26 +13,31 @@ from lasar_kit.core.values import Anchors, Env, LatentTrace
 from lasar_kit.errors import UserError
 from lasar_plugins.align.config import AlignConfig, NoAlignConfig, StepwiseConfig, TerminalConfig
 
+NO_DISTANCE = {"zero_on_identity": "the cross-entropy with one's own likeliest token is above 0"}
+"""The law of aligners that `ce` breaks."""
+
 
 class _Comparison:
     """The distance of n states to n anchors, as the options have it; gradients stop at the anchors."""
 
     def __init__(self, config: AlignConfig, env: Env) -> None:
-        self.head = None
+        self.head = self.anchor_head = None
         if config.space == "vocab":
             if env.head is None:
                 raise UserError(f"aligner {config.use}: space 'vocab' needs the head of a language model")
             self.head = env.head
+            # Anchors come from an earlier backbone, which a head in training soon no longer fits.
+            self.anchor_head = env.frozen_head() if env.frozen_head else env.head
         measure = getattr(distances, config.distance)
         is_bikl = config.distance == "bikl"
         self.measure = partial(measure, temperature=config.temperature) if is_bikl else measure
 
     def __call__(self, states: Float[Tensor, "n D"], anchors: Float[Tensor, "n D"]) -> Float[Tensor, " n"]:
         anchors = anchors.detach()
-        if self.head is not None:
-            states = self.head(states)
+        if self.head is not None and self.anchor_head is not None:
             with torch.no_grad():
-                anchors = self.head(anchors.to(states.dtype))
+                anchors = self.anchor_head(anchors.to(states.dtype))
+            states = self.head(states)
         distance: Tensor = self.measure(states, anchors)
         return distance
 
@@ -41,15 +46,19 @@ class Stepwise:
     """The mean distance of thought t to segment t (paper Eq. 4).
 
     The mean is over the thoughts that have a segment: all N of them where N is the number of segments, as in
-    the paper. What is masked is never computed with.
+    the paper. With `excess` "last" every thought has one, that of the last goes on. What is masked is never
+    computed with.
     """
 
     def __init__(self, config: StepwiseConfig, env: Env) -> None:
+        self.contract_exceptions = NO_DISTANCE if config.distance == "ce" else {}
         self.config = config
         self.compare = _Comparison(config, env)
 
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
         """A loss a branch, 0 where it has no thought or no anchor."""
+        if self.config.excess == "last":
+            anchors = _held(anchors, trace.mask.shape[-1])
         pairs = min(trace.mask.shape[-1], anchors.mask.shape[-1])
         both = trace.mask[..., :pairs] & anchors.mask[..., :pairs]
         if self.config.excess == "skip":
@@ -62,6 +71,7 @@ class Terminal:
     """The distance of a branch's own last thought to its last segment (paper section 2.4, E.4)."""
 
     def __init__(self, config: TerminalConfig, env: Env) -> None:
+        self.contract_exceptions = NO_DISTANCE if config.distance == "ce" else {}
         self.compare = _Comparison(config, env)
 
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
@@ -82,6 +92,15 @@ class NoAlign:
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
         """Zero throughout."""
         return trace.last.new_zeros(trace.last.shape[:-1], dtype=torch.float32)
+
+
+def _held(anchors: Anchors, thoughts: int) -> Anchors:
+    """An anchor for each of so many thoughts: where there are no more, the last one again."""
+    count = anchors.mask.sum(-1, keepdim=True)
+    steps = torch.arange(thoughts, device=count.device)
+    index = torch.minimum(steps, (count - 1).clamp_min(0))
+    states = anchors.states.take_along_dim(index[..., None], dim=-2)
+    return Anchors(states, (count > 0).expand(index.shape))
 
 
 def _scatter(values: Float[Tensor, " n"], where: Bool[Tensor, "*S"]) -> Float[Tensor, "*S"]:

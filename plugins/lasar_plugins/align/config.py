@@ -16,10 +16,10 @@ class NoAlignConfig(ComponentConfig):
 class AlignConfig(ComponentConfig):
     """What every aligner compares, and how."""
 
-    distance: Literal["bikl", "cosine", "mse", "l1"] = Field(
+    distance: Literal["bikl", "cosine", "mse", "l1", "ce"] = Field(
         "bikl",
-        description="Bidirectional KL divergence of the two softmaxes, 1 - cosine, or the mean squared or "
-        "absolute difference.",
+        description="Bidirectional KL divergence of the two softmaxes, 1 - cosine, the mean squared or "
+        "absolute difference, or, of predictions, the cross-entropy with what the anchor finds likeliest.",
     )
     temperature: float = Field(1.0, gt=0, description="Divides both vectors before the softmax of bikl.")
     space: Literal["hidden", "vocab"] = Field(
@@ -30,16 +30,18 @@ class AlignConfig(ComponentConfig):
     def _temperature_is_read(self) -> AlignConfig:
         if self.temperature != 1 and self.distance != "bikl":
             raise ValueError(f"temperature has no effect on {self.distance}, only on bikl")
+        if self.distance == "ce" and self.space != "vocab":
+            raise ValueError("distance ce compares predictions: it needs space 'vocab'")
         return self
 
 
 class StepwiseConfig(AlignConfig):
     """Thought t against segment t."""
 
-    excess: Literal["first", "skip"] = Field(
+    excess: Literal["first", "skip", "last"] = Field(
         "first",
-        description="A branch with more thoughts than segments: align its first thoughts, or leave it out "
-        "(paper E.3).",
+        description="A branch with more thoughts than segments: align its first thoughts, leave it out "
+        "(paper E.3), or hold its surplus thoughts to the last segment.",
     )
 
 

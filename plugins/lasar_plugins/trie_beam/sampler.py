@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Beams, Env, LatentTrace
 from lasar_plugins.trie_beam.config import TrieSampleConfig
@@ -28,7 +29,8 @@ class TrieSample(TrieWalk):
 
     Random numbers come from a generator of its own on the CPU, whatever the device, and every search
     advances it: successive searches differ, and the n-th search after `reseed` repeats, given the same
-    arguments. Numbers are dealt to a whole batch, so a row's draws depend on its place in the batch.
+    arguments. Numbers are dealt to a whole batch, so a row's draws depend on its place in the batch, unless
+    the next search is given the numbers of its rows by `draw_from`.
     """
 
     config: TrieSampleConfig
@@ -37,11 +39,25 @@ class TrieSample(TrieWalk):
         super().__init__(config, env)
         self.generator = torch.Generator()
         self.reseed(env.seed)
+        self.given: RowDraws | None = None
+        # Laws of a search that a draw breaks.
+        self.contract_exceptions = {
+            "a_branch_alone_is_the_branch_in_any_batch": "random numbers are dealt to a whole batch"
+        }
+        if config.replacement:
+            self.contract_exceptions |= {
+                "no_item_twice": "drawn with replacement",
+                "wide_search_ranks_the_whole_catalogue": "drawn with replacement",
+            }
 
     def reseed(self, seed: int) -> None:
         """Start the random numbers over; `Env.seed` is what they start from when built."""
         # Named, so that these draws do not repeat those of others with the same seed.
         self.generator.manual_seed(zlib.crc32(f"trie_sample {seed}".encode()))
+
+    def draw_from(self, draws: RowDraws) -> None:
+        """Take the numbers of the next search from `draws` instead."""
+        self.given = draws
 
     def search(self, backbone: Backbone, trace: LatentTrace, width: int) -> Beams:
         """`width` items drawn for each branch, in the order of their log-probabilities.
@@ -49,7 +65,8 @@ class TrieSample(TrieWalk):
         Those are the model's own, without temperature. With replacement all are valid; without, items are
         -1 where the catalogue has fewer leaves than `width`. The backbone should be in evaluation mode.
         """
-        draw = _Draw(width, self.config.temperature, self.generator)
+        draw = _Draw(width, self.config.temperature, self.given or self.generator)
+        self.given = None
         choose: Choose = draw.independent
         if not self.config.replacement:
             choose = _Distinct(draw, trace.last.device)
@@ -64,11 +81,13 @@ class _Draw:
 
     width: int
     temperature: float
-    generator: torch.Generator
+    source: torch.Generator | RowDraws
 
     def uniform(self, shape: tuple[int, ...], device: torch.device) -> Float[Tensor, "*S"]:
         """Numbers in [0, 1), the same on every device."""
-        return torch.rand(shape, generator=self.generator, dtype=torch.float64).to(device)
+        if isinstance(self.source, RowDraws):
+            return self.source.uniform(*shape[1:]).to(device)
+        return torch.rand(shape, generator=self.source, dtype=torch.float64).to(device)
 
     def gumbel(self, shape: tuple[int, ...], device: torch.device) -> Float[Tensor, "*S"]:
         """Standard Gumbel variables, all finite."""

@@ -1,0 +1,197 @@
+"""Aligners, objectives and rewards that break their laws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lasar_kit.core.values import Anchors, LatentTrace, Rollout
+from lasar_kit.testing.broken.saboteurs import Saboteurs, breaks
+from lasar_kit.testing.tiny import TinyAligner, TinyObjective, TinyReward
+
+BROKEN: Saboteurs = {}
+
+
+def _pairs(trace: LatentTrace, anchors: Anchors) -> tuple[Tensor, Tensor, Tensor]:
+    count = min(trace.mask.shape[-1], anchors.mask.shape[-1])
+    both = trace.mask[..., :count] & anchors.mask[..., :count]
+    return trace.states[..., :count, :], anchors.states[..., :count, :].detach(), both
+
+
+@breaks(BROKEN, "aligner", "loss_is_never_negative")
+class Signed(TinyAligner):
+    """Takes a difference for a distance."""
+
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a.float() - b.float()).mean(-1)
+
+
+@breaks(BROKEN, "aligner", "zero_on_identity")
+class NextSegment(TinyAligner):
+    """Compares thought t with segment t + 1."""
+
+    def loss(self, trace: LatentTrace, anchors: Anchors) -> Tensor:
+        return super().loss(trace, Anchors(anchors.states[..., 1:, :], anchors.mask[..., 1:]))
+
+
+@breaks(BROKEN, "aligner", "zero_without_thoughts_or_anchors")
+class ByNothing(TinyAligner):
+    """Divides by the number of pairs, 0 or not."""
+
+    def loss(self, trace: LatentTrace, anchors: Anchors) -> Tensor:
+        both = _pairs(trace, anchors)[2].sum(-1)
+        return super().loss(trace, anchors) * both.clamp_min(1) / both
+
+
+@breaks(BROKEN, "aligner", "masked_places_are_ignored")
+class TimesZero(TinyAligner):
+    """Multiplies by the mask once all is computed."""
+
+    def loss(self, trace: LatentTrace, anchors: Anchors) -> Tensor:
+        thoughts, segments, both = _pairs(trace, anchors)
+        return (self.distance(thoughts, segments) * both).sum(-1) / both.sum(-1).clamp_min(1)
+
+
+@breaks(BROKEN, "aligner", "padding_changes_nothing")
+class MeanOverPads(TinyAligner):
+    """Divides by the length of the tensor."""
+
+    def loss(self, trace: LatentTrace, anchors: Anchors) -> Tensor:
+        both = _pairs(trace, anchors)[2].sum(-1)
+        return super().loss(trace, anchors) * both / max(trace.mask.shape[-1], 1)
+
+
+@breaks(BROKEN, "aligner", "branches_are_judged_alone")
+class OverTheBatch(TinyAligner):
+    """Divides by the number of rows."""
+
+    def loss(self, trace: LatentTrace, anchors: Anchors) -> Tensor:
+        return super().loss(trace, anchors) / len(trace.mask)
+
+
+@breaks(BROKEN, "aligner", "gradient_reaches_thoughts_alone")
+class DetachesThoughts(TinyAligner):
+    """Detaches the wrong side."""
+
+    def loss(self, trace: LatentTrace, anchors: Anchors) -> Tensor:
+        return super().loss(replace(trace, states=trace.states.detach()), anchors)
+
+
+@breaks(BROKEN, "aligner", "loss_is_computed_in_float32")
+class Narrow(TinyAligner):
+    """Computes in the type of the states."""
+
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a - b).square().mean(-1)
+
+
+@breaks(BROKEN, "rl_objective", "loss_is_a_finite_number")
+class ReportsTensors(TinyObjective):
+    """Reports tensors."""
+
+    def loss(self, rollout: Rollout) -> Any:
+        loss, _ = super().loss(rollout)
+        return loss, {"loss": loss}
+
+
+@breaks(BROKEN, "rl_objective", "loss_changes_no_state")
+class MovesInLoss(TinyObjective):
+    """Moves its baseline when asked for the loss."""
+
+    def loss(self, rollout: Rollout) -> Any:
+        self.observe(rollout)
+        return super().loss(rollout)
+
+
+@breaks(BROKEN, "rl_objective", "missing_candidates_are_ignored")
+class CountsAll(TinyObjective):
+    """Takes every candidate for valid."""
+
+    def loss(self, rollout: Rollout) -> Any:
+        return super().loss(replace(rollout, valid=torch.ones_like(rollout.valid)))
+
+
+@breaks(BROKEN, "rl_objective", "order_does_not_matter")
+class FirstCountsMost(TinyObjective):
+    """Weighs candidates by their place."""
+
+    def loss(self, rollout: Rollout) -> Any:
+        weight = torch.linspace(1, 0, rollout.valid.shape[1])[:, None]
+        return super().loss(replace(rollout, logp=rollout.logp * weight))
+
+
+@breaks(BROKEN, "rl_objective", "gradient_reaches_the_policy_alone")
+class TrainsTheReference(TinyObjective):
+    """Lets a gradient run into the reference."""
+
+    def loss(self, rollout: Rollout) -> Any:
+        loss, report = super().loss(rollout)
+        gap = (rollout.logp - rollout.ref_logp).masked_fill(~rollout.valid[..., None], 0.0)
+        return loss + gap.float().square().mean(), report
+
+
+@breaks(BROKEN, "rl_objective", "what_earns_more_grows_likelier")
+class WrongSign(TinyObjective):
+    """Minimises the gain."""
+
+    def loss(self, rollout: Rollout) -> Any:
+        loss, report = super().loss(rollout)
+        return -loss, report
+
+
+@breaks(BROKEN, "rl_objective", "loss_is_computed_in_float32")
+class StaysNarrow(TinyObjective):
+    """Adds up in the type of the log-probabilities."""
+
+    def loss(self, rollout: Rollout) -> Any:
+        loss, report = super().loss(rollout)
+        kl = (rollout.logp - rollout.ref_logp.detach()).masked_fill(~rollout.valid[..., None], 0.0)
+        return loss + kl.square().sum().float(), report
+
+
+@breaks(BROKEN, "rl_objective", "exact_kl_is_declared")
+class ReadsKl(TinyObjective):
+    """Reads what it did not ask for."""
+
+    def loss(self, rollout: Rollout) -> Any:
+        loss, report = super().loss(rollout)
+        if rollout.ref_kl is None:
+            return loss, report
+        return loss + rollout.ref_kl.masked_fill(~rollout.valid[..., None], 0.0).float().mean(), report
+
+
+@breaks(BROKEN, "rl_objective", "observing_keeps_no_graph")
+class KeepsTheGraph(TinyObjective):
+    """Averages what still has a gradient."""
+
+    def observe(self, rollout: Rollout) -> None:
+        self.baseline = (self.baseline + rollout.rewards.mean()) / 2
+
+
+@breaks(BROKEN, "reward", "rewards_are_finite")
+class Standardised(TinyReward):
+    """Divides by a deviation that may be 0."""
+
+    def reward(self, candidates: Tensor, target: Tensor) -> Tensor:
+        rewards = super().reward(candidates, target)
+        return rewards / rewards.std(dim=1, correction=0, keepdim=True)
+
+
+@breaks(BROKEN, "reward", "missing_candidates_get_nothing")
+class FinesAll(TinyReward):
+    """Takes something from all that is not the target."""
+
+    def reward(self, candidates: Tensor, target: Tensor) -> Tensor:
+        return super().reward(candidates, target) - 0.1
+
+
+@breaks(BROKEN, "reward", "prompts_are_judged_alone")
+class Centred(TinyReward):
+    """Takes off the mean of the batch."""
+
+    def reward(self, candidates: Tensor, target: Tensor) -> Tensor:
+        rewards = super().reward(candidates, target)
+        return (rewards - rewards.mean()) * (candidates >= 0)

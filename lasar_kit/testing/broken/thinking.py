@@ -1,0 +1,195 @@
+"""Loops, depth policies and decoders that break their laws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lasar_kit.core.values import Beams, Env, LatentTrace, SidTable
+from lasar_kit.testing.broken.saboteurs import Saboteurs, breaks
+from lasar_kit.testing.tiny import TinyDecoder, TinyLoop, TinyPolicy
+
+BROKEN: Saboteurs = {}
+
+
+@breaks(BROKEN, "latent_loop", "trace_has_its_shapes")
+class TipBeyond(TinyLoop):
+    """Names a node that is yet to come."""
+
+    def run(self, backbone: Any, prompt: Any, depth: Tensor, steps: int) -> LatentTrace:
+        trace = super().run(backbone, prompt, depth, steps)
+        return replace(trace, tip=trace.tip + depth.shape[1])
+
+
+@breaks(BROKEN, "latent_loop", "mask_counts_the_depth")
+class OneMore(TinyLoop):
+    """Marks N + 1 thoughts."""
+
+    def run(self, backbone: Any, prompt: Any, depth: Tensor, steps: int) -> LatentTrace:
+        trace = super().run(backbone, prompt, depth, steps)
+        return replace(trace, mask=torch.arange(steps) <= depth[..., None])
+
+
+@breaks(BROKEN, "latent_loop", "a_branch_alone_is_the_branch_in_any_batch")
+class OnePath(TinyLoop):
+    """Hangs all branches' thoughts on the first branch."""
+
+    def step(self, backbone: Any, h: Tensor, parent: Tensor, context: Any) -> Any:
+        return super().step(backbone, h, parent[:, :1].expand_as(parent), context)
+
+
+@breaks(BROKEN, "latent_loop", "surplus_steps_change_nothing")
+class ToTheEnd(TinyLoop):
+    """Answers from where the loop stopped."""
+
+    def run(self, backbone: Any, prompt: Any, depth: Tensor, steps: int) -> LatentTrace:
+        trace = super().run(backbone, prompt, torch.full_like(depth, steps), steps)
+        return replace(trace, mask=torch.arange(steps) < depth[..., None])
+
+
+@breaks(BROKEN, "latent_loop", "depth_is_felt")
+class AtLeastOnce(TinyLoop):
+    """Takes depth 0 for depth 1."""
+
+    def run(self, backbone: Any, prompt: Any, depth: Tensor, steps: int) -> LatentTrace:
+        return super().run(backbone, prompt, depth.clamp_min(1), max(steps, 1))
+
+
+@breaks(BROKEN, "latent_loop", "answer_hangs_on_its_own_thoughts")
+class OneLess(TinyLoop):
+    """Answers from thought N - 1."""
+
+    def run(self, backbone: Any, prompt: Any, depth: Tensor, steps: int) -> LatentTrace:
+        trace = super().run(backbone, prompt, (depth - 1).clamp_min(0), steps)
+        return replace(trace, mask=torch.arange(steps) < depth[..., None])
+
+
+@breaks(BROKEN, "latent_loop", "gradient_reaches_the_prompt")
+class NoGradient(TinyLoop):
+    """Thinks without gradients."""
+
+    @torch.no_grad()
+    def run(self, backbone: Any, prompt: Any, depth: Tensor, steps: int) -> LatentTrace:
+        return super().run(backbone, prompt, depth, steps)
+
+
+@breaks(BROKEN, "latent_loop", "every_weight_is_trained")
+class IdleWeight(TinyLoop):
+    """Has a weight that it never uses."""
+
+    def __init__(self, config: Any, env: Env) -> None:
+        super().__init__(config, env)
+        self.idle = nn.Parameter(torch.zeros(1))
+
+
+@breaks(BROKEN, "latent_loop", "transparent_adds_nothing")
+class SeemsTransparent(TinyLoop):
+    """Calls itself transparent, and thinks."""
+
+    transparent = True
+
+
+@breaks(BROKEN, "depth_policy", "support_is_ascending")
+class Descending(TinyPolicy):
+    """Lists the deepest first."""
+
+    support = (3, 2, 1, 0)
+
+
+@breaks(BROKEN, "depth_policy", "logits_are_finite")
+class Exponential(TinyPolicy):
+    """Exponentiates without a bound."""
+
+    def logits(self, h0: Tensor) -> Tensor:
+        return super().logits(h0).exp()
+
+
+@breaks(BROKEN, "depth_policy", "a_prompt_alone_is_the_prompt_in_any_batch")
+class BatchNorm(TinyPolicy):
+    """Centres logits over the batch."""
+
+    def logits(self, h0: Tensor) -> Tensor:
+        logits = super().logits(h0)
+        return logits - logits.mean(0)
+
+
+@breaks(BROKEN, "depth_policy", "reads_bfloat16_states")
+class Float32Only(TinyPolicy):
+    """Reads states of its own type alone."""
+
+    def logits(self, h0: Tensor) -> Tensor:
+        return h0 @ self.weight
+
+
+@breaks(BROKEN, "depth_policy", "every_weight_is_trained")
+class IdleBias(TinyPolicy):
+    """Has a bias that it never uses."""
+
+    def __init__(self, config: Any, env: Env) -> None:
+        super().__init__(config, env)
+        self.bias = nn.Parameter(torch.zeros(4))
+
+
+@breaks(BROKEN, "decoder", "results_are_items_of_the_catalogue")
+class LastOfItsSid(TinyDecoder):
+    """Names the last of the items that share a SID."""
+
+    def bind(self, table: SidTable) -> None:
+        super().bind(table)
+        self.items = torch.stack([table.items_like(int(item))[-1] for item in self.items])
+
+
+@breaks(BROKEN, "decoder", "no_item_twice")
+class Repeats(TinyDecoder):
+    """Gives the best item a second time."""
+
+    def search(self, backbone: Any, trace: LatentTrace, width: int) -> Beams:
+        beams = super().search(backbone, trace, width)
+        index = torch.arange(width).clamp_min(1) - 1
+        return Beams(beams.items[..., index], beams.logp[..., index])
+
+
+@breaks(BROKEN, "decoder", "best_come_first")
+class Unsorted(TinyDecoder):
+    """Gives the right items in the wrong order."""
+
+    def search(self, backbone: Any, trace: LatentTrace, width: int) -> Beams:
+        beams = super().search(backbone, trace, width)
+        return Beams(beams.items.flip(-1), beams.logp.flip(-1))
+
+
+@breaks(BROKEN, "decoder", "scores_are_the_models")
+class MeanOfTokens(TinyDecoder):
+    """Divides an item's score by its length."""
+
+    def scores(self, backbone: Any, trace: LatentTrace) -> Tensor:
+        return super().scores(backbone, trace) / (1 + self.tokens.shape[1])
+
+
+@breaks(BROKEN, "decoder", "wide_search_ranks_the_whole_catalogue")
+class Narrow(TinyDecoder):
+    """Searches half the catalogue."""
+
+    def scores(self, backbone: Any, trace: LatentTrace) -> Tensor:
+        return super().scores(backbone, trace)[..., : (len(self.items) + 1) // 2]
+
+
+@breaks(BROKEN, "decoder", "a_branch_alone_is_the_branch_in_any_batch")
+class FirstRow(TinyDecoder):
+    """Scores every row as the first."""
+
+    def scores(self, backbone: Any, trace: LatentTrace) -> Tensor:
+        scores = super().scores(backbone, trace)
+        return scores[:1].expand_as(scores)
+
+
+@breaks(BROKEN, "decoder", "another_catalogue_may_be_bound")
+class BoundOnce(TinyDecoder):
+    """Keeps the first catalogue."""
+
+    def bind(self, table: SidTable) -> None:
+        if not hasattr(self, "items"):
+            super().bind(table)

@@ -1,0 +1,179 @@
+"""Checks that all kinds share, made for each from how its contract puts a component to use."""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from lasar_kit.spec import ComponentConfig, SpecModel
+from lasar_kit.testing.compare import difference, snapshot
+from lasar_kit.testing.contract import Check, Contract, Subject, expect
+
+Law = Callable[[Contract, Subject, Any], None]
+
+
+def has_its_interface(contract: Contract, subject: Subject, case: None) -> None:
+    """A component is built as `Component(config, env)` and has all that its interface names."""
+    names = {*vars(contract.interface), *contract.interface.__annotations__}
+    lacking = sorted(name for name in names if name[0] != "_" and not hasattr(subject.component, name))
+    expect(not lacking, f"{type(subject.component).__name__} lacks {', '.join(lacking)}")
+
+
+def options_survive_a_round_trip(contract: Contract, subject: Subject, case: None) -> None:
+    """A config written as JSON and read again is the same config."""
+    if subject.config is None:
+        return
+    config = subject.config
+    written = json.loads(config.model_dump_json())
+    again = type(config).model_validate(written, context=dict(subject.context))
+    pairs = {name: (getattr(config, name), getattr(again, name)) for name in type(config).model_fields}
+    changed = [f"{name} {one!r} became {other!r}" for name, (one, other) in pairs.items() if one != other]
+    expect(not changed, "; ".join(changed))
+
+
+def options_are_described(contract: Contract, subject: Subject, case: None) -> None:
+    """Every option has a description, which `plugins show` and editors print."""
+    if subject.config is None:
+        return
+    bare = [name for name, field in type(subject.config).model_fields.items() if not field.description]
+    expect(isinstance(subject.config, ComponentConfig), "the config is no ComponentConfig")
+    expect(not bare, f"no description: {', '.join(bare)}")
+    expect(
+        type(subject.config).model_config.get("extra") == SpecModel.model_config["extra"],
+        "takes unknown options",
+    )
+
+
+def same_seed_same_result(contract: Contract, subject: Subject, case: Any) -> None:
+    """Two components built alike give the same bits."""
+    with _global_seed(1):
+        first = snapshot(_used(contract, subject.fresh(), contract.given(case)))
+    with _global_seed(1):
+        second = snapshot(_used(contract, subject.fresh(), contract.given(case)))
+    expect(not (where := difference(first, second)), f"two components of seed 0 differ: {where}")
+
+
+def no_global_random_numbers(contract: Contract, subject: Subject, case: Any) -> None:
+    """The global generators of random, numpy and torch are neither read nor moved; `env.seed` decides."""
+    results = []
+    for seed in (1, 2):
+        with _global_seed(seed) as moved:
+            results.append(snapshot(_used(contract, subject.fresh(), contract.given(case))))
+            touched = moved()
+        expect(not touched, f"moved the global generator of {' and '.join(touched)}")
+    expect(not (where := difference(*results)), f"the result follows a global generator: {where}")
+
+
+def inputs_are_left_as_they_were(contract: Contract, subject: Subject, case: Any) -> None:
+    """What a component is given is the caller's: nothing of it changes."""
+    inputs = contract.given(case)
+    before = snapshot(inputs)
+    _used(contract, subject.fresh(), inputs)
+    expect(not (where := difference(before, snapshot(inputs))), f"an input was changed: {where}")
+
+
+def state_survives_saving(contract: Contract, subject: Subject, case: Any) -> None:
+    """What `state_dict` gives, saved and loaded into a component of another seed, does the same."""
+    component, other = subject.fresh(), subject.fresh(seed=1)
+    if not hasattr(component, "state_dict"):
+        return
+    contract.settle(component, contract.given(case))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state.safetensors"
+        save_file({name: value.contiguous().clone() for name, value in component.state_dict().items()}, path)
+        other.load_state_dict(load_file(path))
+    first, second = (snapshot(contract.act(each, contract.given(case))) for each in (component, other))
+    expect(not (where := difference(first, second)), f"restored, it gives something else: {where}")
+
+
+def results_have_type_and_device(contract: Contract, subject: Subject, case: Any) -> None:
+    """Tensors that come out are of the type that the interface names, and on the device of `env`."""
+    result = _used(contract, subject.fresh(), contract.given(case))
+    for name, types in contract.types.items():
+        found, wanted = (_type_names([result[name].dtype]), _type_names(types))
+        expect(found[0] in wanted, f"{name} is {found[0]}, not {' or '.join(wanted)}")
+        if isinstance(result[name], torch.Tensor):
+            on = result[name].device.type
+            expect(on == torch.device(subject.device).type, f"{name} is on {on}, not on {subject.device}")
+
+
+SHARED: tuple[tuple[Law, str], ...] = (
+    (has_its_interface, "See lasar_kit.core.interfaces for what this kind must have."),
+    (options_survive_a_round_trip, "Give every option a plain type that JSON holds."),
+    (options_are_described, "Write Field(default, description=…) for every option of a ComponentConfig."),
+    (same_seed_same_result, "Seed a generator of your own from env.seed, and walk no unordered sets."),
+    (no_global_random_numbers, "Draw from torch.Generator().manual_seed(env.seed), by generator=…."),
+    (inputs_are_left_as_they_were, "Work on a clone, and call no method that ends in an underscore."),
+    (
+        state_survives_saving,
+        "Put all that is learned into state_dict: parameters and buffers of an nn.Module.",
+    ),
+    (
+        results_have_type_and_device,
+        "Cast results, and make new tensors on the device of what you were given.",
+    ),
+)
+ONCE = (has_its_interface, options_survive_a_round_trip, options_are_described)
+"""Those that no drawn case matters to."""
+
+
+def checks(contract: Contract) -> list[Check]:
+    """The shared checks that can tell anything of a kind, as checks of it."""
+    left_out: dict[Any, bool] = {
+        inputs_are_left_as_they_were: not contract.changeable,
+        state_survives_saving: not contract.learns,
+        results_have_type_and_device: not contract.types,
+    }
+    return [_bound(contract, law, mend) for law, mend in SHARED if not left_out.get(law)]
+
+
+def _bound(contract: Contract, law: Law, mend: str) -> Check:
+    cases, examples = (st.none(), 1) if law in ONCE else (contract.cases, min(contract.examples // 3, 8) or 1)
+    says = " ".join((law.__doc__ or "").split())
+    return Check(law.__name__, contract.kind, says, mend, partial(law, contract), cases, examples)
+
+
+def _used(contract: Contract, component: Any, inputs: Any) -> dict[str, Any]:
+    """What comes out of a component that is settled and used once."""
+    contract.settle(component, inputs)
+    return contract.act(component, inputs)
+
+
+def _type_names(types: Iterable[Any]) -> list[str]:
+    return [str(found).removeprefix("torch.") for found in types]
+
+
+@contextmanager
+def _global_seed(seed: int) -> Iterator[Callable[[], list[str]]]:
+    """Global generators at a seed; what is yielded tells which of them moved. All are put back afterwards."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.default_generator.manual_seed(seed)
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+
+    def moved() -> list[str]:
+        now = {
+            "random": random.getstate() != states[0],
+            "numpy": difference(list(np.random.get_state()), list(states[1])) != "",  # noqa: NPY002
+            "torch": not torch.equal(torch.get_rng_state(), states[2]),
+        }
+        return [name for name, changed in now.items() if changed]
+
+    try:
+        yield moved
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])

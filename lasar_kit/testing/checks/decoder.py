@@ -1,0 +1,188 @@
+"""What every decoder must do (paper E.6.1)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lasar_kit.core.interfaces import Decoder
+from lasar_kit.core.values import Beams, LatentTrace, SidTable
+from lasar_kit.testing import tiny
+from lasar_kit.testing.compare import close, furthest
+from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
+from lasar_kit.testing.strategies import Search, Thinking, searches
+from lasar_kit.testing.thinking import read_prompts
+
+
+def _trace(case: Thinking) -> LatentTrace:
+    prompt = read_prompts(tiny.backbone(), case).prompt
+    nothing = torch.zeros(*prompt.tip.shape, 0, dtype=torch.bool)
+    last = prompt.h0.detach()
+    return LatentTrace(
+        last.new_zeros(*prompt.tip.shape, 0, tiny.WIDTH), nothing, last, prompt.tip, prompt.context
+    )
+
+
+def _given(case: Search) -> dict[str, Any]:
+    return {
+        "sids": case.sids,
+        "backbone": tiny.backbone(),
+        "trace": _trace(case.thinking),
+        "width": case.width,
+    }
+
+
+def _bind(component: Decoder, inputs: dict[str, Any]) -> None:
+    component.bind(inputs["sids"])
+
+
+def _act(component: Decoder, inputs: dict[str, Any]) -> dict[str, Any]:
+    _bind(component, inputs)
+    beams = component.search(inputs["backbone"], inputs["trace"], inputs["width"])
+    return {"items": beams.items, "logp": beams.logp}
+
+
+TYPES = {"items": (torch.int64,), "logp": (torch.float32,)}
+decoder = Contract("decoder", Decoder, searches(), _given, _act, settle=_bind, types=TYPES)
+
+
+def _search(subject: Subject, case: Search) -> Beams:
+    component = subject.fresh()
+    component.bind(case.sids)
+    beams: Beams = component.search(tiny.backbone(), _trace(case.thinking), case.width)
+    shape = [len(case.thinking.tips), len(case.thinking.tips[0]), case.width]
+    for name, found in (("items", beams.items), ("logp", beams.logp)):
+        expect(list(found.shape) == shape, f"{name} has shape {list(found.shape)}, not [B, R, W] = {shape}")
+    return beams
+
+
+@decoder.check("Follow a trie of the catalogue, and fill what is missing with item -1 and logp -inf.")
+def results_are_items_of_the_catalogue(subject: Subject, case: Search) -> None:
+    """Items are rows of the table, the first of those that share a SID; what is missing is -1 with -inf."""
+    beams = _search(subject, case)
+    first = {case.table.index(row) for row in case.leaves}
+    found = set(beams.items[beams.valid].tolist())
+    expect(
+        found <= first, f"items {sorted(found - first)}; the first items of their SIDs are {sorted(first)}"
+    )
+    expect((beams.items >= -1).all(), f"an item is {int(beams.items.min())}")
+    agree = beams.valid == beams.logp.isfinite()
+    expect(agree.all(), "an item has logp -inf, or what is no item has another")
+
+
+@decoder.check("Extend distinct prefixes only: of one prefix each token once.")
+def no_item_twice(subject: Subject, case: Search) -> None:
+    """A branch holds no item twice."""
+    beams = _search(subject, case)
+    for row in beams.items.flatten(0, 1).tolist():
+        items = [item for item in row if item >= 0]
+        expect(len(set(items)) == len(items), f"a branch holds items {items}")
+
+
+@decoder.check("Sort by logp, largest first, what is missing last.")
+def best_come_first(subject: Subject, case: Search) -> None:
+    """Log-probabilities do not rise along a branch."""
+    logp = _search(subject, case).logp
+    rises = (logp[..., 1:] > logp[..., :-1]).any(-1)
+    expect(not rises.any(), f"a branch has logp {logp[rises][0].tolist() if rises.any() else ''}")
+
+
+@decoder.check(
+    "Add the log-probabilities of an item's tokens, each given the prompt, the thoughts and those before it."
+)
+def scores_are_the_models(subject: Subject, case: Search) -> None:
+    """An item's logp is the sum over its tokens, among all tokens or among those the catalogue allows."""
+    beams = _search(subject, case)
+    known = [_gathered(scores, beams, case) for scores in _by_hand(case)]
+    found = beams.logp[beams.valid]
+    fits = any(close(found, expected) for expected in known)
+    expect(
+        fits,
+        f"among all tokens, a logp is {furthest(found, known[0])}; among those allowed "
+        f"{furthest(found, known[1])}",
+    )
+
+
+@decoder.check("Keep `width` prefixes at every level and score them all; stop early nowhere.")
+def wide_search_ranks_the_whole_catalogue(subject: Subject, case: Search) -> None:
+    """A search as wide as the catalogue finds every item, in the order of the model's scores."""
+    case = replace(case, width=max(case.width, len(case.leaves)))
+    beams = _search(subject, case)
+    counts = beams.valid.sum(-1).flatten().tolist()
+    expect(counts == [len(case.leaves)] * len(counts), f"found {counts} of {len(case.leaves)} items")
+    orders = [scores.sort(-1, descending=True).values for scores in _by_hand(case)]
+    found = beams.logp[..., : len(case.leaves)]
+    fits = any(close(found, expected) for expected in orders)
+    expect(fits, f"over all tokens, a logp is {furthest(found, orders[0])}")
+
+
+@decoder.check("Keep rows and branches apart: parents and beams of one are not those of another.")
+def a_branch_alone_is_the_branch_in_any_batch(subject: Subject, case: Search) -> None:
+    """A branch has the beams in a batch that it has alone."""
+    together = _search(subject, case)
+    for b, r in product(range(len(case.thinking.tips)), range(len(case.thinking.tips[0]))):
+        alone = _search(subject, replace(case, thinking=case.thinking.only(b, r)))
+        expect_close(
+            together.logp[b, r], alone.logp[0, 0], f"branch [{b}, {r}] among others, not alone: a logp is"
+        )
+
+
+@decoder.check("Replace in bind all that the last catalogue left.")
+def another_catalogue_may_be_bound(subject: Subject, case: Search) -> None:
+    """A decoder bound a second time is that of the second catalogue."""
+    reused = subject.fresh()
+    reused.bind(SidTable(torch.tensor([[5, 6, 7, 8], [8, 7, 6, 5]])))
+    reused.bind(case.sids)
+    found = reused.search(tiny.backbone(), _trace(case.thinking), case.width)
+    expected = _search(subject, case)
+    same = torch.equal(found.items, expected.items) and torch.equal(found.logp, expected.logp)
+    expect(
+        same, f"items {found.items.flatten().tolist()}, bound but once {expected.items.flatten().tolist()}"
+    )
+
+
+def _by_hand(case: Search) -> list[Float[Tensor, "B R leaves"]]:
+    """Scores of all items, one path at a time: over the vocabulary, and over what the catalogue allows."""
+    results = []
+    for allowed_only in (False, True):
+        rows = [
+            [_branch(case, b, r, allowed_only) for r in range(len(tips))]
+            for b, tips in enumerate(case.thinking.tips)
+        ]
+        results.append(torch.tensor(rows))
+    return results
+
+
+def _branch(case: Search, b: int, r: int, allowed_only: bool) -> list[float]:
+    backbone = tiny.backbone()
+    prompt = case.thinking.prompts[b][: case.thinking.tips[b][r] + 1]
+    logits: dict[tuple[int, ...], Tensor] = {}
+    scores = []
+    for leaf in case.leaves:
+        total = 0.0
+        for level, token in enumerate(leaf):
+            prefix = tuple(leaf[:level])
+            if prefix not in logits:
+                ids = torch.tensor([[*prompt, *prefix]])
+                with torch.no_grad():
+                    chain = torch.arange(-1, ids.shape[1] - 1)[None]
+                    hidden, _ = backbone.advance(backbone.embed(ids), chain, None)
+                    logits[prefix] = backbone.logits(hidden[0, -1]).double()
+            rivals = logits[prefix]
+            if allowed_only:
+                rivals = rivals[sorted({row[level] for row in case.leaves if tuple(row[:level]) == prefix})]
+            total += float(logits[prefix][token] - rivals.logsumexp(-1))
+        scores.append(total)
+    return scores
+
+
+def _gathered(scores: Tensor, beams: Beams, case: Search) -> Tensor:
+    """The scores of the items that were found."""
+    place = torch.tensor([case.leaves.index(row) for row in case.table])
+    index = place[beams.items.clamp_min(0)]
+    return scores.gather(-1, index)[beams.valid]

@@ -1,0 +1,74 @@
+"""What every depth policy must do (paper section 2.2)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lasar_kit.core.interfaces import DepthPolicy
+from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
+from lasar_kit.testing.strategies import STATES, States
+
+
+def _given(case: States) -> Tensor:
+    return case.h0
+
+
+def _act(component: DepthPolicy, inputs: Tensor) -> dict[str, Any]:
+    return {"logits": component.logits(inputs), "support": component.support}
+
+
+FLOATS = (torch.float32, torch.float64)
+depth_policy = Contract(
+    "depth_policy", DepthPolicy, STATES, _given, _act, types={"logits": FLOATS}, learns=True
+)
+
+
+@depth_policy.check("Give a tuple of ints such as (1, 2, 4), the least first.", examples=1)
+def support_is_ascending(subject: Subject, case: States) -> None:
+    """The support is a tuple of whole numbers, 0 or more, each larger than the one before."""
+    support = subject.component.support
+    expect(isinstance(support, tuple) and support, f"the support is {support!r}")
+    expect(all(type(depth) is int and depth >= 0 for depth in support), f"the support is {support!r}")
+    expect(all(a < b for a, b in pairwise(support)), f"the support is {support!r}")
+
+
+@depth_policy.check("Return one logit a depth of the support; bound what is exponentiated.")
+def logits_are_finite(subject: Subject, case: States) -> None:
+    """There is one finite logit for each depth of the support, for states of any size."""
+    logits = subject.component.logits(case.h0)
+    shape = [*case.h0.shape[:-1], len(subject.component.support)]
+    expect(list(logits.shape) == shape, f"logits of shape {list(logits.shape)}, not [B, R, C] = {shape}")
+    expect(logits.isfinite().all(), f"a logit is {logits[~logits.isfinite()].flatten()[:1].tolist()}")
+
+
+@depth_policy.check("Read each state by itself; normalise over no batch.")
+def a_prompt_alone_is_the_prompt_in_any_batch(subject: Subject, case: States) -> None:
+    """A prompt has the logits in a batch that it has alone."""
+    logits = subject.component.logits(case.h0)
+    for b in range(case.rows):
+        alone = subject.component.logits(case.h0[b : b + 1])
+        expect_close(logits[b], alone[0], f"row {b} among others, not alone:")
+
+
+@depth_policy.check("Cast h0 to the type of the weights.")
+def reads_bfloat16_states(subject: Subject, case: States) -> None:
+    """States in bfloat16 give nearly the logits of the same numbers in float32."""
+    h0 = case.h0.bfloat16()
+    logits, wide = subject.component.logits(h0), subject.component.logits(h0.float())
+    expect_close(logits, wide, "of the same states in bfloat16:", 0.02)
+
+
+@depth_policy.check("Use every parameter in logits, and cut no gradient on the way.")
+def every_weight_is_trained(subject: Subject, case: States) -> None:
+    """A gradient reaches every parameter: one without stops distributed training."""
+    policy: Any = subject.fresh()
+    named = dict(policy.named_parameters()) if isinstance(policy, nn.Module) else {}
+    if not named:
+        return
+    policy.logits(case.h0).float().log_softmax(-1)[..., 0].sum().backward()
+    bare = [name for name, weight in named.items() if weight.requires_grad and weight.grad is None]
+    expect(not bare, f"no gradient reaches {', '.join(bare)}")

@@ -1,0 +1,181 @@
+"""What every RL objective must do (paper Eqs. 5 and 6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lasar_kit.core.interfaces import RLObjective
+from lasar_kit.core.values import Rollout
+from lasar_kit.testing.compare import difference, furthest, snapshot
+from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
+from lasar_kit.testing.describe import shown
+from lasar_kit.testing.strategies import Rolled, rollouts
+
+TOKENS = ("logp", "old_logp", "ref_logp", "ref_kl")
+LEARNING = ("logp", "depth_logp", "ref_kl")
+FIXED = ("old_logp", "ref_logp", "rewards", "world_reward")
+ROWS = ("logp", "old_logp", "ref_logp", "rewards", "valid", "depth", "depth_logp", "depth_index", "ref_kl")
+
+
+def _given(case: Rolled) -> Rollout:
+    return case.rollout
+
+
+def _observe(component: RLObjective, inputs: Rollout) -> None:
+    component.observe(replace(inputs, world_reward=inputs.world_reward + 1))
+
+
+def _act(component: RLObjective, inputs: Rollout) -> dict[str, Any]:
+    loss, report = component.loss(inputs)
+    component.observe(inputs)
+    return {"loss": loss, "report": report, "next": component.loss(inputs)[0]}
+
+
+TYPES = {"loss": (torch.float32,)}
+rl_objective = Contract(
+    "rl_objective", RLObjective, rollouts(), _given, _act, settle=_observe, types=TYPES, learns=True
+)
+
+
+def _loss(subject: Subject, rollout: Rollout) -> Float[Tensor, ""]:
+    loss: Tensor = subject.component.loss(rollout)[0]
+    return loss
+
+
+@rl_objective.check("Return a scalar tensor, and a dict of floats: float(value.detach()).")
+def loss_is_a_finite_number(subject: Subject, case: Rolled) -> None:
+    """The loss is one finite number, the report a table of plain floats."""
+    loss, report = subject.component.loss(case.rollout)
+    expect(loss.shape == (), f"the loss has shape {list(loss.shape)}")
+    expect(loss.isfinite(), f"the loss is {shown(loss)}")
+    wrong = {name: value for name, value in report.items() if type(value) is not float}
+    expect(not wrong, f"the report holds {wrong}")
+
+
+@rl_objective.check("Move averages and counters in observe, which is called once the update is done.")
+def loss_changes_no_state(subject: Subject, case: Rolled) -> None:
+    """`loss` twice on one rollout gives the same, and leaves the state as it was."""
+    component = subject.fresh()
+    before = _state(component)
+    first, second = (snapshot(component.loss(case.rollout)) for _ in range(2))
+    expect(not (where := difference(first, second)), f"the second time, (loss, report): {where}")
+    expect(not (where := difference(before, _state(component))), f"the state changed: {where}")
+
+
+@rl_objective.check(
+    "Replace what is not valid before you compute; a product with 0 keeps NaN, in gradients too."
+)
+def missing_candidates_are_ignored(subject: Subject, case: Rolled) -> None:
+    """What stands in the place of a candidate that is not valid changes neither the loss nor a gradient."""
+    rollout, results = case.rollout, []
+    for filler, reward in ((-1.0, 0.0), (torch.nan, 1e3)):
+        tokens = {
+            name: getattr(rollout, name).masked_fill(~rollout.valid[..., None], filler) for name in TOKENS
+        }
+        rewards = rollout.rewards.masked_fill(~rollout.valid, reward)
+        made, leaves = _leaves(replace(rollout, **tokens, rewards=rewards))
+        loss = _loss(subject, made)
+        results.append({"loss": loss.detach(), **_gradients(loss, leaves)})
+    for name, clean in results[0].items():
+        filled = results[1][name]
+        expect_close(filled, clean, f"NaN in place of missing candidates: {name}")
+
+
+@rl_objective.check("Average over prompts and candidates, none of which has a place of its own.")
+def order_does_not_matter(subject: Subject, case: Rolled) -> None:
+    """Prompts and candidates in another order give the same loss."""
+    rollout = case.rollout
+    turned = replace(rollout, **{name: getattr(rollout, name).flip(0) for name in ROWS})
+    shuffled = replace(
+        rollout, **{name: getattr(rollout, name).flip(1) for name in (*TOKENS, "rewards", "valid")}
+    )
+    loss = _loss(subject, rollout)
+    for what, other in (("prompts", turned), ("candidates", shuffled)):
+        found = _loss(subject, other)
+        expect_close(found, loss, f"{what} in reverse order: the loss is")
+
+
+@rl_objective.check("Detach rewards, the old policy and the reference.")
+def gradient_reaches_the_policy_alone(subject: Subject, case: Rolled) -> None:
+    """The gradient is finite, and reaches nothing that the rollout fixed."""
+    made, leaves = _leaves(case.rollout)
+    found = _gradients(_loss(subject, made), leaves)
+    for name in FIXED:
+        expect(not found[name].any(), f"a gradient reaches {name}")
+    for name in LEARNING:
+        expect(found[name].isfinite().all(), f"the gradient at {name} is not finite")
+
+
+@rl_objective.check("Minimise minus the gain: mind the sign.")
+def what_earns_more_grows_likelier(subject: Subject, case: Rolled) -> None:
+    """A candidate that was the worst of its group and now is the best is pushed up, or its depth is."""
+    case = replace(case, spread=0.0, valid=[[True] * len(row) for row in case.valid])
+    pushes = []
+    for reward in (-5.0, 5.0):
+        rewards = case.rollout.rewards.clone()
+        rewards[0, 0] = reward
+        made, leaves = _leaves(replace(case.rollout, rewards=rewards))
+        found = _gradients(_loss(subject, made), leaves)
+        chosen = int(made.depth_index[0])
+        pushes.append((-float(found["logp"][0, 0].sum()), -float(found["depth_logp"][0, chosen])))
+    (answer, depth), (answer_now, depth_now) = pushes
+    gains = answer_now - answer, depth_now - depth
+    told = (
+        f"its own push is {answer:.4g}, then {answer_now:.4g}; its depth's {depth:.4g}, then {depth_now:.4g}"
+    )
+    expect(min(gains) > -1e-6 and max(gains) > 1e-6, f"reward -5, then 5: {told}")
+
+
+@rl_objective.check("Cast log-probabilities to float32 first: .float().")
+def loss_is_computed_in_float32(subject: Subject, case: Rolled) -> None:
+    """Log-probabilities in bfloat16 give the loss of the same numbers in float32."""
+    names = (*TOKENS, "depth_logp")
+    narrow = replace(case.rollout, **{name: getattr(case.rollout, name).bfloat16() for name in names})
+    wide = replace(narrow, **{name: getattr(narrow, name).float() for name in names})
+    loss, expected = _loss(subject, narrow), _loss(subject, wide)
+    expect(loss.dtype == torch.float32, f"the loss of bfloat16 log-probabilities is {loss.dtype}")
+    expect_close(loss, expected, "of the same numbers in bfloat16:", 1e-5)
+
+
+@rl_objective.check("Set exact_kl = True if you read ref_kl; else read ref_logp.")
+def exact_kl_is_declared(subject: Subject, case: Rolled) -> None:
+    """An objective that does not declare `exact_kl` never reads `ref_kl`, which is then not computed."""
+    if not subject.component.exact_kl:
+        with_kl, without = _loss(subject, case.rollout), _loss(subject, replace(case.rollout, ref_kl=None))
+        expect(torch.equal(with_kl, without), f"without ref_kl the loss is {furthest(without, with_kl)}")
+
+
+@rl_objective.check("Detach what observe keeps: @torch.no_grad() on it.")
+def observing_keeps_no_graph(subject: Subject, case: Rolled) -> None:
+    """State that `observe` moves carries no gradient, which would keep every past rollout alive."""
+    component = subject.fresh()
+    component.observe(_leaves(case.rollout)[0])
+    state = component.state_dict(keep_vars=True) if hasattr(component, "state_dict") else vars(component)
+    held = [name for name, value in state.items() if isinstance(value, Tensor) and value.grad_fn is not None]
+    expect(not held, f"a graph hangs on {', '.join(held)}")
+
+
+def _state(component: Any) -> Any:
+    state = component.state_dict() if hasattr(component, "state_dict") else vars(component)
+    return snapshot(dict(state))
+
+
+def _leaves(rollout: Rollout) -> tuple[Rollout, dict[str, Tensor]]:
+    """The rollout with a gradient wanted at each of its numbers."""
+    leaves = {name: getattr(rollout, name).clone().requires_grad_() for name in (*LEARNING, *FIXED)}
+    return replace(rollout, **leaves), leaves
+
+
+def _gradients(loss: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
+    found: list[Tensor | None] = [None] * len(leaves)
+    if loss.requires_grad:
+        found = list(torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, retain_graph=True))
+    pairs = zip(leaves.items(), found, strict=True)
+    return {
+        name: torch.zeros_like(leaf) if gradient is None else gradient for (name, leaf), gradient in pairs
+    }

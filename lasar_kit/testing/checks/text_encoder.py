@@ -1,0 +1,53 @@
+"""What every text encoder must do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lasar_kit.core.dataset import Sequences
+from lasar_kit.core.interfaces import TextEncoder
+from lasar_kit.testing.contract import Contract, Subject, expect
+from lasar_kit.testing.item_strategies import Catalogue, catalogues
+
+Inputs = tuple[pl.DataFrame, Sequences]
+
+
+def _given(case: Catalogue) -> Inputs:
+    return case.items, case.sequences
+
+
+def _act(component: TextEncoder, inputs: Inputs) -> dict[str, Any]:
+    return {"vectors": component.encode(*inputs)}
+
+
+text_encoder = Contract(
+    "text_encoder",
+    TextEncoder,
+    catalogues(),
+    _given,
+    _act,
+    types={"vectors": (np.dtype(np.float32),)},
+    examples=12,
+)
+
+
+@text_encoder.check("Return a matrix with a row an item, in the order of the table.")
+def one_vector_an_item(subject: Subject, case: Catalogue) -> None:
+    """There is one row for each item, and at least one column."""
+    items, train = _given(case)
+    shape = np.asarray(subject.component.encode(items, train)).shape
+    expect(
+        len(shape) == 2 and shape[0] == items.height and shape[1] > 0,
+        f"{items.height} items gave shape {shape}",
+    )
+
+
+@text_encoder.check("Divide by no norm that may be 0: give items without text a zero vector.")
+def vectors_are_finite(subject: Subject, case: Catalogue) -> None:
+    """All numbers are finite, those of items without text and without company included."""
+    vectors = np.asarray(subject.component.encode(*_given(case)))
+    bad = ~np.isfinite(vectors).all(axis=1)
+    expect(not bad.any(), f"the vector of item {bad.argmax()} holds {vectors[bad.argmax()].tolist()}")

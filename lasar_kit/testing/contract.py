@@ -1,0 +1,158 @@
+"""What a contract is made of: checks, the component they are held against, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from torch import Tensor, nn
+
+from lasar_kit.core.values import Env
+from lasar_kit.testing import tiny
+from lasar_kit.testing.compare import TOLERANCE, close, furthest
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+    from lasar_kit.spec import ComponentConfig
+
+Law = TypeVar("Law", bound=Callable[..., None])
+
+
+class Broken(AssertionError):
+    """A law that a component breaks; says what was found, with numbers."""
+
+
+def expect(holds: object, found: str) -> None:
+    """Raise `Broken` with what was found unless the law holds."""
+    if not holds:
+        raise Broken(found)
+
+
+def expect_close(found: Tensor, expected: Tensor, what: str, tolerance: float = TOLERANCE) -> None:
+    """Raise `Broken` with the place where two tensors are furthest apart unless they are nearly equal."""
+    if not close(found, expected, tolerance):
+        raise Broken(f"{what} {furthest(found, expected)}")
+
+
+@dataclass
+class Subject:
+    """A component under test: how to build it, and what it is called in messages."""
+
+    kind: str
+    name: str
+    make: Callable[[Env], Any]
+    config: ComponentConfig | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """What validating its config needs."""
+    device: str = "cpu"
+
+    def fresh(self, seed: int = 0, **surroundings: Any) -> Any:
+        """A component of its own, in evaluation mode; `surroundings` replace fields of `Env`."""
+        env = replace(tiny.environment(), seed=seed, device=self.device, **surroundings)
+        component = self.make(env)
+        if isinstance(component, nn.Module):
+            component.to(self.device).eval()
+        return component
+
+    @cached_property
+    def component(self) -> Any:
+        """One component for all checks that change nothing of it: some are slow to build."""
+        return self.fresh()
+
+    @property
+    def exceptions(self) -> Mapping[str, str]:
+        """Checks that the component declares to break, and why: its attribute `contract_exceptions`."""
+        return getattr(self.component, "contract_exceptions", {})
+
+
+@dataclass(frozen=True)
+class Check:
+    """One law of a kind of component.
+
+    `law(subject, case)` raises if it is broken; `cases` draws what it is tried on. `mend` says what to do.
+    """
+
+    name: str
+    kind: str
+    says: str
+    mend: str
+    law: Callable[[Subject, Any], None]
+    cases: SearchStrategy[Any]
+    examples: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a check went; `found` and `example` are empty where it passed.
+
+    `expected` is the reason where the component declares that it breaks this law.
+    """
+
+    check: Check
+    passed: bool
+    found: str = ""
+    example: str = ""
+    expected: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it went as it should: an expected failure that passes did not."""
+        return self.passed != bool(self.expected)
+
+    @property
+    def message(self) -> str:
+        """One or two lines: what was found on which example, and what to do; empty where all is well."""
+        if self.ok:
+            return ""
+        if self.passed:
+            return f"{self.check.name} passed, but is declared to fail: {self.expected}"
+        example = f" [{self.example}]" if self.example else ""
+        return f"{self.check.name}: {self.found}{example}\n{self.check.mend}"
+
+
+class Contract:
+    """The checks of one kind, and how a component of that kind is put to use.
+
+    `given(case)` makes the inputs of a case; `act(component, inputs)` uses a component once and returns what
+    came out by name, for the checks that all kinds share; `settle(component, inputs)` comes before, where a
+    component is not ready for use once it is built. `types` are those that results may have, `changeable`
+    says whether inputs could be changed at all, `learns` whether a component may hold state that is saved.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        interface: type,
+        cases: SearchStrategy[Any],
+        given: Callable[[Any], Any],
+        act: Callable[[Any, Any], dict[str, Any]],
+        *,
+        settle: Callable[[Any, Any], None] = lambda component, inputs: None,
+        types: Mapping[str, tuple[Any, ...]] | None = None,
+        changeable: bool = True,
+        learns: bool = False,
+        examples: int = 25,
+    ) -> None:
+        self.kind, self.interface, self.cases = kind, interface, cases
+        self.given, self.act, self.settle = given, act, settle
+        self.types = types or {}
+        self.changeable, self.learns = changeable, learns
+        self.examples = examples
+        self.checks: list[Check] = []
+
+    def check(
+        self, mend: str, cases: SearchStrategy[Any] | None = None, examples: int | None = None
+    ) -> Callable[[Law], Law]:
+        """Decorator that adds a plain function to the contract, under its own name."""
+
+        def add(law: Law) -> Law:
+            says = " ".join((law.__doc__ or "").split("\n\n")[0].split())
+            chosen = self.cases if cases is None else cases
+            count = examples or self.examples
+            self.checks.append(Check(law.__name__, self.kind, says, mend, law, chosen, count))
+            return law
+
+        return add

@@ -1,0 +1,78 @@
+"""Tiny doubles of every interface, so that one component is tested alone, in seconds, on a CPU.
+
+None of them needs transformers, files or a network. All are built as `Tiny…(config, env)`, `config` unread.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from lasar_kit.core.values import Env
+from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
+from lasar_kit.testing.tiny.backbone import TinyBackbone, TinyTokenizer
+from lasar_kit.testing.tiny.items import TinyEncoder, TinyQuantizer, TinySource
+from lasar_kit.testing.tiny.learning import TinyAligner, TinyObjective, TinyReward
+from lasar_kit.testing.tiny.texts import TinyPrompt, TinySegmenter, TinyTeacher
+from lasar_kit.testing.tiny.thinking import TinyDecoder, TinyLoop, TinyPolicy
+
+__all__ = [
+    "DOUBLES",
+    "ITEM_IDS",
+    "WIDTH",
+    "TinyAligner",
+    "TinyBackbone",
+    "TinyDecoder",
+    "TinyEncoder",
+    "TinyLoop",
+    "TinyObjective",
+    "TinyPolicy",
+    "TinyPrompt",
+    "TinyQuantizer",
+    "TinyReward",
+    "TinySegmenter",
+    "TinySource",
+    "TinyTeacher",
+    "TinyTokenizer",
+    "environment",
+]
+
+WIDTH = 6
+"""Hidden width of the tiny backbone, and so of the loops, policies and decoders that are tried on it."""
+
+ITEM_IDS = tuple(f"item-{item}" for item in range(8))
+"""Raw ids of the catalogue that quantizers and text encoders are tried on, in its order."""
+
+DOUBLES = {
+    "quantizer": TinyQuantizer,
+    "backbone": TinyBackbone,
+    "latent_loop": TinyLoop,
+    "depth_policy": TinyPolicy,
+    "aligner": TinyAligner,
+    "rl_objective": TinyObjective,
+    "decoder": TinyDecoder,
+    "dataset": TinySource,
+    "text_encoder": TinyEncoder,
+    "prompt": TinyPrompt,
+    "teacher": TinyTeacher,
+    "segmenter": TinySegmenter,
+    "reward": TinyReward,
+}
+"""The double of each interface."""
+
+
+def environment() -> Env:
+    """What a component under test is built with."""
+    return Env(
+        hidden_size=WIDTH,
+        vocabulary=(*sid_tokens((4, 4)), *LATENT_TOKENS),
+        corpus=lambda: ["shampoo for dry hair", "dry shampoo", "red nail polish"],
+        item_ids=ITEM_IDS,
+        head=lambda hidden: backbone().logits(hidden.float()),
+    )
+
+
+@cache
+def backbone() -> TinyBackbone:
+    """The tiny backbone that other components are tried on."""
+    env = Env(seed=11, hidden_size=WIDTH, vocabulary=(*sid_tokens((4, 4)), *LATENT_TOKENS))
+    return TinyBackbone(None, env).eval()

@@ -1,0 +1,68 @@
+"""An aligner, an objective and a reward, each in its plainest form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lasar_kit.core.values import Anchors, Env, LatentTrace, Rollout
+
+
+class TinyAligner:
+    """The mean squared difference of thought t and segment t, over those that both are there."""
+
+    def __init__(self, config: Any, env: Env) -> None:
+        pass
+
+    def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
+        """A mean a branch; what is masked is replaced before anything is computed with it."""
+        pairs = min(trace.mask.shape[-1], anchors.mask.shape[-1])
+        both = trace.mask[..., :pairs] & anchors.mask[..., :pairs]
+        thoughts, segments = trace.states[..., :pairs, :], anchors.states[..., :pairs, :].detach()
+        hidden = ~both[..., None]
+        distance = self.distance(thoughts.masked_fill(hidden, 0.0), segments.masked_fill(hidden, 0.0))
+        return (distance * both).sum(-1) / both.sum(-1).clamp_min(1)
+
+    def distance(self, a: Float[Tensor, "*S D"], b: Float[Tensor, "*S D"]) -> Float[Tensor, "*S"]:
+        """Mean squared difference, in float32."""
+        return (a.float() - b.float()).square().mean(-1)
+
+
+class TinyObjective(nn.Module):
+    """REINFORCE on answers and depth at once, with the mean reward so far as baseline."""
+
+    exact_kl = False
+    baseline: Float[Tensor, ""]
+
+    def __init__(self, config: Any, env: Env) -> None:
+        super().__init__()
+        self.register_buffer("baseline", torch.zeros((), device=env.device))
+
+    def loss(self, rollout: Rollout) -> tuple[Float[Tensor, ""], dict[str, float]]:
+        """Minus the mean advantage-weighted log-probability, of candidates and of depths."""
+        valid = rollout.valid
+        advantage = (rollout.rewards.detach() - self.baseline).masked_fill(~valid, 0.0)
+        logp = rollout.logp.float().masked_fill(~valid[..., None], 0.0).mean(-1)
+        answers = (advantage * logp).sum() / valid.sum().clamp_min(1)
+        gain = advantage.sum(1) / valid.sum(1).clamp_min(1)
+        chosen = rollout.depth_logp.float().gather(1, rollout.depth_index[:, None])[:, 0]
+        return -answers - (gain * chosen).mean(), {"baseline": float(self.baseline)}
+
+    @torch.no_grad()
+    def observe(self, rollout: Rollout) -> None:
+        """Move the baseline half the way."""
+        self.baseline.copy_((self.baseline + rollout.world_reward) / 2)
+
+
+class TinyReward:
+    """1 for the target."""
+
+    def __init__(self, config: Any, env: Env) -> None:
+        pass
+
+    def reward(self, candidates: Int[Tensor, "B G"], target: Int[Tensor, " B"]) -> Float[Tensor, "B G"]:
+        """Equality, as a number."""
+        return (candidates == target[:, None]).float()

