@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
 from lasar_kit.core.values import Anchors
+from lasar_kit.engine.artifacts import link_file, read_json, write_json
+
+PROGRESS = "filled.json"
+"""How many states of a store that is being made are on disk; a finished one does without."""
 
 Place = tuple[int, int]
 """A user's row, and the place in that user's sequence of the item to predict."""
@@ -28,23 +33,55 @@ class AnchorStore:
     keys: Int[np.ndarray, " n"]
     offsets: Int[np.ndarray, " n+1"]
     states: Float[np.ndarray, "segments D"]
+    folder: Path
 
     @classmethod
-    def create(cls, folder: Path, places: Sequence[Place], counts: Sequence[int], width: int) -> AnchorStore:
-        """An empty store whose `states` are to be filled in; `places` must ascend."""
+    def begin(
+        cls, folder: Path, places: Sequence[Place], counts: Sequence[int], width: int, dtype: str
+    ) -> AnchorStore:
+        """A store to be filled in by `put`, or the one that was begun here; `places` must ascend."""
         keys, offsets = _keys(places), np.concatenate([[0], np.cumsum(np.array(counts, dtype=np.int64))])
         assert (np.diff(keys) > 0).all(), "places must ascend"
+        if (folder / PROGRESS).is_file():
+            begun = cls.open(folder, "r+")
+            if np.array_equal(begun.offsets, offsets):
+                return begun
+            (folder / PROGRESS).unlink()  # of other texts: a machine went down before they were on disk
         np.save(folder / "keys.npy", keys)
         np.save(folder / "offsets.npy", offsets)
         shape = (int(offsets[-1]), width)
-        states = np.lib.format.open_memmap(folder / "states.npy", mode="w+", dtype=np.float16, shape=shape)
-        return cls(keys, offsets, states)
+        states = np.lib.format.open_memmap(folder / "states.npy", mode="w+", dtype=dtype, shape=shape)
+        write_json(folder / PROGRESS, 0)
+        return cls(keys, offsets, states, folder)
 
     @classmethod
-    def open(cls, folder: Path) -> AnchorStore:
-        """What `create` made, read where it lies."""
+    def open(cls, folder: Path, mode: Literal["r", "r+"] = "r") -> AnchorStore:
+        """What `begin` made, read where it lies."""
         keys, offsets = np.load(folder / "keys.npy"), np.load(folder / "offsets.npy")
-        return cls(keys, offsets, np.load(folder / "states.npy", mmap_mode="r"))
+        return cls(keys, offsets, np.load(folder / "states.npy", mmap_mode=mode), folder)
+
+    @property
+    def filled(self) -> int:
+        """How many states, from the first on, are on disk."""
+        return int(read_json(self.folder / PROGRESS))
+
+    def put(self, states: Float[np.ndarray, "segments D"]) -> None:
+        """Store the next states, on disk when this returns; `OverflowError` with the largest that does not
+        fit the store's type (or is no number)."""
+        largest = float(np.abs(states).max(initial=0))
+        if not largest <= float(np.finfo(self.states.dtype).max):
+            raise OverflowError(largest)
+        first = self.filled
+        self.states[first : first + len(states)] = states
+        assert isinstance(self.states, np.memmap)
+        self.states.flush()
+        write_json(self.folder / PROGRESS, first + len(states))
+
+    def link_to(self, folder: Path) -> None:
+        """Have a filled store in another folder as well."""
+        assert self.filled == len(self.states), (self.filled, len(self.states))
+        for name in ("keys.npy", "offsets.npy", "states.npy"):
+            link_file(self.folder / name, folder / name)
 
     def counts(self, places: Sequence[Place]) -> Int[np.ndarray, " n"]:
         """Segments of each place, 0 where it has none."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,32 @@ from lasar_kit.core.values import Anchors, SidTable
 
 
 @dataclass(frozen=True)
+class TaskRows:
+    """Rows of one task: prompt and answer in one chain.
+
+    `ids` are left-padded with -1; the last `answers[t]` tokens of row t are its answer, none in a row that
+    fills a gap. `sid` says that answers are SIDs.
+    """
+
+    ids: Int[Tensor, "T L"]
+    answers: Int[Tensor, " T"]
+    sid: bool
+
+    def to(self, device: torch.device | str) -> TaskRows:
+        """The same on a device."""
+        return TaskRows(self.ids.to(device), self.answers.to(device), self.sid)
+
+
+@dataclass(frozen=True)
 class PromptBatch:
     """R prompts a row that share one left-padded chain of tokens.
 
     Row b's chain is the last `lengths[b]` columns of `ids`; its prompt r ends at column `tips[b, r]`, or,
     where `tail` is not empty, with the tail's tokens on a branch from there. `mask` marks prompts that
     count. In training, `targets` are the answers, and `inline` says that they stand in the chain itself,
-    right behind their prompts. `anchors` are the states of written reasoning for each prompt, `label` the
-    number of its segments; 0 where there is none. `text` holds texts to model as they are, left-padded with
-    -1.
+    right behind their prompts. `anchors` are the states of written reasoning for each prompt, `depth` how
+    long to think about it and `label` what the depth policy is to learn, both 0 where there is no reasoning;
+    without any `depth` the policy chooses. `tasks` are the rows of the tasks with texts, by name.
     """
 
     ids: Int[Tensor, "B L"]
@@ -35,8 +52,9 @@ class PromptBatch:
     targets: Int[Tensor, "B R M"] | None = None
     inline: bool = False
     anchors: Anchors | None = None
+    depth: Int[Tensor, "B R"] | None = None
     label: Int[Tensor, "B R"] | None = None
-    text: Int[Tensor, "T l"] | None = None
+    tasks: Mapping[str, TaskRows] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> PromptBatch:
         """The same on a device."""
@@ -45,6 +63,7 @@ class PromptBatch:
         }
         if self.anchors is not None:
             moved["anchors"] = Anchors(self.anchors.states.to(device), self.anchors.mask.to(device))
+        moved["tasks"] = {name: rows.to(device) for name, rows in self.tasks.items()}
         return replace(self, **moved)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lasar_kit.core.processes import in_shares
 from lasar_kit.core.token_tree import chain_parents
 
 SegmentContext = Literal["segment_only", "cumulative", "prompt_prefixed"]
@@ -36,25 +37,41 @@ def read_chains(
     chains: Sequence[Chain],
     batch_tokens: int,
     device: torch.device,
-    advance: Callable[[int], None] = lambda chains: None,
-) -> Iterator[tuple[int, Float[np.ndarray, "reads D"]]]:
+) -> list[tuple[int, Float[np.ndarray, "reads D"]]]:
     """`(index, states)` of every chain, the shortest first; a batch holds at most `batch_tokens` tokens.
 
+    All processes share the batches and get all states.
     States are those after the final norm (paper 2.3: last-token hidden state of the final layer).
     """
+    batches = _batches(chains, batch_tokens)
+
+    def read(batch: Int[np.ndarray, " b"]) -> list[Float[np.ndarray, "reads D"]]:
+        hidden = _read(backbone, [chains[index][0] for index in batch], device)
+        first = [hidden.shape[1] - len(chains[index][0]) for index in batch]
+        return [
+            hidden[row, chains[index][1] + first[row]].float().cpu().numpy()
+            for row, index in enumerate(batch)
+        ]
+
+    found = in_shares(batches, read)
+    return [
+        (int(index), states)
+        for batch, rows in zip(batches, found, strict=True)
+        for index, states in zip(batch, rows, strict=True)
+    ]
+
+
+def _batches(chains: Sequence[Chain], batch_tokens: int) -> list[Int[np.ndarray, " b"]]:
+    """Chains of similar length together, as many as fit."""
     order = np.argsort([len(ids) for ids, _ in chains], kind="stable")
-    start = 0
+    batches, start = [], 0
     while start < len(order):
         stop = start + 1
         while stop < len(order) and (stop + 1 - start) * len(chains[order[stop]][0]) <= batch_tokens:
             stop += 1
-        batch = [chains[index] for index in order[start:stop]]
-        hidden = _read(backbone, [ids for ids, _ in batch], device)
-        width = hidden.shape[1]
-        for row, (index, (ids, reads)) in enumerate(zip(order[start:stop], batch, strict=True)):
-            yield int(index), hidden[row, reads + width - len(ids)].float().cpu().numpy()
-        advance(stop - start)
+        batches.append(order[start:stop])
         start = stop
+    return batches
 
 
 def _read(

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from lasar_kit.core.answers import AnswerScorer
 from lasar_kit.core.interfaces import Aligner
 from lasar_kit.core.policy import greedy_depth, nearest_choice
+from lasar_kit.core.processes import world_max
 from lasar_kit.core.scoring import Score
 from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import LatentTrace, Prompt
-from lasar_kit.engine.prompts import PromptBatch
+from lasar_kit.engine.prompts import PromptBatch, TaskRows
 from lasar_kit.engine.recommender import Recommender
 
 
@@ -23,27 +24,23 @@ class SftStep(nn.Module):
     """The terms of L_SFT (paper section 2.3): L_CE of the answer tokens, L_align, L_policy.
 
     All a step needs stands behind this one forward, so that a distributed wrapper around it synchronises
-    every gradient exactly once. `by_label`: training prompts are thought about for as many steps as their
-    text has segments, those without text as long as the policy chooses.
+    every gradient exactly once.
     """
 
-    def __init__(
-        self, recommender: Recommender, score: Score, aligner: Aligner | None = None, by_label: bool = True
-    ) -> None:
+    def __init__(self, recommender: Recommender, score: Score, aligner: Aligner | None = None) -> None:
         super().__init__()
         self.recommender = recommender
         self.aligner = aligner
-        self.by_label = by_label
         self.scorer = AnswerScorer(recommender.prompts.table, score, str(recommender.device))
 
     def forward(self, batch: PromptBatch) -> Mapping[str, Float[Tensor, ""]]:
-        """Sums, in float32: `ce` over answer tokens, `align` and `policy` over prompts with a label, `text`
-        over the tokens of texts."""
+        """Sums, in float32: `ce` over answer tokens, `align` and `policy` over prompts with a label, and each
+        task with texts, by its name, over its answer tokens."""
         assert batch.targets is not None
         targets_nM = batch.targets[batch.mask]
-        text = {} if batch.text is None else {"text": self._text(batch.text)}
+        tasks = {name: self._task(rows) for name, rows in batch.tasks.items()}
         if batch.inline:
-            return {"ce": self._cross_entropy(self._inline_states(batch)[batch.mask], targets_nM), **text}
+            return {"ce": self._cross_entropy(self._inline_states(batch)[batch.mask], targets_nM), **tasks}
         prompt = self.recommender.read(batch)
         trace = self._think(prompt, batch)
         losses = {"ce": self._cross_entropy(self._answer_states(trace, batch)[batch.mask], targets_nM)}
@@ -52,15 +49,20 @@ class SftStep(nn.Module):
             losses["policy"] = self._policy(prompt, batch.label, labelled)
             if self.aligner is not None and batch.anchors is not None:
                 losses["align"] = self.aligner.loss(trace, batch.anchors)[labelled].sum()
-        return losses | text
+        return losses | tasks
 
-    def _text(self, ids: Int[Tensor, "T L"]) -> Float[Tensor, ""]:
-        """Cross-entropy of every token of a text but its first, over the whole vocabulary."""
-        backbone, real = self.recommender.backbone, ids >= 0
-        states, _ = backbone.advance(backbone.embed(ids.clamp_min(0)), chain_parents(real), None)
-        predicts = real[:, :-1]
-        logits = backbone.logits(states[:, :-1][predicts]).float()
-        return F.cross_entropy(logits, ids[:, 1:][predicts], reduction="sum")
+    def _task(self, rows: TaskRows) -> Float[Tensor, ""]:
+        """Cross-entropy of a task's answers: of SIDs by the scorer, of texts over the whole vocabulary."""
+        backbone, real = self.recommender.backbone, rows.ids >= 0
+        states, _ = backbone.advance(backbone.embed(rows.ids.clamp_min(0)), chain_parents(real), None)
+        if rows.sid:
+            levels = self.recommender.prompts.table.tokens.shape[1]
+            logp = self.scorer.logp(backbone, states[:, -levels - 1 : -1], rows.ids[:, -levels:])
+            return -logp[rows.answers > 0].sum()
+        width = rows.ids.shape[1]
+        asked = torch.arange(1, width, device=real.device) >= width - rows.answers[:, None]
+        logits = backbone.logits(states[:, :-1][asked]).float()
+        return F.cross_entropy(logits, rows.ids[:, 1:][asked], reduction="sum")
 
     def _cross_entropy(
         self, states: Float[Tensor, "n M D"], targets: Int[Tensor, "n M"]
@@ -68,15 +70,16 @@ class SftStep(nn.Module):
         return -self.scorer.logp(self.recommender.backbone, states, targets).sum()
 
     def _think(self, prompt: Prompt, batch: PromptBatch) -> LatentTrace:
-        """Run the loop, each prompt at its own depth (method: N during SFT)."""
+        """Run the loop, each prompt at its own depth, those without one as the policy chooses (method: N
+        during SFT)."""
         policy = self.recommender.depth_policy
         with torch.no_grad():
             depth = greedy_depth(policy, prompt.h0)
-            if self.by_label and batch.label is not None:
-                label = torch.tensor(policy.support, device=depth.device)[nearest_choice(policy, batch.label)]
-                depth = torch.where(batch.label > 0, label, depth)
+            if batch.depth is not None:
+                given = torch.tensor(policy.support, device=depth.device)[nearest_choice(policy, batch.depth)]
+                depth = torch.where(batch.depth > 0, given, depth)
         trace: LatentTrace = self.recommender.latent_loop.run(
-            self.recommender.backbone, prompt, depth, int(depth.max())
+            self.recommender.backbone, prompt, depth, world_max(depth)
         )
         return trace
 

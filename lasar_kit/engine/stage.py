@@ -23,7 +23,9 @@ class StageContext:
     """A stage's surroundings.
 
     `folder` is where it writes its artifact; `inputs` are the folders of the artifacts it reads, by type;
-    `emit(step, metrics)` logs a step.
+    `emit(step, metrics)` logs a step. `work` is a folder to make if wanted: it outlives a run that is cut
+    off, and the next run of the same stage finds it. With `resume`, training goes on from a checkpoint there;
+    `log_again()` takes over the log that it puts into `folder`.
     """
 
     name: str
@@ -33,6 +35,9 @@ class StageContext:
     catalogue: Catalogue
     screen: Screen
     emit: Callable[[int, Mapping[str, float]], None]
+    work: Path
+    resume: bool = False
+    log_again: Callable[[], None] = lambda: None
 
     def dataset(self) -> Dataset:
         """The data set it reads."""

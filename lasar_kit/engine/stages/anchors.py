@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from accelerate import PartialState
+from jaxtyping import Float
 
 from lasar_kit.core.dataset import Dataset
-from lasar_kit.core.reasoning.from_dataset import requests_of
+from lasar_kit.core.processes import from_main, is_main
 from lasar_kit.core.values import Env
 from lasar_kit.engine import samples
 from lasar_kit.engine.anchor_store import AnchorStore
@@ -17,89 +21,38 @@ from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.segment_states import Chain, chains_of, read_chains
 from lasar_kit.engine.stage import StageContext
 from lasar_kit.engine.stages.config import AnchorsConfig
+from lasar_kit.engine.teacher_texts import TextLog, ask_teacher, training_prompts
 from lasar_kit.errors import UserError
+
+TEXTS = "texts.jsonl"
+BLOCK = 512
+"""Prompts whose segments are in memory together; what is lost at most of the reading when a run is killed."""
 
 
 class AnchorsStage:
-    """Asks the teacher about training prompts and stores the states at its segments' ends."""
+    """Asks the teacher about training prompts and stores the states at its segments' ends.
+
+    Texts and states go to the stage's work folder as they come, so that a run that was cut off goes on
+    where it was. Blocks are the same whenever it was cut off, and so is the result.
+    """
 
     def __init__(self, config: AnchorsConfig, env: Env) -> None:
         self.config = config
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
         """Write the anchor store; report how many segments there are and how large they are."""
+        if not is_main():
+            self._help(context)
+            return {}
         dataset = context.dataset()
-        windows = self._windows(dataset, context)
-        segments = self._segments(dataset, windows, context)
-        recommender = Recommender.load(
-            context.inputs["checkpoint"],
-            context.catalogue,
-            context.spec.decoder,
-            context.sids(),
-            context.env(device=str(PartialState().device)),
-        ).eval()
-        tokenizer = recommender.backbone.tokenizer
-        chains: list[Chain] = []
-        for window, texts in zip(windows, segments, strict=True):
-            if texts:
-                history = dataset.sequences[window.user][window.start : window.stop - 1]
-                prompt = recommender.prompts.prompts([history]).ids[0].numpy()
-                ids = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-                chains += chains_of([np.array(row) for row in ids], self.config.context, prompt)
-        return self._store(context, recommender, windows, segments, chains)
-
-    def _windows(self, dataset: Dataset, context: StageContext) -> list[samples.Window]:
-        """The training prompts to reason about, in order; `max_samples` of them drawn by the seed."""
-        windows = samples.sliding(dataset.train, context.spec.max_history)
-        if 0 < self.config.max_samples < len(windows):
-            rng = np.random.default_rng(context.spec.seed)
-            chosen = np.sort(rng.choice(len(windows), self.config.max_samples, replace=False))
-            windows = [windows[index] for index in chosen]
-        return windows
-
-    def _segments(
-        self, dataset: Dataset, windows: Sequence[samples.Window], context: StageContext
-    ) -> list[list[str]]:
-        """The segments of each prompt's text, none where the teacher wrote nothing."""
-        env = context.env()
-        teacher = context.catalogue.build("teacher", self.config.teacher, env)
-        segmenter = context.catalogue.build("segmenter", self.config.segmenter, env)
-        places = [(window.user, window.start, window.stop - 1) for window in windows]
-        requests = requests_of(dataset, places, with_target=teacher.wants_target)
-        found: list[list[str]] = [[] for _ in windows]
-        with context.screen.progress(f"{context.name}: writing", len(windows)) as tick:
-            for index, text in teacher.write(requests):
-                if text is not None:
-                    found[index] = segmenter.segment(text)[: self.config.max_segments]
-                tick(1)
-        if not any(found):
-            raise UserError(f"stages.{context.name}: the teacher wrote no text for any training prompt")
-        return found
-
-    def _store(
-        self,
-        context: StageContext,
-        recommender: Recommender,
-        windows: Sequence[samples.Window],
-        segments: Sequence[Sequence[str]],
-        chains: Sequence[Chain],
-    ) -> dict[str, Any]:
-        """Read all chains and put each state in its place."""
-        counts = np.array([len(texts) for texts in segments])
-        places = [(window.user, window.stop - 1) for window in windows]
-        width = recommender.backbone.hidden_size
-        store = AnchorStore.create(context.folder, places, counts.tolist(), width)
-        # Chains are in the order of their prompts, so their reads, laid end to end, are the store's rows.
-        first = np.concatenate([[0], np.cumsum([len(reads) for _, reads in chains])])
-        assert first[-1] == store.offsets[-1], (first[-1], store.offsets[-1])
-        with context.screen.progress(f"{context.name}: reading", len(chains)) as tick:
-            states = read_chains(
-                recommender.backbone, chains, self.config.batch_tokens, recommender.device, tick
-            )
-            for index, found in states:
-                store.states[first[index] : first[index + 1]] = found
-        assert isinstance(store.states, np.memmap)
-        store.states.flush()
+        windows = training_prompts(dataset, context, self.config.max_samples)
+        context.work.mkdir(parents=True, exist_ok=True)
+        with TextLog(context.work / "segments.jsonl", len(windows)) as log:
+            self._write(context, dataset, windows, log)
+            store = self._read(context, dataset, windows, log)
+            _write_texts(context, dataset, windows, log)
+            counts = log.counts
+        store.link_to(context.folder)
         report = {
             "prompts": len(windows),
             "with_text": int((counts > 0).sum()),
@@ -111,3 +64,105 @@ class AnchorsStage:
             "  {with_text:,} prompts, {segments:,} segments, {megabytes} MB".format(**report)
         )
         return report
+
+    def _write(
+        self, context: StageContext, dataset: Dataset, windows: Sequence[samples.Window], log: TextLog
+    ) -> None:
+        """Have the teacher write what is missing, and cut it up."""
+        if missing := log.missing:
+            segmenter = context.catalogue.build("segmenter", self.config.segmenter, context.env())
+            answers = ask_teacher(context, self.config.teacher, dataset, windows, missing)
+            log.fill(answers, lambda text: segmenter.segment(text)[: self.config.max_segments])
+        if not log.counts.any():
+            place = f"user {dataset.users[windows[0].user]!r}, end {windows[0].stop - 1}"
+            raise UserError(
+                f"stages.{context.name}.teacher: {self.config.teacher.use} wrote no text for any of "
+                f"{len(windows)} training prompts, such as that of {place}"
+            )
+
+    def _read(
+        self, context: StageContext, dataset: Dataset, windows: Sequence[samples.Window], log: TextLog
+    ) -> AnchorStore:
+        """Read the segments block by block, from where an earlier run stopped."""
+        recommender = _reader(context)
+        places = [(window.user, window.stop - 1) for window in windows]
+        width = recommender.backbone.hidden_size
+        store = AnchorStore.begin(context.work, places, log.counts.tolist(), width, self.config.dtype)
+        edges = [*range(0, len(windows), BLOCK), len(windows)]
+        with context.screen.progress(f"{context.name}: reading", len(windows)) as tick:
+            for start, stop in pairwise(edges):
+                if store.offsets[stop] > store.filled:
+                    chains = self._chains(recommender, dataset, windows, log, range(start, stop))
+                    told = from_main(partial(list[Chain], chains))
+                    self._put(context, store, self._states(recommender, told))
+                tick(stop - start)
+        from_main(lambda: None)
+        return store
+
+    def _help(self, context: StageContext) -> None:
+        """Read what the main process tells of, until there is no more."""
+        recommender = _reader(context)
+        while (chains := from_main(list[Chain])) is not None:
+            self._states(recommender, chains)
+
+    def _chains(
+        self,
+        recommender: Recommender,
+        dataset: Dataset,
+        windows: Sequence[samples.Window],
+        log: TextLog,
+        prompts: range,
+    ) -> Iterator[Chain]:
+        """What is to be read for some prompts, in their order."""
+        for index in prompts:
+            if log.counts[index]:
+                window = windows[index]
+                history = dataset.sequences[window.user][window.start : window.stop - 1]
+                prompt = recommender.prompts.prompts([history]).ids[0].numpy()
+                texts = log[index][1]
+                ids = recommender.backbone.tokenizer(texts, add_special_tokens=False)["input_ids"]
+                yield from chains_of([np.array(row) for row in ids], self.config.context, prompt)
+
+    def _states(self, recommender: Recommender, chains: Sequence[Chain]) -> Float[np.ndarray, "segments D"]:
+        """The states of a block, its chains' reads laid end to end."""
+        first = np.concatenate([[0], np.cumsum([len(reads) for _, reads in chains])])
+        states = np.empty((int(first[-1]), recommender.backbone.hidden_size), dtype=np.float32)
+        found = read_chains(recommender.backbone, chains, self.config.batch_tokens, recommender.device)
+        for index, rows in found:
+            states[first[index] : first[index + 1]] = rows
+        return states
+
+    def _put(
+        self, context: StageContext, store: AnchorStore, states: Float[np.ndarray, "segments D"]
+    ) -> None:
+        try:
+            store.put(states)
+        except OverflowError as error:
+            hint = " (float32 holds more)" if self.config.dtype == "float16" else ""
+            raise UserError(
+                f"stages.{context.name}.dtype: a hidden state has the coordinate {error}, which "
+                f"{self.config.dtype} cannot hold{hint}"
+            ) from None
+
+
+def _reader(context: StageContext) -> Recommender:
+    """The model of the checkpoint, to read segments with."""
+    return Recommender.load(
+        context.inputs["checkpoint"],
+        context.catalogue,
+        context.spec.decoder,
+        context.sids(),
+        context.env(device=str(PartialState().device)),
+    ).eval()
+
+
+def _write_texts(
+    context: StageContext, dataset: Dataset, windows: Sequence[samples.Window], log: TextLog
+) -> None:
+    """The texts in the form that the teacher `jsonl` reads."""
+    with (context.folder / TEXTS).open("w", encoding="utf-8", errors="backslashreplace") as file:
+        for index, window in enumerate(windows):
+            text, _ = log[index]
+            if text is not None:
+                line = {"user": dataset.users[window.user], "end": window.stop - 1, "text": text}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")

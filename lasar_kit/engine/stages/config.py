@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from lasar_kit.core.item_fields import DEFAULT_FIELDS, ItemField
+from lasar_kit.engine.stages.text_config import ReasoningTextConfig, TasksConfig, TextConfig
 from lasar_kit.spec import ComponentConfig, SpecModel, StageConfig, component
 
 Precision = Literal["fp32", "bf16"]
@@ -17,6 +18,7 @@ class TokenizeConfig(StageConfig):
 
     consumes: ClassVar[tuple[str, ...]] = ("dataset",)
     produces: ClassVar[str] = "sids"
+    sharded: ClassVar[bool] = True
 
     text_encoder: Annotated[ComponentConfig, component("text_encoder")] = Field(
         "tfidf_svd", validate_default=True, description="Embeds the items."
@@ -46,6 +48,7 @@ class AnchorsConfig(StageConfig):
 
     consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids", "checkpoint")
     produces: ClassVar[str] = "anchors"
+    sharded: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("seed", "max_history")
 
     teacher: Annotated[ComponentConfig, component("teacher")] = Field(
@@ -63,11 +66,40 @@ class AnchorsConfig(StageConfig):
         0, ge=0, description="Training prompts to reason about, drawn by the seed; 0 for all."
     )
     batch_tokens: int = Field(8192, ge=1, description="Tokens read at once.")
+    dtype: Literal["float16", "float32"] = Field(
+        "float16", description="Of the stored states; what float16 cannot hold is an error."
+    )
+
+    def cautions(self, backbone: ComponentConfig, line: Sequence[tuple[str, StageConfig]]) -> Iterator[str]:
+        """States of texts mean nothing where the backbone has never seen text.
+
+        A backbone is from scratch if it has an option `pretrained` that is null; a training stage that says
+        nothing of the matter (`trains_text`) may have trained text; a teacher may say that it writes none
+        (`plain_text`).
+        """
+        if getattr(backbone, "pretrained", backbone) is not None:
+            return
+        if not getattr(self.teacher, "plain_text", True):
+            return
+        names = []
+        for name, stage in line:
+            if getattr(stage, "trains_text", True):
+                return
+            names.append(name)
+            if getattr(stage, "fresh", False):
+                break
+        yield (
+            f"the backbone is from scratch and saw no text in {' and '.join(map(repr, reversed(names)))}, so "
+            f"its states of the teacher's texts mean little; add 'text: {{weight: 0.2}}' to "
+            f"stages.{names[-1]}, or name a 'pretrained' backbone"
+        )
 
 
 class TrainingConfig(StageConfig):
     """What all training stages have."""
 
+    sharded: ClassVar[bool] = True
+    unkeyed: ClassVar[tuple[str, ...]] = ("checkpoint_every",)
     epochs: float = Field(10, gt=0, description="Passes over the samples.")
     batch_size: int = Field(
         64, ge=1, description="Samples an update (users, when packed), over all processes and accumulation."
@@ -87,15 +119,14 @@ class TrainingConfig(StageConfig):
         3, ge=0, description="Validations without a better NDCG@10 before stopping; 0 never stops."
     )
     log_every: int = Field(20, ge=1, description="Updates between two lines of the log.")
+    checkpoint_every: int = Field(
+        100, ge=0, description="Updates between two checkpoints, from which --resume goes on; 0 for none."
+    )
 
-
-class TextConfig(SpecModel):
-    """Language modelling on item texts beside next items, so that a from-scratch backbone learns to read."""
-
-    weight: float = Field(0.0, ge=0, description="Of the text loss; 0 for none.")
-    batch_size: int = Field(16, ge=1, description="Texts an update, over all processes.")
-    max_tokens: int = Field(64, ge=2, description="Tokens of a text, the first ones kept.")
-    fields: tuple[ItemField, ...] = Field(DEFAULT_FIELDS, min_length=1, description="What a text is made of.")
+    @property
+    def trains_text(self) -> bool:
+        """Whether the backbone learns from any text besides its prompt's."""
+        return False
 
 
 class SftConfig(TrainingConfig):
@@ -117,10 +148,11 @@ class SftConfig(TrainingConfig):
     )
     align_weight: float = Field(0.1, ge=0, description="Of the alignment loss (paper: alpha).")
     policy_weight: float = Field(0.1, ge=0, description="Of the depth policy's cross-entropy (paper: beta).")
-    depth: Literal["label", "policy"] = Field(
+    depth: Literal["label", "policy", "at_least_label"] = Field(
         "label",
-        description="How long a training prompt is thought about: its number of segments, or what the policy "
-        "would choose.",
+        description="How long a training prompt is thought about: its number of segments; what the policy "
+        "would choose; or a draw between that number and the policy's largest depth, which the policy then "
+        "learns for every prompt, so that it is left to RL to find how little is enough.",
     )
     fresh: bool = Field(
         False, description="Start from the backbone's own weights even behind an earlier training stage."
@@ -132,10 +164,21 @@ class SftConfig(TrainingConfig):
     pack_items: int | None = Field(
         None, ge=2, description="Items in one packed pass; one more than max_history when absent."
     )
+    tasks: TasksConfig = Field(
+        default_factory=TasksConfig, description="Weights of next items and of the tasks with texts beside."
+    )
     text: TextConfig = Field(default_factory=TextConfig, description="Language modelling on item texts.")
+    reasoning_text: ReasoningTextConfig = Field(
+        {}, validate_default=True, description="Language modelling on a teacher's texts."
+    )
     gradient_accumulation: int = Field(
         1, ge=1, description="Forward passes that one update of a process is split into."
     )
+
+    @property
+    def trains_text(self) -> bool:
+        """Whether any task with texts is on."""
+        return bool(self.text.weight or self.reasoning_text.weight or self.tasks.texts)
 
 
 class WeightedReward(SpecModel):
@@ -163,7 +206,7 @@ class RlConfig(TrainingConfig):
     rollout: Annotated[ComponentConfig, component("decoder")] = Field(
         {"use": "trie_beam", "score": "trie"}, description="Makes the candidates.", validate_default=True
     )
-    candidates: int = Field(8, ge=2, description="Candidates a prompt (paper: G).")
+    candidates: int = Field(8, ge=1, description="Candidates a prompt (paper: G).")
     depth: Literal["sample", "argmax"] = Field(
         "sample", description="How a prompt's depth is taken from the policy during training."
     )
@@ -181,6 +224,12 @@ class RlConfig(TrainingConfig):
         "terminal", description="Holds the last thought to the last anchor.", validate_default=True
     )
     align_weight: float = Field(1e-5, ge=0, description="Of the terminal alignment (paper: gamma_KL).")
+    depth_cost: float = Field(
+        0.0, ge=0, description="NDCG@10 that one thought costs where validations are compared."
+    )
+    depth_lr: float | None = Field(
+        None, gt=0, description="Peak learning rate of the depth policy; that of the optimizer when absent."
+    )
     updates_per_rollout: int = Field(1, ge=1, description="Updates on the same candidates.")
     samples: Literal["sliding", "longest_per_user"] = Field(
         "sliding", description="Every prefix of a user's training part is a prompt, or the longest alone."
@@ -196,8 +245,12 @@ class EvaluateConfig(StageConfig):
 
     consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids", "checkpoint")
     produces: ClassVar[str] = "report"
+    sharded: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("seed", "max_history", "decoder")
 
+    label: str | None = Field(
+        None, min_length=1, description="What tables call the model; the stage's name when absent."
+    )
     split: Literal["test", "validation"] = Field("test", description="Which held-out item to predict.")
     exclude_history: bool = Field(
         False, description="Leave a user's history out of the lists, the baselines' as well."

@@ -9,20 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from jaxtyping import Int
 from torch import Tensor
 
 from lasar_kit import metrics
 from lasar_kit.core.dataset import Dataset
+from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.interfaces import DepthPolicy
-from lasar_kit.core.policy import forced_depth, greedy_depth, sampled_depth
+from lasar_kit.core.policy import depth_at, forced_depth, greedy_depth
 from lasar_kit.core.values import Env
 from lasar_kit.engine import baselines
 from lasar_kit.engine.artifacts import write_json
 from lasar_kit.engine.heldout import HeldOut
-from lasar_kit.engine.ranking import Ranking, rank_users, target_ranks, with_sharers, without_history
+from lasar_kit.engine.ranking import (
+    Ranking,
+    batches_of_users,
+    rank_users,
+    target_ranks,
+    with_sharers,
+    without_history,
+)
 from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.stage import StageContext
 from lasar_kit.engine.stages.config import EvaluateConfig
@@ -48,21 +55,33 @@ class EvaluateStage:
             context.sids(),
             context.env(device=str(accelerator.device)),
         )
-        recommender.choose_depth = self._depth_rule(context.spec.seed + accelerator.process_index)
+        recommender.choose_depth = self._depth_rule(context.spec.seed, held_out, accelerator)
         ranking = self._rank(recommender, held_out, accelerator, context)
+        if not accelerator.is_main_process:
+            return {}
         report = self._metrics(ranking, recommender, held_out, dataset)
-        if accelerator.is_main_process:
-            write_json(context.folder / METRICS, report)
-            _write_predictions(context.folder / PREDICTIONS, dataset, held_out, ranking, self.config.keep)
+        write_json(context.folder / METRICS, report)
+        _write_predictions(context.folder / PREDICTIONS, dataset, held_out, ranking, self.config.keep)
         return report
 
-    def _depth_rule(self, seed: int) -> Callable[[DepthPolicy, Tensor], Tensor]:
+    def _depth_rule(
+        self, seed: int, held_out: HeldOut, accelerator: Accelerator
+    ) -> Callable[[DepthPolicy, Tensor], Tensor]:
         """Inference takes the most probable depth; a draw and a forced one are for study (Figure 4)."""
         if self.config.depth == "argmax":
             return greedy_depth
         if self.config.depth == "sample":
-            generator = torch.Generator().manual_seed(seed)
-            return lambda policy, h0: sampled_depth(policy, h0, generator)[0]
+            batches = batches_of_users(held_out.histories, self.config.batch_size)
+            dealt = batches[accelerator.process_index :: accelerator.num_processes]
+            mine = [int(user) for batch in dealt for user in batch]
+            draws, seen = RowDraws(f"evaluate {seed}", mine, len(held_out.users)).uniform(1), 0
+
+            def sample(policy: DepthPolicy, h0: Tensor) -> Tensor:
+                nonlocal seen
+                seen += len(h0)
+                return depth_at(policy, h0, draws[seen - len(h0) : seen])[0]
+
+            return sample
         return partial(forced_depth, k=self.config.depth)
 
     def _rank(
@@ -86,6 +105,7 @@ class EvaluateStage:
         """The model's row and, asked for the same users, those of the baselines."""
         ranks, ties = target_ranks(ranking.items, held_out.target, recommender.prompts.table)
         return {
+            **({"label": self.config.label} if self.config.label else {}),
             "users": len(held_out.users),
             **metrics.summary(ranks, ties),
             "mean_depth": float(ranking.depth.mean()),

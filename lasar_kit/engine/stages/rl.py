@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,21 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
 from jaxtyping import Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from lasar_kit.core.dataset import Dataset, Sequences
+from lasar_kit.core.processes import world_mean, world_sum
 from lasar_kit.core.values import Env
 from lasar_kit.engine import samples
 from lasar_kit.engine.prompts import PromptBatch
 from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.rl_step import Group, RlStep, depth_numbers, hit
-from lasar_kit.engine.rollouts import RolloutMaker
+from lasar_kit.engine.rollouts import RolloutMaker, Share
 from lasar_kit.engine.stage import StageContext
 from lasar_kit.engine.stages.config import RlConfig
 from lasar_kit.engine.training import Training, build_aligner
-from lasar_kit.engine.updates import Term, Update, Updater
+from lasar_kit.engine.updates import Term, Update, Updater, training_processes
 
 
 def _same(group: Group) -> Group:
@@ -40,8 +39,7 @@ class RlStage:
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
         """Write the best checkpoint; report how it was reached."""
-        accelerator = Accelerator()
-        set_seed(context.spec.seed, device_specific=True)
+        accelerator = training_processes(context.spec.seed)
         dataset = context.dataset()
         recommender = Recommender.load(
             context.inputs["checkpoint"],
@@ -67,6 +65,8 @@ def _windows(train: Sequences, config: RlConfig, max_history: int, seed: int) ->
 class _RlTraining(Training):
     """L = sum of weighted objectives + gamma_KL L_terminal."""
 
+    goes_on = True
+
     def __init__(
         self,
         config: RlConfig,
@@ -78,17 +78,23 @@ class _RlTraining(Training):
     ) -> None:
         super().__init__(config, context, dataset, windows, accelerator, recommender)
         self.config = config
-        # A frozen copy costs no optimiser; dropout stays off, so that ratios compare like with like.
-        reference = copy.deepcopy(recommender).requires_grad_(False).eval()
+        if not config.align_weight:
+            self.anchors = None
+        # The policy as RL finds it, without dropout, so that ratios compare like with like.
+        reference = recommender.frozen()
         self.objectives, self.terms = self._objectives()
         aligner = build_aligner(context, config.aligner, recommender)
         self.inner = RlStep(recommender, reference, self.objectives, aligner, config.score)
         total = self.updates * config.updates_per_rollout
-        self.updater = Updater(accelerator, self.inner, config.optimizer, total, config.precision)
+        rates = {}
+        if config.depth_lr is not None and isinstance(recommender.depth_policy, nn.Module):
+            rates["recommender.depth_policy"] = config.depth_lr
+        self.updater = Updater(accelerator, self.inner, config.optimizer, total, config.precision, rates)
         self.rollouts = self._rollouts()
+        self.best.depth_cost = config.depth_cost
 
     def _objectives(self) -> tuple[dict[str, Any], dict[str, Term]]:
-        """Objectives by name, and each term's weight; losses are means already, so their count is 1."""
+        """Objectives by name, and each term's weight; its count differs from rollout to rollout."""
         env = self.context.env(device=str(self.accelerator.device))
         built, terms = {}, {}
         for entry in self.config.objectives:
@@ -105,21 +111,22 @@ class _RlTraining(Training):
         decoder = catalogue.build("decoder", self.config.rollout, env)
         decoder.bind(self.recommender.prompts.table)
         rewards = [(one.weight, catalogue.build("reward", one.reward, env)) for one in self.config.rewards]
-        seed = self.seed + self.accelerator.process_index
-        generator = torch.Generator().manual_seed(seed) if self.config.depth == "sample" else None
+        sample = self.config.depth == "sample"
         return RolloutMaker(
-            self.recommender, decoder, rewards, self.config.candidates, self.accelerator, generator
+            self.recommender, decoder, rewards, self.config.candidates, self.accelerator, sample, self.seed
         )
 
     def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
         """Roll out the prompts once, then update on the candidates as often as configured."""
-        shares = np.array_split(np.arange(len(windows)), self.accelerator.num_processes)
-        mine = shares[self.accelerator.process_index]
-        batch, target = self._collate([windows[i] for i in (mine if len(mine) else [0])])
-        group = self.rollouts.make(batch, target)
-        weight = float(len(mine) > 0) / self.accelerator.num_processes
+        world = self.accelerator
+        share = Share.of(self.done, len(windows), world.process_index, world.num_processes)
+        batch, target = self._collate([windows[row] for row in share.made])
+        self.rollouts.recommender = self.updater.readable()
+        group = self.rollouts.make(batch, target, share)
+        self.inner.eval()
+        terms, present = self._counted(group, share), float(len(share.rows) > 0)
         for _ in range(self.config.updates_per_rollout):
-            update = self.updater.update([(partial(_same, group), weight)], self.terms)
+            update = self.updater.update([(partial(_same, group), present)], terms)
             rollout = self.inner.rollout
             assert rollout is not None
             if group.old_logp is None:
@@ -132,7 +139,17 @@ class _RlTraining(Training):
             **depth_numbers(group.depth, max(self.recommender.depth_policy.support)),
             **self.inner.report,
         }
-        return update, numbers
+        return update, world_mean(numbers, share.weight)
+
+    def _counted(self, group: Group, share: Share) -> dict[str, Term]:
+        """The terms, each with the number of prompts of the global batch that it is a mean over."""
+        found = self.inner.counts(group)
+        mine = torch.tensor([found[name] if share.rows else 0 for name in self.terms])
+        counts = world_sum(mine.to(self.accelerator.device)).tolist()
+        return {
+            name: replace(term, count=count)
+            for (name, term), count in zip(self.terms.items(), counts, strict=True)
+        }
 
     def note(self, update: Update, numbers: Mapping[str, float], seconds: float) -> str:
         """Reward, depth, and the best validation so far."""

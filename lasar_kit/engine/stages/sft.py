@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
-from jaxtyping import Int
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from lasar_kit.core.dataset import Dataset, Sequences
+from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.item_text import item_text
+from lasar_kit.core.policy import depth_from
+from lasar_kit.core.processes import from_main
 from lasar_kit.core.values import Env
 from lasar_kit.engine import samples
 from lasar_kit.engine.anchor_store import Place
-from lasar_kit.engine.item_texts import ItemTexts
 from lasar_kit.engine.prompts import PromptBatch
 from lasar_kit.engine.recommender import Parts, Recommender
 from lasar_kit.engine.sft_step import SftStep
 from lasar_kit.engine.stage import StageContext
 from lasar_kit.engine.stages.config import SftConfig
+from lasar_kit.engine.stages.text_config import ReasoningTextConfig
+from lasar_kit.engine.teacher_texts import ask_teacher, training_prompts
+from lasar_kit.engine.text_tasks import Row, SidTasks, TextTask, Writer
 from lasar_kit.engine.training import Training, build_aligner
-from lasar_kit.engine.updates import Term, Update, Updater
+from lasar_kit.engine.updates import Term, Update, Updater, training_processes
+from lasar_kit.errors import UserError
 
 
 class SftStage:
@@ -35,8 +43,7 @@ class SftStage:
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
         """Write the best checkpoint; report how it was reached."""
-        accelerator = Accelerator()
-        set_seed(context.spec.seed, device_specific=True)  # dropout; all else has generators of its own
+        accelerator = training_processes(context.spec.seed)
         dataset = context.dataset()
         windows = _windows(dataset.train, self.config, context.spec.max_history)
         recommender = _recommender(dataset, self.config, context, str(accelerator.device))
@@ -64,8 +71,38 @@ def _recommender(dataset: Dataset, config: SftConfig, context: StageContext, dev
     return Recommender.build(context.catalogue, parts, spec.decoder, sids, env)
 
 
+def _text_tasks(
+    config: SftConfig, context: StageContext, dataset: Dataset, recommender: Recommender
+) -> list[TextTask]:
+    """The tasks with texts that are on; `UserError` where the data set has nothing for one."""
+    writer = Writer(recommender.backbone.tokenizer, context.sids().vocabulary)
+    made: dict[str, TextTask] = {}
+    if config.tasks.texts:
+        rule = samples.longest_per_user if config.samples == "longest_per_user" else samples.sliding
+        prompts = partial(rule, max_history=context.spec.max_history)
+        sids = recommender.prompts.table.tokens.cpu().numpy()
+        tied = SidTasks(dataset, prompts, sids, writer, config.tasks)
+        made |= {f"tasks.{name}": tied.task(name) for name in config.tasks.texts}
+    if config.text.weight:
+        made["text"] = writer.plain("text", config.text, item_text(dataset.items, config.text.fields))
+    if config.reasoning_text.weight:
+        written = from_main(partial(_written, context, config.reasoning_text, dataset))
+        made["reasoning_text"] = writer.plain("reasoning_text", config.reasoning_text, written)
+    for key, task in made.items():
+        if not task.size:
+            raise UserError(f"stages.{context.name}.{key}: the data set has no text for this")
+    return list(made.values())
+
+
+def _written(context: StageContext, config: ReasoningTextConfig, dataset: Dataset) -> list[str]:
+    """A teacher's texts about training prompts, in the prompts' order."""
+    prompts = training_prompts(dataset, context, config.max_samples)
+    texts = dict(ask_teacher(context, config.teacher, dataset, prompts))
+    return [text for _, text in sorted(texts.items()) if text is not None]
+
+
 class _SftTraining(Training):
-    """L_SFT = L_CE + alpha L_align + beta L_policy."""
+    """L_SFT = L_CE + alpha L_align + beta L_policy, and the tasks with texts."""
 
     def __init__(
         self,
@@ -79,28 +116,36 @@ class _SftTraining(Training):
         super().__init__(config, context, dataset, windows, accelerator, recommender)
         self.config = config
         aligner = build_aligner(context, config.aligner, recommender)
-        texts = (
-            ItemTexts(dataset, recommender.backbone.tokenizer, config.text) if config.text.weight else None
-        )
-        self.texts = texts if texts and texts.rows else None
-        self.done = 0
-        step = SftStep(recommender, config.score, aligner, config.depth == "label")
+        self.tasks = _text_tasks(config, context, dataset, recommender)
+        self.recent: deque[Mapping[str, float]] = deque(maxlen=self.per_epoch)
+        step = SftStep(recommender, config.score, aligner)
         self.updater = Updater(accelerator, step, config.optimizer, self.updates, config.precision)
 
     def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
         """The mean over all answer tokens of the global batch, and over all prompts with a label."""
         places = [place for window in windows for place in self._places(window)]
         levels = self.recommender.prompts.table.tokens.shape[1]
-        terms = {"ce": Term(1.0, levels * len(places))}
+        terms = {"ce": Term(self.config.tasks.next_item, levels * len(places))}
         if self.anchors is not None:
             labelled = int((self.anchors.counts(places) > 0).sum())
             terms["align"] = Term(self.config.align_weight, labelled)
             terms["policy"] = Term(self.config.policy_weight, labelled)
-        texts = self.texts.draw(self.seed, self.done) if self.texts else []
-        if self.texts:
-            terms["text"] = Term(self.config.text.weight, sum(len(text) - 1 for text in texts))
-        self.done += 1
-        return self.updater.update(self._passes(windows, texts), terms), {"items": len(places)}
+        drawn = [task.draw(self.seed, self.done) for task in self.tasks]
+        for task, rows in zip(self.tasks, drawn, strict=True):
+            terms[task.name] = Term(task.weight, sum(row.answer for row in rows))
+        # Also where a pretrained backbone comes in evaluation mode, and validations leave it in another one.
+        self.updater.plain.train()
+        update = self.updater.update(self._passes(windows, drawn), terms)
+        self.recent.append(update.terms)
+        return update, {"items": len(places)}
+
+    def memory(self) -> dict[str, Any]:
+        """The terms of the last epoch."""
+        return {"recent": list(self.recent)}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Go on from what `memory` gave."""
+        self.recent.extend(memory["recent"])
 
     def note(self, update: Update, numbers: Mapping[str, float], seconds: float) -> str:
         """Loss, throughput, and the best validation so far."""
@@ -113,28 +158,42 @@ class _SftTraining(Training):
         return [(window.user, end) for end in range(first, window.stop)]
 
     def _passes(
-        self, windows: Sequence[samples.Window], texts: Sequence[Int[np.ndarray, " L"]]
+        self, windows: Sequence[samples.Window], drawn: Sequence[Sequence[Row]]
     ) -> list[tuple[partial[PromptBatch], float]]:
         """This process's share of a global batch, split for accumulation; one of weight 0 if it has none.
 
-        Texts go with the first pass.
+        Samples of the tasks with texts are dealt to all passes of all processes that have weight.
         """
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
-        mine = np.array_split(np.arange(len(windows)), processes)[process]
-        parts = np.array_split(mine, min(self.config.gradient_accumulation, max(1, len(mine))))
-        share = texts[process::processes] if len(mine) else []
-        return [
-            (
-                partial(
-                    self._collate, [windows[i] for i in (part if len(part) else [0])], share if n == 0 else []
-                ),
-                float(len(part) > 0),
-            )
-            for n, part in enumerate(parts)
-        ]
+        largest = -(-len(windows) // processes)  # all processes make as many passes
+        count = min(self.config.gradient_accumulation, largest)
+        shares = [np.array_split(mine, count) for mine in np.array_split(np.arange(len(windows)), processes)]
+        dealt = [(p, n) for p, parts in enumerate(shares) for n, part in enumerate(parts) if len(part)]
+        passes = []
+        for n, part in enumerate(shares[process]):
+            rows = part.tolist() or [0]
+            mine = [texts[dealt.index((process, n)) :: len(dealt)] if len(part) else [] for texts in drawn]
+            key = f"sft depth {self.seed} {self.done}"
+            numbers = RowDraws(key, rows, len(windows)).uniform(max(map(len, windows)))
+            collate = partial(self._collate, [windows[i] for i in rows], mine, numbers)
+            passes.append((collate, float(len(part) > 0)))
+        return passes
+
+    def _depth(
+        self, segments: Int[Tensor, "B R"], numbers: Float[Tensor, "B R"]
+    ) -> tuple[Int[Tensor, "B R"] | None, Int[Tensor, "B R"]]:
+        """How long to think of prompts with so many segments, and what the policy is to learn."""
+        if self.config.depth != "at_least_label":
+            return (segments if self.config.depth == "label" else None), segments
+        policy = self.recommender.depth_policy
+        drawn = depth_from(policy, segments, numbers)
+        return torch.where(segments > 0, drawn, 0), torch.where(segments > 0, max(policy.support), 0)
 
     def _collate(
-        self, windows: Sequence[samples.Window], texts: Sequence[Int[np.ndarray, " L"]]
+        self,
+        windows: Sequence[samples.Window],
+        drawn: Sequence[Sequence[Row]],
+        numbers: Float[Tensor, "B R"],
     ) -> PromptBatch:
         prompts, loop = self.recommender.prompts, self.recommender.latent_loop
         rows = [self.train[window.user][window.start : window.stop] for window in windows]
@@ -145,7 +204,13 @@ class _SftTraining(Training):
         if self.anchors is not None:
             places = [self._places(window) for window in windows]
             anchors, label = self.anchors.batch(places, batch.tips.shape[1])
-            batch = replace(batch, anchors=anchors, label=label)
-        if self.texts and texts:
-            batch = replace(batch, text=self.texts.padded(texts))
-        return batch.to(self.accelerator.device)
+            depth, label = self._depth(label, numbers[:, : label.shape[1]])
+            batch = replace(batch, anchors=anchors, depth=depth, label=label)
+        tasks = {task.name: task.rows(rows) for task, rows in zip(self.tasks, drawn, strict=True)}
+        return replace(batch, tasks=tasks).to(self.accelerator.device)
+
+    def _report(self, done: int) -> dict[str, Any]:
+        """With the mean of each term over the last epoch."""
+        names = self.recent[-1] if self.recent else ()
+        losses = {name: sum(terms[name] for terms in self.recent) / len(self.recent) for name in names}
+        return {**super()._report(done), "losses": losses}

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from lasar_kit.core.collisions import resolve
+from lasar_kit.core.processes import is_main
 from lasar_kit.core.quantization_report import quantization_report, quantization_table
 from lasar_kit.core.values import Env
 from lasar_kit.engine.artifacts import write_json
@@ -30,6 +31,8 @@ class TokenizeStage:
         env = context.env(item_ids=item_ids)
         encoder = context.catalogue.build("text_encoder", self.config.text_encoder, env)
         embeddings = torch.from_numpy(encoder.encode(dataset.items, dataset.train))
+        if not is_main():  # fitting is not shared out, and the main process writes
+            return {}
         quantizer = context.catalogue.build("quantizer", self.config.quantizer, env)
         quantizer.fit(embeddings)
         raw = quantizer.encode(embeddings)

@@ -1,0 +1,165 @@
+"""Training with the whole mix of tasks: what is logged, and that processes and passes change nothing."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.dataset import Sequences
+from lasar_kit.engine import runner, samples
+from lasar_kit.engine.recommender import Recommender
+from lasar_kit.engine.sft_step import SftStep
+from lasar_kit.engine.sids import Sids
+from lasar_kit.engine.stages.config import SftConfig
+from lasar_kit.engine.stages.sft import _SftTraining
+from lasar_kit.engine.stages.text_config import TasksConfig, TextConfig
+from lasar_kit.engine.text_tasks import SidTasks, Writer
+from lasar_kit.errors import UserError
+from lasar_kit.spec import load_spec
+
+from .test_text_tasks import shop
+
+SPEC = """
+name: mix
+dataset: {use: demo, users: 60, items: 60}
+max_history: 6
+backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 400}
+prompt: sid_only
+decoder: {use: trie_beam, width: 20, score: trie}
+stages:
+  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 3, codes: 8}}
+  ground:
+    use: sft
+    samples: packed
+    epochs: 6
+    batch_size: 20
+    eval_users: 20
+    eval_width: 10
+    eval_every: 3
+    log_every: 1
+    score: trie
+    optimizer: {lr: 1.0e-2}
+    gradient_accumulation: 2
+    tasks:
+      next_item: 0.5
+      text_to_sid: 0.2
+      sid_to_text: 0.3
+      history_to_title: 0.4
+      titles_to_sid: 0.6
+      batch_size: 6
+    text: {weight: 0.7, batch_size: 4}
+    reasoning_text: {weight: 0.8, batch_size: 4, max_samples: 30, max_tokens: 40}
+"""
+WEIGHTS = {
+    "ce": 0.5,
+    "text_to_sid": 0.2,
+    "sid_to_text": 0.3,
+    "history_to_title": 0.4,
+    "titles_to_sid": 0.6,
+    "text": 0.7,
+    "reasoning_text": 0.8,
+}
+
+
+def run(folder: Path, *overrides: str) -> Path:
+    (folder / "mix.yaml").write_text(SPEC)
+    catalogue = Catalogue.discover()
+    runner.run_spec(load_spec(folder / "mix.yaml", overrides, catalogue), catalogue, folder / "mix", True)
+    return folder / "mix"
+
+
+def test_every_task_is_logged_by_name_adds_up_and_is_learnt(tmp_path: Path) -> None:
+    folder = run(tmp_path)
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if "loss" in line]
+    assert {name for name in steps[0] if name.startswith("loss_")} == {f"loss_{name}" for name in WEIGHTS}
+    for line in steps:
+        total = sum(weight * line[f"loss_{name}"] for name, weight in WEIGHTS.items())
+        assert line["loss"] == pytest.approx(total, rel=1e-5)
+    for name in WEIGHTS:
+        values = [line[f"loss_{name}"] for line in steps]
+        assert np.mean(values[-3:]) < np.mean(values[:3]), name
+    report = json.loads((folder / "stages" / "ground" / "artifact.json").read_text())["report"]
+    last = [line for line in steps if line["epoch"] > 5]
+    expected = {name: np.mean([line[f"loss_{name}"] for line in last]) for name in WEIGHTS}
+    assert report["losses"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("stages.ground.tasks={titles_to_sid: 1}", "tasks.titles_to_sid"),
+        ("stages.ground.tasks={sid_to_text: 1}", "tasks.sid_to_text"),
+        ("stages.ground.text={weight: 1}", "text"),
+    ],
+)
+def test_a_task_that_the_data_have_no_text_for(tmp_path: Path, override: str, key: str) -> None:
+    rows = "".join(f"u{user},i{(user * 3 + n * n) % 11},{n}\n" for user in range(12) for n in range(6))
+    (tmp_path / "seen.csv").write_text("user,item,time\n" + rows)
+    overrides = (
+        f"dataset={{use: csv, interactions: {tmp_path / 'seen.csv'}}}",
+        "stages.tokenize.text_encoder=cooccurrence",
+        "stages.ground.reasoning_text=null",
+        "stages.ground.text=null",
+        "stages.ground.tasks=null",
+        override,
+    )
+    with pytest.raises(UserError, match=rf"^stages\.ground\.{key}: the data set has no text for this$"):
+        run(tmp_path, *overrides)
+
+
+@pytest.mark.parametrize("rule", ["packed", "sliding"])
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_losses_do_not_depend_on_processes_and_passes(
+    build: Callable[..., Recommender], sids: Sids, rule: str, count: int
+) -> None:
+    """The sums over all passes of all processes; with one or two windows some of them have nothing to do."""
+    model = build("sid_only")
+    dataset = shop([f"thing {n}" for n in range(30)], [[n, *range(2, 9 + n % 4)] for n in range(9)])
+    writer = Writer(model.backbone.tokenizer, sids.vocabulary)
+    config = TasksConfig(text_to_sid=1, titles_to_sid=1, sid_to_text=1, batch_size=5)
+    table = model.prompts.table.tokens.numpy()
+    tied = SidTasks(dataset, partial(samples.sliding, max_history=6), table, writer, config)
+    tasks = [tied.task(name) for name in config.texts]
+    tasks.append(writer.plain("text", TextConfig(weight=1, batch_size=3), ["soap", "a brush", "oil"]))
+    made = {"packed": samples.packed, "sliding": samples.sliding}[rule](dataset.train, 6)
+    windows, step = made[:count], SftStep(model, "vocabulary")
+    drawn = [task.draw(2, 5) for task in tasks]
+
+    def sums(processes: int, passes: int) -> dict[str, float]:
+        total: dict[str, float] = {}
+        made_passes = set()
+        for process in range(processes):
+            training = object.__new__(_SftTraining)
+            training.config = SftConfig.model_validate(
+                {"use": "sft", "samples": rule, "gradient_accumulation": passes},
+                context={"catalogue": Catalogue.discover()},
+            )
+            training.accelerator = SimpleNamespace(  # type: ignore[assignment]
+                process_index=process, num_processes=processes, device="cpu"
+            )
+            training.seed, training.done, training.anchors = 2, 5, None
+            training.recommender, training.train, training.tasks = model, _train(dataset.train), tasks
+            mine = training._passes(windows, drawn)
+            made_passes.add(len(mine))
+            for collate, weight in mine:
+                found = step(collate())
+                assert set(found) == {"ce", *(task.name for task in tasks)}
+                for name, value in found.items():
+                    total[name] = total.get(name, 0.0) + weight * value.item()
+        assert len(made_passes) == 1, "every process must make as many passes"
+        return total
+
+    whole = sums(1, 1)
+    assert all(value > 0 for value in whole.values())
+    for processes, passes in ((1, 3), (2, 1), (2, 2), (3, 2), (4, 1)):
+        assert sums(processes, passes) == pytest.approx(whole, rel=1e-5)
+
+
+def _train(train: Sequences) -> Sequences:
+    return Sequences(train.offsets, train.items % 30)

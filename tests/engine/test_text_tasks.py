@@ -1,0 +1,236 @@
+"""Tasks with texts: what stands in prompts and answers, and what their losses are."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lasar_kit.core.dataset import ITEM_COLUMNS, Dataset, Sequences
+from lasar_kit.engine import samples
+from lasar_kit.engine.recommender import Recommender
+from lasar_kit.engine.sft_step import SftStep
+from lasar_kit.engine.sids import Sids
+from lasar_kit.engine.stages.text_config import TasksConfig, TextConfig
+from lasar_kit.engine.text_tasks import Row, SidTasks, TextTask, Writer
+
+SLIDING = partial(samples.sliding, max_history=6)
+Build = Callable[..., Recommender]
+NAMES = ("text_to_sid", "sid_to_text", "history_to_title", "titles_to_sid")
+SPELLED = "Soap <a_1><b_2><c_0> <|lat_e|> & <eos> brush"
+WORDS = st.sampled_from(["", "Soap", "<a_0>", "Rose oil 4 oz.", "ID of the item: <b_1>", SPELLED, "Éclat"])
+TITLES = st.lists(WORDS, min_size=30, max_size=30)
+PATHS = st.lists(st.lists(st.integers(0, 29), min_size=4, max_size=9), min_size=1, max_size=3)
+
+
+def shop(titles: Sequence[str], paths: Sequence[Sequence[int]]) -> Dataset:
+    columns = {name: [""] * len(titles) for name in ITEM_COLUMNS}
+    columns["id"] = [str(n) for n in range(len(titles))]
+    columns["title"] = list(titles)
+    columns["brand"] = ["Ann" if n % 3 == 0 else "" for n in range(len(titles))]
+    users = tuple(str(n) for n in range(len(paths)))
+    return Dataset(users, pl.DataFrame(columns), Sequences.of([list(path) for path in paths]))
+
+
+def tasks_of(recommender: Recommender, sids: Sids, dataset: Dataset, **options: object) -> list[TextTask]:
+    config = TasksConfig.model_validate({**dict.fromkeys(NAMES, 0.5), **options})
+    writer = Writer(recommender.backbone.tokenizer, sids.vocabulary)
+    table = recommender.prompts.table.tokens.numpy()
+    tied = SidTasks(dataset, SLIDING, table, writer, config)
+    return [tied.task(name) for name in config.texts]
+
+
+def all_rows(task: TextTask) -> list[Row]:
+    return [task.row(n) for n in range(task.size)]
+
+
+def prompt(row: Row) -> list[int]:
+    return row.ids[: len(row.ids) - row.answer].tolist()
+
+
+def answer(row: Row) -> list[int]:
+    return row.ids[len(row.ids) - row.answer :].tolist()
+
+
+@pytest.fixture
+def model(build: Build) -> Recommender:
+    return build("sid_only")
+
+
+fixture_is_not_changed = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@given(TITLES, PATHS, st.integers(0, 29))
+@fixture_is_not_changed
+def test_no_prompt_depends_on_its_answer(
+    model: Recommender, sids: Sids, titles: list[str], paths: list[list[int]], item: int
+) -> None:
+    """Give one item another text, or another SID: whatever this item is the answer to keeps its prompt."""
+    retitled = [title if n != item else title + "Quite another thing" for n, title in enumerate(titles)]
+    codes = sids.codes.clone()
+    codes[item] = torch.tensor([(codes[item, 0] + 1) % 5, codes[item, 1], codes[item, 2]])
+    recoded = Sids(codes, sids.sizes)
+    table = recoded.table(model.backbone.tokenizer).tokens.numpy()
+    before = {task.name: all_rows(task) for task in tasks_of(model, sids, shop(titles, paths))}
+    writer = Writer(model.backbone.tokenizer, sids.vocabulary)
+    config = TasksConfig(**dict.fromkeys(NAMES, 1.0))
+    for name in NAMES:
+        if name.endswith("to_sid"):
+            dataset, table_of = shop(titles, paths), table
+        else:
+            dataset, table_of = shop(retitled, paths), model.prompts.table.tokens.numpy()
+            if not len(writer.tokens([titles[item]])[0]):
+                continue  # a text where there was none makes samples of its own
+        task = SidTasks(dataset, SLIDING, table_of, writer, config).task(name)
+        after = all_rows(task)
+        assert [prompt(row) for row in after] == [prompt(row) for row in before[name]]
+        if name == "text_to_sid" and len(writer.tokens([titles[item]])[0]):
+            assert [answer(row) for row in after] != [answer(row) for row in before[name]]
+
+
+@given(st.lists(st.integers(0, 29), min_size=5, max_size=9), st.data())
+@fixture_is_not_changed
+def test_no_prompt_depends_on_the_next_item(
+    model: Recommender, sids: Sids, path: list[int], data: st.DataObject
+) -> None:
+    """Nor does its title stand where its SID is asked for, or the other way round."""
+    place = data.draw(st.integers(1, len(path) - 3))
+    other = [*path[:place], (path[place] + 1) % 30, *path[place + 1 :]]
+    titles = [f"thing {n}" for n in range(30)]
+    before, after = (tasks_of(model, sids, shop(titles, [each])) for each in (path, other))
+    for ours, theirs in zip(before, after, strict=True):
+        if ours.name in ("history_to_title", "titles_to_sid"):
+            one, two = ours.row(place - 1), theirs.row(place - 1)
+            assert prompt(one) == prompt(two)
+            assert answer(one) != answer(two)
+
+
+@given(TITLES, PATHS)
+@fixture_is_not_changed
+def test_answers_stand_in_no_prompt(
+    model: Recommender, sids: Sids, titles: list[str], paths: list[list[int]]
+) -> None:
+    """Where a SID is asked for no SID token stands in the prompt; where a text is, only the frame's words."""
+    tokenizer = model.backbone.tokenizer
+    meant = set(tokenizer.convert_tokens_to_ids(list(sids.vocabulary)))
+    bare = tasks_of(model, sids, shop(["x"] * 30, paths))
+    frames = {task.name: set().union(*(prompt(row) for row in all_rows(task))) for task in bare}
+    for task in tasks_of(model, sids, shop(titles, paths)):
+        for row in all_rows(task):
+            inside, asked = set(prompt(row)[1:]) & meant, set(answer(row))
+            if task.sid:
+                assert not inside
+                assert asked <= meant
+                assert row.answer == 3
+            else:
+                assert not asked & meant
+                assert set(prompt(row)) - meant <= frames[task.name]
+
+
+@given(PATHS)
+@fixture_is_not_changed
+def test_histories_are_of_the_training_part(model: Recommender, sids: Sids, paths: list[list[int]]) -> None:
+    """What is held out answers no history, and stands in none."""
+    titles = [f"thing {n}" for n in range(30)]
+    table = {tuple(row): item for item, row in enumerate(model.prompts.table.tokens.tolist())}
+    for task in tasks_of(model, sids, shop(titles, paths)):
+        if task.name == "titles_to_sid":
+            told = sorted(table[tuple(answer(row))] for row in all_rows(task))
+            assert told == sorted(item for path in paths for item in path[:-2][1:])
+        if task.name == "history_to_title":
+            assert task.size == sum(len(path) - 3 for path in paths)
+
+
+def test_rows_as_they_are_written(model: Recommender, sids: Sids) -> None:
+    titles = [f"T{n}" if n != 7 else "" for n in range(30)]
+    dataset = shop(titles, [[3, 7, 9, 4, 1, 2]])
+    tasks = {task.name: task for task in tasks_of(model, sids, dataset, batch_size=5)}
+    text = {
+        name: [model.backbone.tokenizer.decode(task.row(n).ids) for n in range(task.size)]
+        for name, task in tasks.items()
+    }
+
+    def sid(item: int) -> str:
+        return "".join(f"<{'abc'[m]}_{code}>" for m, code in enumerate(sids.codes[item].tolist()))
+
+    assert text["text_to_sid"][3] == f"<bos>Item: T3. Ann\nID of the item: {sid(3)}"
+    assert len(text["text_to_sid"]) == len(text["sid_to_text"]) == 29
+    assert text["sid_to_text"][7] == f"<bos>ID of an item: {sid(8)}\nThe item: T8<eos>"
+    assert text["history_to_title"] == [
+        f"<bos>IDs of a user's items in order of time: {sid(3)}, {sid(7)}\nTitle of the next item: T9<eos>",
+        f"<bos>IDs of a user's items in order of time: {sid(3)}, {sid(7)}, {sid(9)}\n"
+        "Title of the next item: T4<eos>",
+    ]
+    assert text["titles_to_sid"] == [
+        f"<bos>A user's items in order of time: {'; '.join(seen)}\nID of the next item: {sid(item)}"
+        for seen, item in ((["T3"], 7), (["T3"], 9), (["T3", "T9"], 4))
+    ]
+
+
+def test_a_text_that_is_cut_has_no_end_and_spells_no_token_of_meaning(model: Recommender, sids: Sids) -> None:
+    dataset = shop([SPELLED] * 30, [[1, 2, 3, 4, 5]])
+    tokenizer = model.backbone.tokenizer
+    whole, cut = (
+        next(
+            task
+            for task in tasks_of(model, sids, dataset, max_tokens=n, fields=["title"])
+            if "sid_to" in task.name
+        )
+        for n in (64, 4)
+    )
+    assert tokenizer.decode(answer(whole.row(0))) == "Soap  & brush<eos>"
+    assert len(answer(cut.row(0))) == 4
+    assert answer(cut.row(0)) == answer(whole.row(0))[:4]
+    plain = Writer(tokenizer, sids.vocabulary).plain("text", TextConfig(max_tokens=5), [SPELLED, "", "<eos>"])
+    assert plain.size == 1
+    assert plain.row(0).ids.tolist() == [tokenizer.bos_token_id, *answer(whole.row(0))[:4]]
+    assert plain.row(0).answer == 4
+
+
+def test_draws_are_those_of_the_update_and_differ_between_tasks(model: Recommender, sids: Sids) -> None:
+    tasks = tasks_of(model, sids, shop([f"T{n}" for n in range(30)], [[1, 2, 3, 4, 5]]), batch_size=7)
+    first = [[row.ids.tolist() for row in task.draw(3, 8)] for task in tasks]
+    assert first == [[row.ids.tolist() for row in task.draw(3, 8)] for task in tasks]
+    for other in ((3, 9), (4, 8)):
+        assert first[0] != [row.ids.tolist() for row in tasks[0].draw(*other)]
+    numbers = [
+        [row.ids.tolist() for row in replace(tasks[0], name=name).draw(3, 8)] for name in ("one", "two")
+    ]
+    assert numbers[0] != numbers[1]
+    assert all(len(rows) == 7 for rows in first)
+
+
+@pytest.mark.parametrize("score", ["vocabulary", "trie"])
+def test_task_losses_are_those_of_plain_forwards(build: Build, sids: Sids, score: str) -> None:
+    """Each row alone through transformers' own forward; SIDs compete as the stage says, texts with all."""
+    model = build("sid_only")
+    catalogue = model.prompts.tokens.tolist()
+    dataset = shop(["Soap", "Rose oil", "Brush"] * 10, [[1, 2, 3, 4, 5, 6, 7]])
+    step, windows = SftStep(model, score), [np.array([3, 9])]  # type: ignore[arg-type]
+    for task in tasks_of(model, sids, dataset):
+        drawn = task.draw(0, 0)[:4]
+        expected = 0.0
+        for row in drawn:
+            with torch.no_grad():
+                logits = model.backbone.model(torch.tensor(row.ids)[None]).logits[0]
+            for place, token in enumerate(answer(row)):
+                at = logits[len(row.ids) - row.answer + place - 1]
+                seen = answer(row)[:place]
+                allowed = (
+                    sorted({item[place] for item in catalogue if item[:place] == seen}) if task.sid else []
+                )
+                rivals = at[allowed] if task.sid and score == "trie" else at
+                expected -= float(at[token] - rivals.logsumexp(0))
+        batch = model.prompts.packed(windows, transparent=True)
+        losses = step(replace(batch, tasks={task.name: task.rows(drawn), "gap": task.rows([])}))
+        assert losses[task.name].item() == pytest.approx(expected, rel=1e-5)
+        assert losses["gap"].item() == 0
+        assert losses["ce"].item() == pytest.approx(step(batch)["ce"].item(), rel=1e-6)
+        step.zero_grad()
+        losses["gap"].backward()
+        assert all(p.grad is None or not p.grad.any() for p in step.parameters())

@@ -1,0 +1,75 @@
+"""Warnings about valid specs."""
+
+from pathlib import Path
+
+import pytest
+
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.spec import cautions, load_spec
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = """\
+stages:
+  tokenize: tokenize
+  ground: {use: sft}
+  anchors:
+    use: anchors
+"""
+TEXTLESS = (
+    "stages.anchors: the backbone is from scratch and saw no text in {0}, so its states of the teacher's "
+    "texts mean little; add 'text: {{weight: 0.2}}' to stages.{1}, or name a 'pretrained' backbone"
+)
+
+
+def told(folder: Path, spec: str, *overrides: str) -> list[str]:
+    (folder / "spec.yaml").write_text(spec)
+    found = cautions(load_spec(folder / "spec.yaml", overrides, Catalogue.discover()))
+    return [line.removeprefix(f"{folder}/") for line in found]
+
+
+def test_anchors_of_a_backbone_that_saw_no_text(tmp_path: Path) -> None:
+    assert told(tmp_path, BASE) == ["spec.yaml:4: " + TEXTLESS.format("'ground'", "ground")]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "stages.ground.text.weight=0.1",
+        "stages.ground.reasoning_text.weight=0.1",
+        "stages.ground.tasks.text_to_sid=0.1",
+        "stages.ground.tasks.sid_to_text=0.1",
+        "stages.ground.tasks.history_to_title=0.1",
+        "stages.ground.tasks.titles_to_sid=0.1",
+        "backbone={use: qwen3, pretrained: Qwen/Qwen3-0.6B}",
+    ],
+)
+def test_text_or_pretraining_makes_it_silent(tmp_path: Path, override: str) -> None:
+    assert told(tmp_path, BASE, override) == []
+
+
+def test_the_whole_line_of_a_checkpoint_counts_up_to_a_fresh_start(tmp_path: Path) -> None:
+    spec = BASE.replace("  anchors", "  more: {use: sft, tasks: {next_item: 2}}\n  rl: rl\n  anchors")
+    expected = ["spec.yaml:6: " + TEXTLESS.format("'ground' and 'more' and 'rl'", "ground")]
+    assert told(tmp_path, spec) == expected
+    assert told(tmp_path, spec, "stages.ground.text.weight=1") == []
+    fresh = told(tmp_path, spec, "stages.ground.text.weight=1", "stages.more.fresh=true")
+    assert fresh == ["spec.yaml:6: " + TEXTLESS.format("'more' and 'rl'", "more")]
+    other = told(tmp_path, spec, "stages.more.text.weight=1", "stages.anchors.from=ground")
+    assert other == ["--set stages.anchors.from: " + TEXTLESS.format("'ground'", "ground")] or (
+        len(other) == 1 and "'ground', so" in other[0]
+    )
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "tutorials").rglob("*.yaml")), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_no_tutorial_is_hardly_meant(path: Path) -> None:
+    assert cautions(load_spec(path, (), Catalogue.discover())) == []
+
+
+def test_the_document_shows_what_is_printed(tmp_path: Path) -> None:
+    shown = next(
+        line for line in (ROOT / "docs" / "specs.md").read_text().splitlines() if line.startswith("warning: ")
+    )
+    (line,) = told(tmp_path, BASE)
+    assert shown.split(" ", 2)[2] == line.split(" ", 1)[1]
