@@ -5,13 +5,16 @@ export GOMP_SPINCOUNT := 0
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test clean
+.PHONY: quickstart test docs clean
 
 quickstart: .venv/installed
 	$(BIN)/lasar-kit run tutorials/quickstart.yaml --output runs/quickstart
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest --numprocesses 2
+
+docs: .venv/installed
+	$(BIN)/python docs/generate.py
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed"'

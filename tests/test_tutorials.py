@@ -1,8 +1,10 @@
 """The tutorials and the examples of the documents, as they stand."""
 
+import importlib.util
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,15 +28,6 @@ def test_every_tutorial_is_a_valid_spec(path: Path) -> None:
     assert [stage.name for stage in loaded.plan]
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in SPECS if p.parent.name == "ablations"], ids=lambda path: path.name
-)
-def test_an_ablation_is_a_few_lines_on_its_base(path: Path) -> None:
-    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
-    assert 1 < len(lines) <= 5
-    assert lines[0] == "extends: ../lasar.yaml"
-
-
 def test_the_readme_specs_are_valid_and_the_ablation_extends_the_first(tmp_path: Path) -> None:
     mine, ablation = blocks(ROOT / "README.md", "yaml")
     (tmp_path / "mine.yaml").write_text(mine)
@@ -54,33 +47,84 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
             assert (document.parent / target).exists(), target
 
 
+QUICKSTART = ROOT / "tutorials" / "quickstart.yaml"
+RESULTS = ROOT / "benchmarks" / "results" / "quickstart.json"
+LABELS = ["MiniOneRec (SFT)", "LASAR (SFT)", "LASAR (RL)"]
+NAMES = ("hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20")
+
+
+def run_quickstart(output: Path, *overrides: str) -> dict[str, Any]:
+    catalogue = Catalogue.discover()
+    runner.run_spec(load_spec(QUICKSTART, overrides, catalogue), catalogue, output, use_cache=True)
+    return json.loads((output / "metrics.json").read_text())  # type: ignore[no-any-return]
+
+
 @pytest.fixture(scope="module")
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    catalogue, output = Catalogue.discover(), tmp_path_factory.mktemp("runs") / "quickstart"
-    loaded = load_spec(ROOT / "tutorials" / "quickstart.yaml", (), catalogue)
-    runner.run_spec(loaded, catalogue, output, use_cache=True)
+    """The quickstart at its own size, as far as the model that does not think."""
+    output = tmp_path_factory.mktemp("runs") / "quickstart"
+    later = ("anchors", "reason", "lasar_sft", "rl", "lasar_rl")
+    run_quickstart(output, *(f"stages.{stage}=null" for stage in later))
     return output
 
 
+def table(text: str) -> dict[str, list[float]]:
+    """Rows of results by label."""
+    rows = re.findall(r"^ *(\S.*?)((?: +\d+\.\d{2,4}){6,7}) *$", text, re.MULTILINE)
+    return {label: [float(cell) for cell in cells.split()] for label, cells in rows}
+
+
+def test_the_quickstart_runs_the_whole_of_lasar_and_ends_in_one_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All its stages, on a small shop."""
+    small = ["dataset.users=60", "dataset.items=60", "stages.tokenize.quantizer.codes=8"]
+    small += ["stages.ground.epochs=2", "stages.reason.epochs=1", "stages.rl.max_samples=128"]
+    metrics = run_quickstart(tmp_path / "small", *small)
+    shown = table(capsys.readouterr().out)
+    assert list(shown) == ["popularity", "item_knn", *LABELS]
+    assert [row["label"] for row in metrics.values()] == LABELS
+    for row in metrics.values():
+        assert shown[row["label"]][-1] == pytest.approx(row["mean_depth"], abs=5e-3)
+    assert shown["MiniOneRec (SFT)"][-1] == 0 < shown["LASAR (RL)"][-1]
+
+
 def test_the_quickstart_beats_popularity_three_times_and_item_knn(quickstart: Path) -> None:
-    row = json.loads((quickstart / "metrics.json").read_text())["evaluate"]
+    row = json.loads((quickstart / "metrics.json").read_text())["minionerec"]
     assert row["users"] == 2000
     assert row["hr@10"] >= 3 * row["baselines"]["popularity"]["hr@10"]
     assert row["hr@10"] > row["baselines"]["item_knn"]["hr@10"]
 
 
 def test_the_readme_shows_what_the_quickstart_prints(quickstart: Path) -> None:
-    """Baselines to the digit; the model to what another processor may change."""
-    row = json.loads((quickstart / "metrics.json").read_text())["evaluate"]
-    readme = (ROOT / "README.md").read_text()
-    shown = {line.split()[0]: line.split()[1:] for line in readme.splitlines() if line.split()[6:]}
-    names = ("hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20")
-    for baseline, values in row["baselines"].items():
-        assert [float(cell) for cell in shown[baseline]] == pytest.approx(
-            [values[n] for n in names], abs=6e-5
-        )
-    model = [float(cell) for cell in shown["evaluate"][:6]]
-    assert model == pytest.approx([row[name] for name in names], abs=0.02)
+    """The stored run to the digit; of what is run here, the baselines too, and the model as it may differ
+    with the processor."""
+    shown = table((ROOT / "README.md").read_text().split("```")[1])
+    stored = json.loads(RESULTS.read_text())["0"]
+    assert list(shown) == ["popularity", "item_knn", *LABELS]
+    for row in stored.values():
+        assert shown[row["label"]][:6] == pytest.approx([row[name] for name in NAMES], abs=6e-5)
+        assert shown[row["label"]][6] == pytest.approx(row["mean_depth"], abs=6e-3)
+    here = json.loads((quickstart / "metrics.json").read_text())["minionerec"]
+    for baseline, values in here["baselines"].items():
+        assert shown[baseline] == pytest.approx([values[name] for name in NAMES], abs=6e-5)
+    assert shown[LABELS[0]][:6] == pytest.approx([here[name] for name in NAMES], abs=0.02)
+
+
+def test_the_readme_tells_of_three_seeds() -> None:
+    """RL shortens thinking in each, and the lists get no worse in the mean over them; the table is theirs."""
+    loaded = importlib.util.spec_from_file_location("quickstart", ROOT / "benchmarks" / "quickstart.py")
+    assert loaded is not None
+    assert loaded.loader is not None
+    benchmark = importlib.util.module_from_spec(loaded)
+    loaded.loader.exec_module(benchmark)
+    seeds = json.loads(RESULTS.read_text())
+    assert set(seeds) == {"0", "1", "2"}
+    shown = (ROOT / "README.md").read_text().split("<!-- table: quickstart -->")[1].strip()
+    assert shown == benchmark.table(seeds)
+    sft, rl = ([run[stage] for run in seeds.values()] for stage in ("lasar_sft", "lasar_rl"))
+    assert all(after["mean_depth"] < before["mean_depth"] / 2 for before, after in zip(sft, rl, strict=True))
+    assert sum(row["ndcg@10"] for row in rl) > sum(row["ndcg@10"] for row in sft)
 
 
 def test_the_readme_recommends_what_the_shop_sells(

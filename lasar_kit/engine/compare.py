@@ -16,6 +16,7 @@ from rich.table import Table
 from lasar_kit import metrics
 from lasar_kit.core.bootstrap import paired_bootstrap
 from lasar_kit.engine.console import Screen
+from lasar_kit.engine.output import reading_run
 from lasar_kit.engine.report_table import read_metrics
 from lasar_kit.engine.stages.evaluate import PREDICTIONS
 from lasar_kit.errors import UserError, nearest
@@ -56,6 +57,11 @@ def _read(run: Path, stage: str | None) -> Evaluated:
     name = stage or list(stored)[-1]
     if name not in stored:
         raise UserError(f"{run}: no evaluate stage {name!r}; {nearest(name, stored)}")
+    with reading_run(run):
+        return _evaluated(run, name, float(stored[name]["mean_depth"]))
+
+
+def _evaluated(run: Path, name: str, mean_depth: float) -> Evaluated:
     targets, ranks = {}, {}
     with (run / "stages" / name / PREDICTIONS).open(encoding="utf-8") as file:
         for text in file:
@@ -63,8 +69,10 @@ def _read(run: Path, stage: str | None) -> Evaluated:
             targets[line["user"]] = line["target"]
             items = line["items"]
             ranks[line["user"]] = items.index(line["target"]) + 1 if line["target"] in items else 0
+    if not ranks:
+        raise UserError(f"{run}: the stage {name!r} holds no predictions; run the spec again")
     rank = np.array([ranks[user] for user in sorted(ranks)])
-    return Evaluated(f"{run.name} {name}", targets, metrics.per_user(rank), stored[name]["mean_depth"])
+    return Evaluated(f"{run.name} {name}", targets, metrics.per_user(rank), mean_depth)
 
 
 def _check_same_users(first: Evaluated, other: Evaluated) -> None:

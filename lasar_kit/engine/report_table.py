@@ -3,19 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
+from lasar_kit.engine.artifacts import read_json
+from lasar_kit.engine.console import Screen
+from lasar_kit.engine.output import reading_run
+from lasar_kit.errors import UserError
+
+METRICS = "metrics.json"
 SHOWN = ("hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20")
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    """What each evaluate stage of a finished run found, by stage; `UserError` where there is nothing."""
+    try:
+        stored: dict[str, Any] = read_json(run / METRICS)
+    except (OSError, ValueError):
+        raise UserError(f"{run}: is not the folder of a finished run, it holds no {METRICS}") from None
+    if not isinstance(stored, dict):
+        raise UserError(
+            f"{run / METRICS}: expected an object with a table a stage, got a {type(stored).__name__}"
+        )
+    if not stored:
+        raise UserError(f"{run}: this run has no evaluate stage")
+    return stored
+
+
+def report(run: Path) -> None:
+    """Print the table that a run ended with."""
+    stored = read_metrics(run)
+    with reading_run(run):
+        table = metrics_table(stored)
+    Screen().print(table)
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
     """A row for each evaluate stage, behind the baselines that were asked for the same users."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
-    for name in (*(name.upper() for name in SHOWN), "depth"):
+    for name in (*(name.upper() for name in SHOWN), "mean N"):
         table.add_column(name, justify="right", no_wrap=True)
     baselines: Any = None
     for stage, row in metrics.items():
@@ -24,7 +55,8 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
             table.add_row(f"[dim]{row['users']:,} users")
             for name, values in baselines.items():
                 table.add_row(name, *_numbers(values))
-        table.add_row(f"[bold]{stage}", *_numbers(row), f"{row['mean_depth']:.2f}")
+        label = row.get("label", stage)
+        table.add_row(f"[bold]{escape(label)}", *_numbers(row), f"{row['mean_depth']:.2f}")
     return table
 
 

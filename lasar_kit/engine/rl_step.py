@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lasar_kit.core.answers import AnswerScorer
 from lasar_kit.core.interfaces import Aligner, RLObjective
 from lasar_kit.core.kl import exact_kl
+from lasar_kit.core.processes import world_max
 from lasar_kit.core.scoring import Score
 from lasar_kit.core.values import LatentTrace, Prompt, Rollout
 from lasar_kit.engine.prompts import PromptBatch
@@ -49,7 +50,8 @@ class RlStep(nn.Module):
     """The terms of the RL loss (paper section 2.4): objectives on the rollout, terminal alignment.
 
     The prompt and its thoughts are read once, all G candidates hang on them as branches. The reference
-    thinks for itself, at the same depth (method: the reference's latents).
+    thinks for itself, at the same depth (method: the reference's latents). Where no objective reads the
+    candidates' log-probabilities and nothing is aligned, the prompt alone is read: they are NaN.
     """
 
     def __init__(
@@ -70,33 +72,60 @@ class RlStep(nn.Module):
         self.rollout: Rollout | None = None
 
     def forward(self, group: Group) -> Mapping[str, Float[Tensor, ""]]:
-        """Each objective's loss by its name, and `align`; numbers worth logging are left in `report`."""
-        scored = self._score(self.recommender, group)
-        logp = self._logp(self.recommender, scored)
-        with torch.no_grad():
-            reference = self._score(self._reference[0], group)
-            ref_logp = self._logp(self._reference[0], reference)
-        rollout = self._rollout(group, scored, reference, logp, ref_logp)
+        """Each objective's loss by its name, and `align`, as sums over what `counts` counts; numbers worth
+        logging are left in `report`."""
+        answers = group.batch.anchors is not None or any(
+            getattr(objective, "reads_answers", True) for objective in self.objectives.values()
+        )
+        rollout, trace = self._answered(group) if answers else (self._unanswered(group), None)
         losses = {}
         self.report = {}
         for name, objective in self.objectives.items():
             losses[name], found = objective.loss(rollout)
             self.report |= found
-        if group.batch.anchors is not None:
-            losses["align"] = self.aligner.loss(scored.trace, group.batch.anchors).mean()
-        self.rollout = replace(rollout, logp=logp.detach(), depth_logp=rollout.depth_logp.detach())
+        if trace is not None and group.batch.anchors is not None:
+            losses["align"] = self.aligner.loss(trace, group.batch.anchors).mean()
+        counts = self.counts(group)
+        losses = {name: loss * counts[name] for name, loss in losses.items()}
+        self.rollout = replace(rollout, logp=rollout.logp.detach(), depth_logp=rollout.depth_logp.detach())
         return losses
+
+    def counts(self, group: Group) -> dict[str, int]:
+        """Over how many prompts each term is a mean: all of them, unless its objective says otherwise."""
+        prompts = len(group.depth)
+        found = {"align": prompts}
+        for name, objective in self.objectives.items():
+            counted = getattr(objective, "counted", None)
+            found[name] = prompts if counted is None else int(counted(group.rewards, group.items >= 0))
+        return found
+
+    def _answered(self, group: Group) -> tuple[Rollout, LatentTrace]:
+        """With the candidates under the policy and the reference; and the policy's thoughts."""
+        steps = world_max(group.depth)
+        scored = self._score(self.recommender, group, steps)
+        logp = self._logp(self.recommender, scored)
+        with torch.no_grad():
+            reference = self._score(self._reference[0], group, steps)
+            ref_logp = self._logp(self._reference[0], reference)
+        wants_kl = any(objective.exact_kl for objective in self.objectives.values())
+        ref_kl = self._exact_kl(scored, reference) if wants_kl else None
+        return self._rollout(group, scored.prompt, logp, ref_logp, ref_kl), scored.trace
+
+    def _unanswered(self, group: Group) -> Rollout:
+        """With the depth alone."""
+        prompt = self.recommender.read(group.batch)
+        levels = self.recommender.prompts.table.tokens.shape[1]
+        nothing = prompt.h0.new_full((*group.items.shape, levels), torch.nan)
+        return self._rollout(group, prompt, nothing, nothing)
 
     def _rollout(
         self,
         group: Group,
-        scored: Scored,
-        reference: Scored,
+        prompt: Prompt,
         logp: Float[Tensor, "B G M"],
         ref_logp: Float[Tensor, "B G M"],
+        ref_kl: Float[Tensor, "B G M"] | None = None,
     ) -> Rollout:
-        policy = self.recommender.depth_policy
-        wants_kl = any(objective.exact_kl for objective in self.objectives.values())
         return Rollout(
             logp=logp,
             old_logp=logp.detach() if group.old_logp is None else group.old_logp,
@@ -104,17 +133,16 @@ class RlStep(nn.Module):
             rewards=group.rewards,
             valid=group.items >= 0,
             depth=group.depth,
-            depth_logp=policy.logits(scored.prompt.h0)[:, 0].float().log_softmax(-1),
+            depth_logp=self.recommender.depth_policy.logits(prompt.h0)[:, 0].float().log_softmax(-1),
             depth_index=group.depth_index,
             world_reward=group.world_reward,
-            ref_kl=self._exact_kl(scored, reference) if wants_kl else None,
+            ref_kl=ref_kl,
         )
 
-    def _score(self, model: Recommender, group: Group) -> Scored:
+    def _score(self, model: Recommender, group: Group, steps: int) -> Scored:
         """Read prompt, thoughts and candidates once each."""
         prompt = model.read(group.batch)
-        depth = group.depth[:, None]
-        trace = model.latent_loop.run(model.backbone, prompt, depth, int(depth.max()))
+        trace = model.latent_loop.run(model.backbone, prompt, group.depth[:, None], steps)
         table = model.prompts.table.tokens.to(group.items.device)
         tokens = table[group.items.clamp_min(0)]
         last = trace.last.expand(-1, tokens.shape[1], -1)[:, :, None]

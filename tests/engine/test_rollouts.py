@@ -1,0 +1,162 @@
+"""Rollouts are those of the global batch, however it is shared out among processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.draws import RowDraws
+from lasar_kit.core.policy import depth_at
+from lasar_kit.core.values import Env
+from lasar_kit.engine.heldout import HeldOut
+from lasar_kit.engine.ranking import batches_of_users
+from lasar_kit.engine.recommender import Recommender
+from lasar_kit.engine.rl_step import Group
+from lasar_kit.engine.rollouts import RolloutMaker, Share
+from lasar_kit.engine.stages.config import EvaluateConfig
+from lasar_kit.engine.stages.evaluate import EvaluateStage
+
+HISTORIES = [[3, 9], [7], [8, 11, 2, 29], [1, 1], [20, 21, 22], [4], [13, 5]]
+TARGETS = [5, 6, 7, 8, 9, 10, 11]
+DECODERS: dict[str, dict[str, Any]] = {
+    "beam": {"use": "trie_beam", "score": "trie"},
+    "sample": {"use": "trie_sample", "replacement": True},
+    "gumbel": {"use": "trie_sample", "replacement": False},
+}
+
+
+@given(st.integers(1, 9), st.integers(1, 4))
+def test_shares_are_the_batch_in_order_and_their_weights_sum_to_one(count: int, processes: int) -> None:
+    shares = [Share.of(0, count, process, processes) for process in range(processes)]
+    assert [row for share in shares for row in share.rows] == list(range(count))
+    assert sum(share.weight for share in shares) == pytest.approx(1)
+    sizes = [len(share.rows) for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+    assert all(list(share.made) == (share.rows or [0]) for share in shares)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=8))
+def test_draws_belong_to_rows(rows: list[int]) -> None:
+    """Any choice of rows sees what these rows see in the whole batch, call after call."""
+    whole, some = RowDraws("depth 0 3", range(6), 6), RowDraws("depth 0 3", rows, 6)
+    for shape in ((2,), (), (3, 4)):
+        assert torch.equal(some.uniform(*shape), whole.uniform(*shape)[rows])
+
+
+def test_draws_differ_by_row_call_and_key() -> None:
+    draws = RowDraws("depth 0 3", range(4), 4)
+    first, second = draws.uniform(1), draws.uniform(1)
+    other = RowDraws("depth 0 4", range(4), 4).uniform(1)
+    assert len(torch.cat([first, second, other]).unique()) == 12
+    assert float(first.min()) >= 0
+    assert float(first.max()) < 1
+
+
+class Kept:
+    """Stands for an accelerator: keeps what a process gives to the sum over all."""
+
+    def __init__(self) -> None:
+        self.given: list[float] = []
+
+    def reduce(self, value: Tensor, reduction: str) -> Tensor:
+        assert reduction == "sum"
+        self.given.append(float(value))
+        return value
+
+
+class Hits:
+    """A reward of 1 for the target, and of a little for every item, so that no group is like another."""
+
+    def reward(self, candidates: Tensor, target: Tensor) -> Tensor:
+        return (candidates == target[:, None]).float() + candidates.clamp_min(0) / 100
+
+
+def make(
+    recommender: Recommender, decoder: Any, share: Share, sample: bool = True, seed: int = 0
+) -> tuple[Group, float]:
+    rows = list(share.made)
+    batch = recommender.prompts.answered([(np.array(HISTORIES[row]), TARGETS[row]) for row in rows])
+    world: Any = Kept()
+    maker = RolloutMaker(recommender, decoder, [(1.0, Hits())], 4, world, sample, seed)
+    return maker.make(batch, torch.tensor(TARGETS)[rows], share), world.given[0]
+
+
+@pytest.mark.parametrize("processes", [2, 3, 8])
+@pytest.mark.parametrize("name", DECODERS)
+def test_depths_candidates_and_reward_are_those_of_one_process(
+    build: Callable[..., Recommender], catalogue: Catalogue, name: str, processes: int
+) -> None:
+    """Eight processes leave one without a prompt: what it makes for nothing counts for nothing."""
+    recommender = build(thinks=True)
+    config = catalogue.config_class("decoder", DECODERS[name]["use"]).model_validate(DECODERS[name])
+    decoder = catalogue.build("decoder", config, Env())
+    decoder.bind(recommender.prompts.table)
+    count = len(HISTORIES)
+    whole, reward = make(recommender, decoder, Share.of(5, count, 0, 1))
+    shares = [Share.of(5, count, process, processes) for process in reversed(range(processes))]
+    parts = {share.rows[0]: make(recommender, decoder, share) for share in shares if share.rows}
+    idle = [make(recommender, decoder, share)[1] for share in shares if not share.rows]
+    groups = [parts[first][0] for first in sorted(parts)]
+    assert torch.equal(torch.cat([group.depth for group in groups]), whole.depth)
+    assert torch.equal(torch.cat([group.items for group in groups]), whole.items)
+    assert torch.equal(torch.cat([group.rewards for group in groups]), whole.rewards)
+    assert sum(part[1] for part in parts.values()) == pytest.approx(reward, rel=1e-5)
+    assert all(value == 0 for value in idle)
+    assert len(whole.depth.unique()) > 2
+
+
+def test_updates_and_seeds_draw_anew_and_no_draw_is_the_most_probable(
+    build: Callable[..., Recommender], catalogue: Catalogue
+) -> None:
+    recommender = build(thinks=True)
+    config = catalogue.config_class("decoder", "trie_sample").model_validate(DECODERS["sample"])
+    decoder = catalogue.build("decoder", config, Env())
+    decoder.bind(recommender.prompts.table)
+    count = len(HISTORIES)
+    found = [
+        make(recommender, decoder, Share.of(update, count, 0, 1), seed=seed)[0]
+        for update, seed in ((0, 0), (1, 0), (0, 1), (0, 0))
+    ]
+    for other in found[1:3]:
+        assert not torch.equal(found[0].depth, other.depth)
+        assert not torch.equal(found[0].items, other.items)
+    assert torch.equal(found[0].items, found[3].items)
+    greedy = make(recommender, decoder, Share.of(0, count, 0, 1), sample=False)[0]
+    prompt = recommender.read(greedy.batch)
+    assert torch.equal(greedy.depth_index, recommender.depth_policy.logits(prompt.h0)[:, 0].argmax(-1))
+
+
+class Level:
+    """Eight depths, all equally likely."""
+
+    support = tuple(range(1, 9))
+
+    def logits(self, h0: Tensor) -> Tensor:
+        return h0.new_zeros(*h0.shape[:-1], 8)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_evaluation_draws_by_user(processes: int) -> None:
+    """Batch by batch, as they are dealt out, each user gets the depth that the user gets on one process."""
+    stage = EvaluateStage(EvaluateConfig(use="evaluate", depth="sample", batch_size=3), Env())
+    lengths = [4, 1, 3, 1, 2, 5, 2, 1, 4, 3]
+    histories = [np.zeros(length, dtype=np.int64) for length in lengths]
+    held_out = HeldOut(np.arange(10), histories, np.zeros(10, dtype=np.int64))
+    expected = depth_at(Level(), torch.zeros(10, 1, 3), RowDraws("evaluate 4", range(10), 10).uniform(1))[0]
+    found = torch.zeros_like(expected)
+    for process in range(processes):
+        world: Any = SimpleNamespace(process_index=process, num_processes=processes)
+        rule = stage._depth_rule(4, held_out, world)
+        for users in batches_of_users(histories, 3)[process::processes]:
+            found[torch.from_numpy(users)] = rule(Level(), torch.zeros(len(users), 1, 3))
+    assert torch.equal(found, expected)
+    assert len(expected.unique()) > 3

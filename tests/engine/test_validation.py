@@ -1,0 +1,62 @@
+"""Which checkpoint is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lasar_kit.engine import validation
+from lasar_kit.engine.heldout import HeldOut
+from lasar_kit.engine.ranking import Ranking
+from lasar_kit.engine.validation import BestCheckpoint
+
+
+def follow(
+    monkeypatch: pytest.MonkeyPatch, found: list[tuple[int, int]], **options: Any
+) -> tuple[BestCheckpoint, list[int]]:
+    """Validations of two users, whose targets stand at the given rank after the given number of thoughts;
+    and at which of them a checkpoint was written."""
+    held_out = HeldOut(np.arange(2), [np.array([0])] * 2, np.array([7, 7]))
+    best = BestCheckpoint(Path(), held_out, 10, 2, 2, **options)
+    written: list[int] = []
+    for update, (rank, depth) in enumerate(found):
+        items = np.full((2, 10), 3)
+        items[:, rank - 1] = 7
+        ranking = Ranking(items, np.zeros((2, 10)), np.array([depth, depth]))
+        monkeypatch.setattr(validation, "rank_users", lambda *_, ranking=ranking: ranking)
+        recommender: Any = SimpleNamespace(
+            prompts=SimpleNamespace(table=SimpleNamespace(shared=False)),
+            save=lambda folder, update=update: written.append(update),
+        )
+        world: Any = SimpleNamespace(is_main_process=True)
+        best.validate(recommender, world, update)
+    return best, written
+
+
+def test_the_best_is_kept_and_patience_counts_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    best, written = follow(monkeypatch, [(3, 0), (1, 0), (2, 0), (1, 0)])
+    assert written == [0, 1]
+    assert best.best == 1
+    assert best.out_of_patience
+    assert [line["update"] for line in best.history] == [0, 1, 2, 3]
+    assert "depth" not in best.history[0]
+
+
+def test_depth_is_told_and_counts_for_nothing_unless_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    best, written = follow(monkeypatch, [(2, 7), (2, 1), (3, 1)])
+    assert written == [0]
+    assert [line["depth"] for line in best.history] == [7, 1, 1]
+
+
+@pytest.mark.parametrize(("cost", "expected"), [(0.02, [0]), (0.03, [0, 1])])
+def test_fewer_thoughts_win_where_they_are_worth_what_is_lost(
+    monkeypatch: pytest.MonkeyPatch, cost: float, expected: list[int]
+) -> None:
+    """From rank 2 to rank 3 NDCG falls by 1/log2(3) - 1/2 = 0.131: five thoughts less save 0.1 or 0.15."""
+    best, written = follow(monkeypatch, [(2, 6), (3, 1)], depth_cost=cost)
+    assert written == expected
+    assert best.best == pytest.approx(0.6309 if cost == 0.02 else 0.5, abs=1e-4)
