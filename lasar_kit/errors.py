@@ -5,13 +5,28 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 1000
+"""Characters of a line that are shown: a line may quote an id or a cell of any length."""
+
 
 class UserError(Exception):
-    """One or more mistakes in what the user gave; every line stands alone."""
+    """One or more mistakes in what the user gave; every line stands alone.
+
+    Line ends and control characters that a quoted name may hold are written as escapes, and what makes a line
+    very long is left out of its middle.
+    """
 
     def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
+        self.lines = tuple(map(_one_line, lines))
+        super().__init__("\n".join(self.lines))
+
+
+def _one_line(text: str) -> str:
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST * 2 // 3]} … {text[-_LONGEST // 3 :]}"
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, TypeAdapter
 
-from lasar_kit.spec import SpecPath
+from lasar_kit.spec import MustExist, NewPath
 
 PACKAGE = "package:"
 """Begins the name of an installed Python package that carries a model."""
 
-_PATH = TypeAdapter(SpecPath)
+_PATH = TypeAdapter(NewPath)
 
 
 def _folder_or_hub_id(value: object) -> object:
@@ -23,5 +23,5 @@ def _folder_or_hub_id(value: object) -> object:
     return str(path) if meant_as_path or path.is_dir() else str(value)
 
 
-FolderOrHubId = Annotated[str, BeforeValidator(_folder_or_hub_id)]
+FolderOrHubId = Annotated[str, BeforeValidator(_folder_or_hub_id), MustExist()]
 """A folder, made absolute like a `SpecPath`, an id on the hub, or `package:name`."""

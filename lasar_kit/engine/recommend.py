@@ -15,9 +15,10 @@ from lasar_kit.core.values import Env
 from lasar_kit.engine import stored_dataset
 from lasar_kit.engine.artifacts import Artifact
 from lasar_kit.engine.console import Screen, quiet_libraries
+from lasar_kit.engine.output import LOCK, reading_run
 from lasar_kit.engine.ranking import Ranking, with_sharers
 from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.runner import LOCK, MODEL
+from lasar_kit.engine.runner import MODEL
 from lasar_kit.engine.sids import Sids
 from lasar_kit.errors import UserError, nearest
 from lasar_kit.spec.load import load_spec
@@ -35,11 +36,13 @@ def recommend(run: Path, history: list[str], k: int, catalogue: Catalogue) -> No
     quiet_libraries()
     loaded = load_spec(run / LOCK, [], catalogue)
     checkpoint = _last_checkpoint(run, loaded)
-    dataset = stored_dataset.load(_artifact(run, "dataset"))
+    with reading_run(run):
+        dataset = stored_dataset.load(_artifact(run, "dataset"))
     rows = _rows(history, dataset)
-    sids = Sids.load(_artifact(run, checkpoint.inputs["sids"]))
-    env = Env(seed=loaded.spec.seed, device=str(PartialState().device))
-    recommender = Recommender.load(run / MODEL, catalogue, loaded.spec.decoder, sids, env).eval()
+    with reading_run(run):
+        sids = Sids.load(_artifact(run, checkpoint.inputs["sids"]))
+        env = Env(seed=loaded.spec.seed, device=str(PartialState().device))
+        recommender = Recommender.load(run / MODEL, catalogue, loaded.spec.decoder, sids, env).eval()
     width = max(k, loaded.spec.decoder.width)
     beams, depth = recommender.recommend(recommender.prompts.prompts([rows]), width)
     ranking = with_sharers(

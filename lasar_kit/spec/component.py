@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol, Self, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -53,15 +54,28 @@ class SourcedText(str):
 
 
 def _resolve(value: object) -> object:
-    """An absolute path of a text or path, relative ones read from where they were written."""
+    """An absolute path, as text, of a text or path; relative ones start where they were written."""
     if not isinstance(value, str | os.PathLike):
         return value
     base = value.base if isinstance(value, SourcedText) else Path.cwd()
-    return (base / Path(value).expanduser()).resolve()
+    try:
+        # As a text: pydantic takes no Path where a config is read from JSON.
+        return str((base / Path(value).expanduser()).resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # no such home, links in a circle, a null character
+        raise ValueError(f"is no path: {error}") from None
 
 
-SpecPath = Annotated[Path, BeforeValidator(_resolve)]
-"""A path of a spec: relative ones start at the file they stand in, or at the cwd when given by `--set`."""
+class MustExist:
+    """Marks a path, or a text that may be one, that a run reads: it must be there at the start."""
+
+
+NewPath = Annotated[Path, BeforeValidator(_resolve)]
+"""A path of a spec: relative ones start at the file they stand in, or at the cwd when given by `--set`.
+
+Nothing need be there: it is for what a run writes."""
+
+SpecPath = Annotated[NewPath, MustExist()]
+"""A `NewPath` to something that a run reads, which refuses to begin where it is missing."""
 
 
 def _leaves(annotation: Any) -> set[Any]:
@@ -71,6 +85,27 @@ def _leaves(annotation: Any) -> set[Any]:
     if get_origin(annotation) in (Union, types.UnionType):
         return set().union(*(_leaves(part) for part in get_args(annotation)))
     return {annotation}
+
+
+def _expected(annotation: Any, value: object) -> str | None:
+    """What a value should have been that pydantic would otherwise make a number or a truth value of."""
+    leaves = _leaves(annotation) - {type(None)}
+    if leaves == {bool} and isinstance(value, int | float | str) and not isinstance(value, bool):
+        return "true or false"
+    literals = [leaf for leaf in leaves if get_origin(leaf) is Literal]
+    numbers = leaves & {int, float}
+    # Python takes true for 1, and pydantic "1" for a number.
+    wrong = isinstance(value, bool) or (isinstance(value, str) and not literals)
+    if wrong and (numbers or literals) and leaves == numbers.union(literals):
+        named = [choice for literal in literals for choice in get_args(literal)]
+        if not any(choice is value for choice in named):
+            number = ["an integer" if numbers == {int} else "a number"] if numbers else []
+            return " or ".join([*map(repr, named), *number])
+    [leaf] = leaves if len(leaves) == 1 else [None]
+    if get_origin(leaf) is tuple and isinstance(value, list | tuple):
+        parts = zip(cycle(part for part in get_args(leaf) if part is not Ellipsis), value, strict=False)
+        return next((f"a list, each {text}" for part, one in parts if (text := _expected(part, one))), None)
+    return None
 
 
 def _with_nearest(detail: ErrorDetails, valid: Sequence[str], use: str | None) -> InitErrorDetails:
@@ -106,11 +141,8 @@ class SpecModel(BaseModel):
     @classmethod
     def _as_meant(cls, value: object, info: ValidationInfo) -> object:
         field = cls.model_fields[str(info.field_name)]
-        if isinstance(value, bool | str):
-            expected = _leaves(field.annotation) - {type(None)}
-            if expected <= {int, float} and expected:
-                name = "an integer" if expected == {int} else "a number"
-                raise PydanticCustomError("not_a_number", "{message}", {"message": f"must be {name}"})
+        if expected := _expected(field.annotation, value):
+            raise PydanticCustomError("not_this_type", "{message}", {"message": f"must be {expected}"})
         default = default_component(field)
         if default and isinstance(value, Mapping) and "use" not in value:
             return {"use": default, **value}
@@ -124,8 +156,9 @@ class SpecModel(BaseModel):
             return handler(value)
         except ValidationError as error:
             valid = [field.alias or name for name, field in cls.model_fields.items()]
+            use = value.get("use") if isinstance(value, Mapping) else None
             raise ValidationError.from_exception_data(
-                error.title, [_with_nearest(detail, valid, value.get("use")) for detail in error.errors()]
+                error.title, [_with_nearest(detail, valid, use) for detail in error.errors()]
             ) from None
 
 
@@ -139,19 +172,30 @@ class StageConfig(ComponentConfig):
     """Options of one stage, and the artifact types it reads and writes.
 
     `consumes` must be there when the stage runs, `accepts` may be, `produces` is what it leaves behind.
-    `reads` names the top-level keys of the spec that it depends on, besides its own options.
+    `reads` names the top-level keys of the spec that it depends on, besides its own options. A `sharded`
+    stage runs on every process of a run and writes on the main one; any other runs there alone. `unkeyed`
+    names options that leave the result as it is.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("seed",)
     consumes: ClassVar[tuple[str, ...]] = ()
     accepts: ClassVar[tuple[str, ...]] = ()
     produces: ClassVar[str] = ""
+    sharded: ClassVar[bool] = False
+    unkeyed: ClassVar[tuple[str, ...]] = ()
 
     from_: str | None = Field(
         default=None,
         alias="from",
         description="Earlier stage to read from; the nearest that fits when absent.",
     )
+
+    def cautions(self, backbone: ComponentConfig, line: Sequence[tuple[str, StageConfig]]) -> Iterator[str]:
+        """What is allowed but hardly meant, a line each.
+
+        `line` are the stages that the checkpoint it reads has gone through, by name, the latest first.
+        """
+        yield from ()
 
 
 class DecoderConfig(ComponentConfig):

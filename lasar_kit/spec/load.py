@@ -68,7 +68,9 @@ def _read_chain(path: Path, shown: str, chain: tuple[Path, ...], mistakes: list[
         mistakes.append(f"{extends.place}: extends: is no path: {error}")
         return None
     if len(chain) > LONGEST_CHAIN:
-        mistakes.append(f"{extends.place}: extends: the {len(chain)}th file of a chain, at most {LONGEST_CHAIN}")
+        mistakes.append(
+            f"{extends.place}: extends: the {len(chain)}th file of a chain, at most {LONGEST_CHAIN}"
+        )
         return None
     if in_circle:
         names = " -> ".join(step.name for step in (*chain, base_path))

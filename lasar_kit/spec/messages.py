@@ -39,6 +39,7 @@ _TYPES = {
     "none": "null",
     "finite": "a finite number",
 }
+_LARGE = 2**200
 _WITHOUT_VALUE = {"missing", "unknown_key", "unknown_component"}
 
 
@@ -49,6 +50,8 @@ def _shown(value: Any) -> str:
         return "a list"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int) and abs(value) > _LARGE:  # Python refuses to write out very large ones
+        return f"an integer of {value.bit_length()} bits"
     text = "null" if value is None else repr(str(value)) if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

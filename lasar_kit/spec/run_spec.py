@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -12,12 +12,16 @@ from lasar_kit.spec.component import ComponentConfig, DecoderConfig, SpecModel, 
 DATASET = "dataset"
 """Name of the stage that loads the data set, which no other may have."""
 
+LONGEST_NAME = 100
+
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def _check_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError("must be a name of letters, digits, '-', '_' and '.'")
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"must be at most {LONGEST_NAME} characters long, since a folder is named by it")
     return name
 
 
@@ -37,6 +41,9 @@ class RunSpec(SpecModel):
     name: Name = Field(description="Name of the run; that of its file when absent.")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of all that is random.")
     max_history: int = Field(20, ge=1, description="Items of history a prompt holds, most recent kept.")
+    tracking: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
+        (), description="Trackers that get what the log gets; each wants its own package installed."
+    )
     dataset: Annotated[ComponentConfig, component("dataset")] = Field(
         "demo", validate_default=True, description="Where items and sequences come from."
     )

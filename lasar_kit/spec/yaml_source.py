@@ -17,6 +17,9 @@ from lasar_kit.spec.component import SourcedText
 
 Scalar = str | int | float | bool | None
 
+LARGEST = 2**20
+"""Bytes of a spec; a larger file is something else, and would take minutes to read."""
+
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
@@ -40,7 +43,7 @@ def read_scalar(text: str) -> Scalar:
     if _INT.fullmatch(text):
         return int(text) if len(text) < 4000 else text  # Python refuses to convert much longer ones
     if _BASED.fullmatch(text):
-        return int(text, 0)
+        return int(text, 0) if len(text) < 4000 else text
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
@@ -175,19 +178,31 @@ def parse(text: str, place: Place, mistakes: list[str]) -> Node | None:
     return node
 
 
+def _bytes(path: Path) -> bytes:
+    """What a file holds, up to a byte more than a spec may; a pipe, which might never end, is no file."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError("is not a file")
+    with path.open("rb") as file:
+        return file.read(LARGEST + 1)
+
+
 def read_file(path: Path, shown: str, mistakes: list[str]) -> Node | None:
     """The table in a YAML file; None, with a line added to `mistakes`, when there is none.
 
     `shown` is the name by which messages call the file.
     """
-    place = Place(shown, path.parent.resolve(), 1)
     try:
-        data = path.read_bytes()
+        place = Place(shown, path.parent.resolve(), 1)
+        data = _bytes(path)
     except FileNotFoundError:
         mistakes.append(f"{shown}: no such file")
         return None
-    except OSError as error:
-        mistakes.append(f"{shown}: cannot be read: {error.strerror}")
+    except (OSError, RuntimeError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        mistakes.append(f"{shown}: cannot be read: {why}")
+        return None
+    if len(data) > LARGEST:
+        mistakes.append(f"{shown}: is larger than {LARGEST // 2**20} MiB, so hardly a spec")
         return None
     try:
         text = data.decode("utf-8-sig")
@@ -208,7 +223,10 @@ def read_file(path: Path, shown: str, mistakes: list[str]) -> Node | None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every text that the reader above would take for something else."""
+    """Quotes every text that the reader above would take for something else; writes no aliases."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
-from lasar_kit.spec import ComponentConfig, SpecModel, SpecPath
+from lasar_kit.spec import ComponentConfig, MustExist, NewPath, SpecModel
 
 BYTE_ALPHABET = 256
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>")
@@ -17,7 +17,7 @@ def _directory_or_hub_id(value: Any) -> Any:
     """A path of the spec made absolute where it names a directory or reads as a path, else the hub id."""
     if not isinstance(value, str):
         return value
-    path = TypeAdapter(SpecPath).validate_python(value)
+    path = TypeAdapter(NewPath).validate_python(value)
     return str(path) if path.is_dir() or value.startswith((".", "/", "~")) else str(value)
 
 
@@ -42,7 +42,7 @@ class Qwen3Config(ComponentConfig):
     Sizes describe a model initialised from scratch; `pretrained` brings its own.
     """
 
-    pretrained: Annotated[str, BeforeValidator(_directory_or_hub_id)] | None = Field(
+    pretrained: Annotated[str, BeforeValidator(_directory_or_hub_id), MustExist()] | None = Field(
         None, description="Directory or hub id of a Qwen3 model to start from; null starts from scratch."
     )
     hidden_size: int = Field(128, ge=2, description="Width of the hidden states.")

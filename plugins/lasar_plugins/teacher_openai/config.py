@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from lasar_kit.core.reasoning.options import PromptedOptions
-from lasar_kit.spec import SpecPath
+from lasar_kit.spec import NewPath
 
 _OWN = ("messages", "model", "n", "stream")
 
@@ -20,7 +20,7 @@ class OpenAiTeacherConfig(PromptedOptions):
         description="Address of the endpoint without `/chat/completions`, such as `http://127.0.0.1:8000/v1`."
     )
     model: str = Field(min_length=1, description="Name of the model, as the endpoint knows it.")
-    cache: SpecPath = Field(
+    cache: NewPath = Field(
         description="Folder that keeps every answer; a run that was cut off goes on there."
     )
     api_key_env: str | None = Field(

@@ -1,0 +1,1 @@
+"""Bad input by class, for benchmarks/fuzz.py and tests/fuzz."""

@@ -1,0 +1,170 @@
+"""A command line with bad input, run in this process, and what is held against what it does."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from lasar_kit import cli
+from lasar_kit.engine.artifacts import MANIFEST, Artifact
+from lasar_kit.spec.yaml_source import dump
+
+OUTPUT = "out"
+"""The one folder, beside the case's files, that a command may write to."""
+
+WHOLE = {"spec.lock.yaml", "log.jsonl", "metrics.json", "predictions.jsonl", "model", "stages"}
+"""What a run leaves behind at its top."""
+
+Files = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command line and the files that it finds in its working directory.
+
+    `group` is a format or a kind of specs, `label` the class of the mistake. `expect` says whether the input
+    is wrong for certain, sound for certain, or either; `names` must stand in what is said of a wrong one.
+    """
+
+    group: str
+    label: str
+    arguments: tuple[str, ...]
+    files: Files = field(default_factory=dict, repr=False)
+    expect: Literal["refused", "accepted", "either"] = "refused"
+    names: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Hang(BaseException):
+    """A command that took too long."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended: its exit code, None after a traceback or a hang, and what it printed."""
+
+    code: int | None
+    err: str
+    trouble: str = ""
+
+
+def spec_file(spec: dict[str, Any]) -> bytes:
+    """A spec as a file; texts that have no UTF-8 are what they would be in a file of another encoding."""
+    return dump(spec).encode("utf-8", "surrogatepass")
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise Hang
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def call(arguments: tuple[str, ...], folder: Path, seconds: float = 120) -> Said:
+    """Run a command line in `folder`, as a process of its own would, but for the imports."""
+    out, err, before = io.StringIO(), io.StringIO(), Path.cwd()
+    os.chdir(folder)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _limited(seconds):
+            cli.main(list(arguments))
+    except SystemExit as ended:
+        return Said(ended.code if isinstance(ended.code, int) else 1, err.getvalue())
+    except Hang:
+        return Said(None, err.getvalue(), f"no end within {seconds:g} s")
+    except BaseException:
+        return Said(None, err.getvalue(), traceback.format_exc())
+    finally:
+        os.chdir(before)
+    raise AssertionError("main() exits")
+
+
+def _tree(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of all that is in a folder but the output."""
+    found = {}
+    for root, folders, files in os.walk(folder):
+        if Path(root) == folder and OUTPUT in folders:
+            folders.remove(OUTPUT)
+        for name in (*folders, *files):
+            stat = os.lstat(os.path.join(root, name))
+            found[os.path.relpath(os.path.join(root, name), folder)] = (
+                (0, 0) if name in folders else (stat.st_size, stat.st_mtime_ns)
+            )
+    return found
+
+
+def half_written(output: Path) -> str | None:
+    """What in the folder of a run is not whole."""
+    if not output.is_dir():
+        return None
+    if extra := {path.name for path in output.iterdir()} - WHOLE:
+        return f"left in the run: {sorted(extra)}"
+    stages = output / "stages"
+    for stage in sorted(stages.iterdir()) if stages.is_dir() else ():
+        # Work that the next run goes on with stays, by design.
+        if not stage.name.endswith(".work") and Artifact.read(stage) is None:
+            return (
+                f"half a stage: {stage.name}, {sorted(p.name for p in stage.iterdir())}, no sound {MANIFEST}"
+            )
+    log = output / "log.jsonl"
+    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
+        json.loads(line)
+    return None
+
+
+def judge(case: Case, folder: Path, seconds: float = 120) -> str | None:
+    """What is wrong with the way a command took a case in an empty folder; None when nothing is."""
+    for name, data in case.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    before = _tree(folder)
+    said = call(case.arguments, folder, seconds)
+    if said.trouble:
+        return said.trouble
+    if said.code not in (0, 2):
+        return f"exit code {said.code}: {said.err[-400:]}"
+    if (folder_now := _tree(folder)) != before:
+        changed = {name for name in folder_now.keys() | before if folder_now.get(name) != before.get(name)}
+        return f"changed outside the output: {sorted(changed)[:5]}"
+    if (half := half_written(folder / OUTPUT)) is not None:
+        return half
+    if case.expect != "either" and said.code != (2 if case.expect == "refused" else 0):
+        return f"expected it {case.expect}, exit code {said.code}: {said.err[-400:]!r}"
+    return _unclear(said, case) if said.code == 2 else None
+
+
+def _unclear(said: Said, case: Case) -> str | None:
+    """What is wrong with what is said of a mistake."""
+    lines = said.err.removesuffix("\n").split("\n")
+    for line in lines:
+        if not line.strip():
+            return f"an empty line among {lines[:5]}"
+        if len(line) > 1200:
+            return f"a line of {len(line)} characters: {line[:200]}"
+        if not line.isprintable():
+            return f"a line that cannot be shown: {line[:200]!r}"
+    if "Traceback" in said.err:
+        return said.err[-400:]
+    missing = [name for name in case.names if name not in said.err]
+    return f"does not name {missing[:5]}: {said.err[-400:]!r}" if missing else None
+
+
+def timed(case: Case, folder: Path, seconds: float = 120) -> tuple[str | None, float]:
+    """`judge`, and the seconds it took."""
+    started = time.monotonic()
+    return judge(case, folder, seconds), time.monotonic() - started

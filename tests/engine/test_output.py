@@ -1,0 +1,77 @@
+"""The folder of a run: where one may be written, and runs whose files are damaged."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lasar_kit.engine.compare import compare
+from lasar_kit.engine.output import LOCK, check_output, make_output, reading_run
+from lasar_kit.engine.report_table import report
+from lasar_kit.errors import UserError
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        check_output(folder)
+    [line] = caught.value.lines
+    return line
+
+
+def test_new_empty_and_own_folders(tmp_path: Path) -> None:
+    check_output(tmp_path / "new" / "deeper")
+    assert not (tmp_path / "new").exists()
+    check_output(tmp_path)
+    (tmp_path / ".hidden").write_text("")
+    (tmp_path / "tracking").mkdir()
+    check_output(tmp_path)
+    (tmp_path / "model").mkdir()
+    assert f"holds 'model' but no {LOCK}, so it is not the folder of a run" in refusal(tmp_path)
+    (tmp_path / LOCK).write_text("")
+    check_output(tmp_path)
+
+
+def test_what_can_be_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (file := tmp_path / "file").write_text("")
+    assert refusal(file) == f"--output {file}: is not a folder, nor can it be one"
+    assert refusal(file / "x") == f"--output {file / 'x'}: is not a folder, nor can it be one"
+    assert refusal(tmp_path / ("x" * 300)).endswith("File name too long")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert refusal(tmp_path / "new") == f"--output {tmp_path / 'new'}: {tmp_path} may not be written to"
+    with pytest.raises(UserError, match="cannot be made"):
+        make_output(file / "x")
+
+
+def test_a_damaged_file_is_told_of_with_what_it_caused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match=r"damaged \(KeyError: 'x'\); run the spec again"),
+        reading_run(tmp_path),
+    ):
+        _ = {}["x"]
+    with pytest.raises(UserError, match=r"^as it was$"), reading_run(tmp_path):
+        raise UserError("as it was")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "predictions", "told"),
+    [
+        ("[]", None, "expected an object with a table a stage, got a list"),
+        ('{"e": 3}', None, "missing or damaged"),
+        ('{"e": {}}', None, "missing or damaged"),
+        ('{"e": {"mean_depth": 0}}', None, "missing or damaged"),
+        ('{"e": {"mean_depth": 0}}', "", "holds no predictions"),
+        ('{"e": {"mean_depth": 0}}', '{"user": "u"', "missing or damaged"),
+        ('{"e": {"mean_depth": 0}}', "[1]\n", "missing or damaged"),
+    ],
+)
+def test_runs_with_damaged_results(tmp_path: Path, metrics: str, predictions: str | None, told: str) -> None:
+    (tmp_path / "stages" / "e").mkdir(parents=True)
+    (tmp_path / "metrics.json").write_text(metrics)
+    if predictions is not None:
+        (tmp_path / "stages" / "e" / "predictions.jsonl").write_text(predictions)
+    with pytest.raises(UserError, match=told):
+        compare([tmp_path, tmp_path], None)
+    with pytest.raises(UserError):
+        report(tmp_path)
