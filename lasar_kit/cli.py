@@ -45,6 +45,9 @@ def run(
     ] = None,
     plugin: Plugin = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Compute every stage anew.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of a stage that was cut off.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     processes: Annotated[int, typer.Option(min=1, help="Processes of this machine to run on.")] = 1,
     deterministic: Annotated[
@@ -52,9 +55,11 @@ def run(
     ] = False,
 ) -> None:
     """Run a spec, reusing the stages that are done."""
-    from lasar_kit.engine import launch
+    from lasar_kit.engine import launch, stopping
 
-    with launch.joined():
+    if resume and no_cache:
+        raise UserError("--resume: goes on with what --no-cache would throw away; give one of them")
+    with launch.joined(), stopping.heeded():
         from lasar_kit.spec import missing_files
 
         catalogue = _catalogue(plugin)
@@ -77,7 +82,7 @@ def run(
             return
         if deterministic:
             launch.make_deterministic()
-        runner.run_spec(loaded, catalogue, folder, not no_cache)
+        runner.run_spec(loaded, catalogue, folder, not no_cache, resume)
 
 
 @app.command()
@@ -259,7 +264,10 @@ def _fail(lines: tuple[str, ...], code: int) -> NoReturn:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run a command and exit: 0 when done, 2 for a user's mistake (one line each), 130 for Ctrl-C."""
+    """Run a command and exit: 0 when done, 2 for a user's mistake (one line each), 130 for Ctrl-C, 75 where
+    SIGTERM ended a run."""
+    from lasar_kit.engine.stopping import Stopped
+
     command = typer.main.get_command(app)
     _print_anything()
     try:
@@ -268,6 +276,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except UserError as error:
         _fail(error.lines, 2)
+    except Stopped as error:
+        _fail(error.args, error.code)
     except UsageError as error:
         text = " ".join(error.format_message().split())  # type: ignore[attr-defined]
         _fail((f"lasar-kit: {text.rstrip('.')}; see --help",), 2)

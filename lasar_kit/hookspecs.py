@@ -1,6 +1,7 @@
 """Every hook a plugin may implement; a module listed under `[hooks] modules` holds its implementations.
 
-Observers get plain numbers, never tensors, and what they raise ends the run.
+Observers get plain numbers, never tensors, and what they raise ends the run. On several processes only the
+main one calls them; `lasar_run_stage` is called wherever the stage runs.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Tables in the documents are those that the stored results give."""
 
+import importlib
 import importlib.util
 import json
 from pathlib import Path
@@ -34,3 +35,18 @@ def test_the_results_are_those_of_all_users_and_stand_beside_the_baselines(beaut
         for row in run["metrics"].values():
             assert row["users"] == 22_363
             assert set(row["baselines"]) == {"popularity", "item_knn"}
+
+
+def test_the_table_of_kills(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough kills, in all stages, also of runs that had a checkpoint; and every run ended in the same bits."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    kill, report = importlib.import_module("kill"), importlib.import_module("report")
+    result = json.loads(kill.RESULT.read_text())
+    expected = report.markdown(kill.text(result), kill.tables(result))
+    assert between(ROOT / "docs" / "resume.md", "kill") == expected
+    one, two = (result["runs"][number]["kills"] for number in ("1", "2"))
+    assert len(one) >= 30
+    assert len(two) >= 10
+    assert all(hit["same"] and not hit["apart"] for hit in [*one, *two])
+    assert {hit["stage"] for hit in one} >= set(kill.STAGES)
+    assert sum(hit["from_checkpoint"] for hit in one) >= 5

@@ -30,6 +30,7 @@ class Sequences:
 
     @property
     def lengths(self) -> Int[np.ndarray, " U"]:
+        """Items of each user."""
         return np.diff(self.offsets)
 
     @classmethod
@@ -41,7 +42,10 @@ class Sequences:
 
     def without_last(self, count: int) -> Sequences:
         """Every user's sequence less its last `count` items (shorter ones become empty)."""
-        keep = np.maximum(self.lengths - count, 0)
+        return self.first(np.maximum(self.lengths - count, 0))
+
+    def first(self, keep: Int[np.ndarray, " U"]) -> Sequences:
+        """The first `keep[u]` items of each user, of whom there must be as many."""
         index = np.arange(len(self.items)) - np.repeat(self.offsets[:-1], self.lengths)
         kept = self.items[index < np.repeat(keep, self.lengths)]
         return Sequences(np.concatenate([[0], keep.cumsum()]), kept)
@@ -52,15 +56,27 @@ class Dataset:
     """What a data source loads.
 
     `users` are raw user ids, row u of `sequences` belonging to `users[u]`; `items` has the columns
-    `ITEM_COLUMNS`, raw item ids under `id`. Leave-one-out (method: last item test, the one before it
-    validation) is read off the sequences: `train` is all but the last two items of each user.
+    `ITEM_COLUMNS`, raw item ids under `id`.
+
+    `cuts[u]` says where in user u's sequence the validation and the test part begin; a part ends where the
+    next one begins, and may be empty. Without cuts it is leave-one-out (method: last item test, the one
+    before it validation).
     """
 
     users: tuple[str, ...]
     items: pl.DataFrame
     sequences: Sequences
+    cuts: Int[np.ndarray, "U 2"] | None = None
+
+    @property
+    def parts(self) -> Int[np.ndarray, "U 2"]:
+        """Where each user's validation and test part begin, leave-one-out included."""
+        if self.cuts is not None:
+            return self.cuts
+        last_two: Int[np.ndarray, "U 2"] = np.maximum(self.sequences.lengths[:, None] - np.array([2, 1]), 0)
+        return last_two
 
     @property
     def train(self) -> Sequences:
-        """The training part: every sequence less its validation and its test item."""
-        return self.sequences.without_last(2)
+        """The training part of every sequence: what stands before its validation part."""
+        return self.sequences.first(self.parts[:, 0])

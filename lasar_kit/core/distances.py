@@ -1,7 +1,7 @@
 """How far apart two vectors are, for alignment (paper Eq. 4 and the alternatives of Table 2).
 
-Each takes pairs [*S, D], computes in float32 at least, and gives [*S]: symmetric, never negative, and exactly
-zero for a vector and itself.
+Each takes pairs [*S, D], computes in float32 at least, and gives [*S], never negative; all but `ce` are
+symmetric, and exactly zero for a vector and itself.
 """
 
 from __future__ import annotations
@@ -38,3 +38,8 @@ def mse(a: Float[Tensor, "*S D"], b: Float[Tensor, "*S D"]) -> Float[Tensor, "*S
 def l1(a: Float[Tensor, "*S D"], b: Float[Tensor, "*S D"]) -> Float[Tensor, "*S"]:
     """Mean absolute difference of the coordinates (as CODI, Shen et al. 2025, arXiv:2502.21074)."""
     return (_wide(a) - _wide(b)).abs().mean(-1)
+
+
+def ce(a: Float[Tensor, "*S V"], b: Float[Tensor, "*S V"]) -> Float[Tensor, "*S"]:
+    """Cross-entropy, in nats, of softmax(a) with the one coordinate that is largest in b."""
+    return -_wide(a).log_softmax(-1).gather(-1, b.argmax(-1, keepdim=True))[..., 0]

@@ -22,22 +22,40 @@ def nearest_choice(policy: DepthPolicy, depth: Int[Tensor, "*S"]) -> Int[Tensor,
     return (depth[..., None] - support).abs().argmin(-1)
 
 
+def depth_from(
+    policy: DepthPolicy, least: Int[Tensor, "*S"], numbers: Float[Tensor, "*S"]
+) -> Int[Tensor, "*S"]:
+    """A depth drawn evenly among the policy's choices from (the nearest one to) `least` upwards.
+
+    `numbers` in [0, 1) make the draw.
+    """
+    first = nearest_choice(policy, least)
+    index = first + (numbers * (len(policy.support) - first)).long()
+    return torch.tensor(policy.support, device=least.device)[index]
+
+
 def sampled_depth(
     policy: DepthPolicy, h0: Float[Tensor, "B R D"], generator: torch.Generator
 ) -> tuple[Int[Tensor, "B R"], Int[Tensor, "B R"], Float[Tensor, "B R C"]]:
     """A depth drawn for each branch, its index in the support, and the log-distribution it came from.
 
-    Paper section 2.4. Gradients run through the log-distribution alone.
-
-    Each branch takes one number from `generator`, in order, and inverts the cumulative distribution, so a
-    generator on the CPU gives the same draws on every device.
+    Paper section 2.4. Gradients run through the log-distribution alone. Each branch takes one number from
+    `generator`, in order, so a generator on the CPU gives the same draws on every device.
     """
+    numbers = torch.rand(h0.shape[:-1], generator=generator, device=generator.device, dtype=torch.float64)
+    return depth_at(policy, h0, numbers)
+
+
+def depth_at(
+    policy: DepthPolicy, h0: Float[Tensor, "B R D"], numbers: Float[Tensor, "B R"]
+) -> tuple[Int[Tensor, "B R"], Int[Tensor, "B R"], Float[Tensor, "B R C"]]:
+    """`sampled_depth` by given float64 numbers in [0, 1): the cumulative distribution inverted at each."""
     logp = policy.logits(h0).float().log_softmax(-1)
-    cumulative = logp.detach().double().exp().cumsum(-1)
+    # On the CPU: torch has no cumulative sum on a GPU that repeats bit by bit.
+    cumulative = logp.detach().double().cpu().exp().cumsum(-1)
     # Divided by the total, else rounding could leave a number beyond all choices.
     cumulative = cumulative / cumulative[..., -1:]
-    drawn = torch.rand(logp.shape[:-1], generator=generator, device=generator.device, dtype=torch.float64)
-    index = (cumulative <= drawn.to(logp.device)[..., None]).sum(-1)
+    index = (cumulative <= numbers.cpu()[..., None]).sum(-1).to(logp.device)
     return torch.tensor(policy.support, device=h0.device)[index], index, logp
 
 

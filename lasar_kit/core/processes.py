@@ -23,7 +23,21 @@ def several() -> bool:
 
 def is_main() -> bool:
     """Whether this is the one process that writes."""
-    return not several() or dist.get_rank() == 0
+    return rank() == 0
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if several() else 0
+
+
+def from_all(value: Found) -> list[Found]:
+    """The value that each process has, by rank."""
+    if not several():
+        return [value]
+    every = [value] * dist.get_world_size()
+    dist.all_gather_object(every, value)
+    return every
 
 
 def from_main(make: Callable[[], Found]) -> Found:

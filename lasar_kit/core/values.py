@@ -38,7 +38,8 @@ class Env:
     `item_ids`: raw ids, in the order of the item table.
     `build(kind, config, env)`: builds a component that this one is made of.
     `head`: next-token logits of the states of the backbone that the component works on (`Backbone.logits`),
-    for those that compare states by what they predict.
+    for those that compare states by what they predict; `frozen_head()` makes a copy of it that stays as it is
+    while the backbone trains, for states that an earlier backbone left.
     `report(numbers)`: told how long work stands, as often as there is news (counts, cost).
     """
 
@@ -51,6 +52,7 @@ class Env:
     item_ids: tuple[str, ...] = ()
     build: Callable[[str, Any, Env], Any] | None = None
     head: Callable[[Tensor], Tensor] | None = None
+    frozen_head: Callable[[], Callable[[Tensor], Tensor]] | None = None
     report: Callable[[dict[str, float]], None] = lambda numbers: None
 
 
@@ -121,6 +123,7 @@ class Beams:
 
     @property
     def valid(self) -> Bool[Tensor, "B R W"]:
+        """Where there is an item."""
         return self.items >= 0
 
 

@@ -22,8 +22,11 @@ def key_of(*parts: object) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file in one step: a reader, or a kill, sees the old text or the new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    """Replace a file in one step: a reader, or a kill, sees the old text or the new one.
+
+    What a kill leaves of the new one goes when the file is written again.
+    """
+    partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -95,7 +98,8 @@ class ArtifactStore:
         return None
 
     def adopt(self, name: str, found: Artifact) -> Artifact:
-        """Have another run's artifact as this run's own."""
+        """Have another run's artifact as this run's own; what a kill left of the work on it goes."""
+        shutil.rmtree(self._works(name), ignore_errors=True)
         if found.path == self.folder / name:
             return found
         partial = self._partial(name)
@@ -113,6 +117,17 @@ class ArtifactStore:
             shutil.rmtree(partial, ignore_errors=True)
             raise
 
+    def work(self, name: str, key: str, fresh: bool = False) -> Path:
+        """Where a stage keeps what the next run with the same key is to find, should this one be cut off.
+
+        The stage makes the folder if it wants one; `fresh` throws away what is in it. All such work on a
+        stage goes when the stage is finished.
+        """
+        folder = self._works(name) / key
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        return folder
+
     def finish(
         self, partial: Path, name: str, kind: str, key: str, report: Mapping[str, Any], seconds: float
     ) -> Artifact:
@@ -124,7 +139,12 @@ class ArtifactStore:
         }
         manifest = {"type": kind, "key": key, "seconds": round(seconds, 1), "report": report, "files": files}
         write_json(partial / MANIFEST, manifest)
-        return self._commit(partial, name)
+        artifact = self._commit(partial, name)
+        shutil.rmtree(self._works(name), ignore_errors=True)
+        return artifact
+
+    def _works(self, name: str) -> Path:
+        return self.folder / f".{name}.work"
 
     def _partial(self, name: str) -> Path:
         partial = self.folder / f".{name}.partial"

@@ -48,9 +48,11 @@ def stage_key(stage: PlannedStage, spec: RunSpec, inputs: Mapping[str, str], cat
 
 
 def _described(config: ComponentConfig, catalogue: Catalogue) -> dict[str, Any]:
-    """A component's options, its code and that of nested ones, its files; not `from`: inputs have keys."""
+    """A component's options, its code and that of nested ones, its files; not `from` (inputs have keys) nor
+    what changes no result."""
     options = config.model_dump(mode="json")
-    options.pop("from", None)
+    for name in ("from", *getattr(type(config), "unkeyed", ())):
+        options.pop(name, None)
     code = [_code(part, catalogue) for part in _components(config)]
     return {"options": options, "code": code, "files": list(_files(options))}
 

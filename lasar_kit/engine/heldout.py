@@ -1,4 +1,4 @@
-"""The held-out item of each user, and the history it is asked with."""
+"""The held-out items of users, and the histories they are asked with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from lasar_kit.core.dataset import Dataset
+from lasar_kit.errors import UserError
 
 Split = Literal["test", "validation"]
 
@@ -23,11 +24,19 @@ class HeldOut:
 
     @classmethod
     def of(cls, dataset: Dataset, split: Split, limit: int = 0, seed: int = 0) -> HeldOut:
-        """Last items (test) or those before them (validation); of `limit` users by the seed, 0 for all."""
-        count = len(dataset.users)
-        users = np.arange(count)
-        if 0 < limit < count:
-            users = np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))
-        held = -1 if split == "test" else -2
+        """The first item of each user's test or validation part, users without one left out; of `limit` users
+        by the seed, 0 for all. `UserError` where nobody has one."""
+        starts = np.column_stack([dataset.parts, dataset.sequences.lengths])
+        part = 1 if split == "test" else 0
+        users = np.flatnonzero(starts[:, part] < starts[:, part + 1])
+        if not len(users):
+            raise UserError(f"dataset: no user has a {split} item")
+        if 0 < limit < len(users):
+            users = np.sort(np.random.default_rng(seed).choice(users, limit, replace=False))
+        places = starts[users, part].tolist()
         rows = [dataset.sequences[user] for user in users.tolist()]
-        return cls(users, [row[:held] for row in rows], np.array([row[held] for row in rows]))
+        return cls(
+            users,
+            [row[:place] for row, place in zip(rows, places, strict=True)],
+            np.array([row[place] for row, place in zip(rows, places, strict=True)]),
+        )

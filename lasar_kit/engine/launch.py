@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NoReturn
 
+from lasar_kit.engine.stopping import Stopped
 from lasar_kit.errors import UserError
 
 RANK = "LOCAL_RANK"
@@ -19,6 +21,12 @@ RANK = "LOCAL_RANK"
 
 PATIENCE = timedelta(days=7)
 """How long processes wait for the main one, which may fit a quantizer or ask a teacher meanwhile."""
+
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl: the signal to be sent when the parent process ends."""
+
+LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+"""Of errors in an exchange with a process that has gone."""
 
 
 def inside() -> bool:
@@ -46,10 +54,16 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     try:
         run.run(run.get_args_parser().parse_args([*options, *arguments]))  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
+        # One that was killed says nothing; the others fail for want of it, perhaps within the same second.
+        for rank, failure in error.failures.items():
+            if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:
+                name = signal.Signals(-failure.exitcode).name
+                sys.stderr.write(f"process {rank} was ended by {name}; go on with --resume\n")
+                return 128 - failure.exitcode
         code = error.get_first_failure()[1].exitcode
         return code if code > 0 else 128 - code
     except SignalException as error:
-        return 128 + int(error.sigval)
+        return Stopped(error.sigval).code
     return 0
 
 
@@ -62,6 +76,7 @@ def joined() -> Iterator[None]:
     if not inside():
         yield
         return
+    _end_with_launcher()
     store = _join()
     try:
         yield
@@ -72,6 +87,12 @@ def joined() -> Iterator[None]:
 
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def _end_with_launcher() -> None:
+    """Have the system kill this process when its launcher is killed, so that none is left to write on."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _join() -> Any:
@@ -104,8 +125,12 @@ def _leave(error: BaseException, store: Any) -> NoReturn:
     """
     if isinstance(error, UserError):
         code, text = 2, "\n".join(error.lines) + "\n"
+    elif isinstance(error, Stopped):
+        code, text = error.code, f"{error}\n"
     elif isinstance(error, KeyboardInterrupt):  # the launcher is interrupted too, and says so
         code, text = 128 + signal.SIGINT, ""
+    elif isinstance(error, RuntimeError) and any(words in str(error) for words in LOST):
+        code, text = 1, f"process {os.environ.get('RANK')} has lost another one, and ends\n"
     else:
         code, text = 1, "".join(traceback.format_exception(error))
     mine = f"{code} {os.environ.get('RANK')}"

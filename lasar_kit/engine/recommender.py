@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,6 +148,14 @@ class Recommender(nn.Module):
         """Choose a depth for each prompt and run the loop; the trace and the depths."""
         depth = self.choose_depth(self.depth_policy, prompt.h0)
         return self.latent_loop.run(self.backbone, prompt, depth, int(depth.max())), depth
+
+    def frozen(self) -> Recommender:
+        """A copy that stays as it is while this one is trained, in evaluation mode.
+
+        Parameters that are not trained are shared with it: under adapters, all of the base's weights.
+        """
+        shared: dict[int, Any] = {id(p): p for p in self.parameters() if not p.requires_grad}
+        return copy.deepcopy(self, shared).requires_grad_(False).eval()
 
     @torch.inference_mode()
     def recommend(self, batch: PromptBatch, width: int) -> tuple[Beams, Int[Tensor, "B R"]]:

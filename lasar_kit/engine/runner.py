@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from lasar_kit.core.processes import from_main, is_main, wait_for_all
-from lasar_kit.engine import fingerprints
+from lasar_kit.engine import faults, fingerprints
 from lasar_kit.engine.artifacts import (
     MANIFEST,
     Artifact,
@@ -25,6 +25,7 @@ from lasar_kit.engine.artifacts import (
     write_text,
 )
 from lasar_kit.engine.console import Screen, quiet_libraries
+from lasar_kit.engine.output import LOCK, make_output
 from lasar_kit.engine.run import Run
 from lasar_kit.errors import UserError
 from lasar_kit.hookspecs import hookimpl
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from lasar_kit.spec.load import LoadedSpec
     from lasar_kit.spec.run_spec import RunSpec
 
-LOCK, METRICS, PREDICTIONS, MODEL = "spec.lock.yaml", "metrics.json", "predictions.jsonl", "model"
+METRICS, PREDICTIONS, MODEL = "metrics.json", "predictions.jsonl", "model"
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,21 @@ class BuiltinStages:
         return run.catalogue.build("stage", stage.config, context.env()).run(context)
 
 
-def run_spec(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
+def run_spec(
+    loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool, resume: bool = False
+) -> None:
     """Run all stages; leaves `spec.lock.yaml`, `metrics.json`, `predictions.jsonl`, `log.jsonl`, `model/` and
-    `stages/<name>/` in `output`.
+    `stages/<name>/` in `output`. With `resume`, a training stage that was cut off goes on from its last
+    checkpoint.
 
     On several processes all call this, with a file system in common. The main one looks for artifacts and
     writes; only it calls observers.
     """
+    with faults.disk("run", output):
+        _run_all(loaded, catalogue, output, use_cache, resume)
+
+
+def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool, resume: bool) -> None:
     catalogue.load_hooks()
     quiet_libraries()
     main = is_main()
@@ -82,7 +91,7 @@ def run_spec(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: 
             hooks.hook.lasar_run_start(run=run)
         for step in steps:
             reused = from_main(partial(_reuse, run, step, store))
-            run.artifacts[step.stage.name] = reused or _run_stage(run, step, store, use_cache)
+            run.artifacts[step.stage.name] = reused or _run_stage(run, step, store, use_cache, resume)
         if main:
             hooks.hook.lasar_run_end(run=run, metrics=_collect(run, [step.stage for step in steps]))
     finally:
@@ -96,7 +105,7 @@ def _observers(loaded: LoadedSpec, output: Path) -> list[object]:
     from lasar_kit.engine.tracking import Tracking
 
     trackers = Tracking.of(loaded, output)
-    output.mkdir(parents=True, exist_ok=True)
+    make_output(output)
     write_text(output / LOCK, loaded.dump())
     return [JsonLog(output), Narrator(), *trackers]
 
@@ -169,7 +178,7 @@ def _load_dataset(run: Run, folder: Path) -> dict[str, int]:
     return counts
 
 
-def _run_stage(run: Run, step: Step, store: ArtifactStore, use_cache: bool) -> Artifact:
+def _run_stage(run: Run, step: Step, store: ArtifactStore, use_cache: bool, resume: bool) -> Artifact:
     """Run one stage into a folder of its own, which becomes its artifact when all is written.
 
     A stage that is not `sharded` runs on the main process, while the others wait.
@@ -180,11 +189,13 @@ def _run_stage(run: Run, step: Step, store: ArtifactStore, use_cache: bool) -> A
         hooks.lasar_stage_start(run=run, stage=stage)
     with store.writing(stage.name) if main else nullcontext(Path()) as folder:
         run.writing = from_main(lambda: folder)
-        work = from_main(lambda: store.work(stage.name, step.key, fresh=not use_cache))
+        work = from_main(lambda: store.work(stage.name, step.key, fresh=not (use_cache or resume)))
         report: Any = None
         if main or type(stage.config).sharded:
-            context = _context(run, stage, work)
-            report = hooks.lasar_run_stage(run=run, stage=stage, context=context)
+            context = _context(run, stage, work, resume)
+            place, advice = _advice(stage)
+            with faults.memory(place, advice), faults.disk(place, run.output):
+                report = hooks.lasar_run_stage(run=run, stage=stage, context=context)
         wait_for_all()
         produces = type(stage.config).produces or DATASET
         seconds = time.monotonic() - started
@@ -194,7 +205,16 @@ def _run_stage(run: Run, step: Step, store: ArtifactStore, use_cache: bool) -> A
     return artifact
 
 
-def _context(run: Run, stage: PlannedStage, work: Path) -> StageContext:
+def _advice(stage: PlannedStage) -> tuple[str, str]:
+    """Where memory runs out, and the options that help."""
+    options = [name for name in ("batch_size", "batch_tokens") if hasattr(stage.config, name)]
+    place = DATASET if stage.name == DATASET else f"stages.{stage.name}"
+    lower = [f"lower {place}.{name} (now {getattr(stage.config, name)})" for name in options]
+    return place, " or ".join(lower) or "use a machine with more"
+
+
+def _context(run: Run, stage: PlannedStage, work: Path, resume: bool) -> StageContext:
+    from lasar_kit.engine.observers import log_again
     from lasar_kit.engine.stage import StageContext
 
     return StageContext(
@@ -206,6 +226,8 @@ def _context(run: Run, stage: PlannedStage, work: Path) -> StageContext:
         screen=run.screen,
         emit=partial(_emit, run, stage),
         work=work,
+        resume=resume,
+        log_again=partial(log_again, run.output, run.writing),
     )
 
 

@@ -6,6 +6,8 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,9 +16,11 @@ from jaxtyping import Int
 
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.interfaces import Aligner
-from lasar_kit.engine import samples
+from lasar_kit.engine import faults, samples, stopping
 from lasar_kit.engine.anchor_store import AnchorStore
+from lasar_kit.engine.console import Tick
 from lasar_kit.engine.heldout import HeldOut
+from lasar_kit.engine.keeping import Keeper
 from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.stage import StageContext
 from lasar_kit.engine.stages.config import TrainingConfig
@@ -24,6 +28,9 @@ from lasar_kit.engine.updates import Update, Updater
 from lasar_kit.engine.validation import SELECTED_BY, BestCheckpoint
 from lasar_kit.errors import UserError
 from lasar_kit.spec import ComponentConfig
+
+SHOWN = 10
+"""Users that are named where a batch went wrong."""
 
 
 class Training(ABC):
@@ -49,6 +56,9 @@ class Training(ABC):
             raise UserError(f"stages.{context.name}: no user has two items besides the held-out ones")
         self.context, self.seed, self.accelerator = context, context.spec.seed, accelerator
         self.train, self.windows, self.recommender = dataset.train, windows, recommender
+        self.users = dataset.users
+        self.done = 0
+        self.objectives: Mapping[str, Any] = {}
         self.schedule = config
         self.per_epoch = math.ceil(len(windows) / config.batch_size)
         self.updates = max(1, round(config.epochs * self.per_epoch))
@@ -60,35 +70,76 @@ class Training(ABC):
 
     @abstractmethod
     def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
-        """One optimiser step on a global batch, and numbers to log beside it."""
+        """One optimiser step on a global batch, the one after `done` others, and numbers to log beside it."""
 
     @abstractmethod
     def note(self, update: Update, numbers: Mapping[str, float], seconds: float) -> str:
         """What stands behind the progress bar."""
 
+    def memory(self) -> dict[str, Any]:
+        """What a subclass remembers of earlier updates beside its `objectives`, as JSON."""
+        return {}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:  # noqa: B027
+        """Go on from what `memory` gave."""
+
     def run(self) -> dict[str, Any]:
-        """All updates, with validations between them; the report."""
-        config, best, context = self.schedule, self.best, self.context
-        eval_at = max(1, round(config.eval_every * self.per_epoch))
-        done = 0
-        if self.goes_on:
-            self._validate(done)
-        with context.screen.progress(context.name, self.updates) as tick:
+        """All updates, with validations and checkpoints between them; the report."""
+        keeper = Keeper(self)
+        with self.context.screen.progress(self.context.name, self.updates) as tick, stopping.deferred():
+            keeper.resume()
+            tick(self.done)
+            self._validate_if_due()
             for batch in self._batches():
-                started = time.perf_counter()
-                update, numbers = self.update([self.windows[index] for index in batch])
-                done += 1
-                if not math.isfinite(update.loss):
-                    raise UserError(f"stages.{context.name}: the loss is {update.loss} at update {done}")
-                tick(1, self.note(update, numbers, time.perf_counter() - started))
-                if done % config.log_every == 0 or done == self.updates:
-                    self._log(done, update, numbers, len(batch) / (time.perf_counter() - started))
-                if done % eval_at == 0 or done == self.updates:
-                    self._validate(done)
-                    if best.out_of_patience:
-                        break
+                if self.best.out_of_patience:
+                    break
+                self._make_update([self.windows[index] for index in batch], tick)
+                keeper.keep()
+                if self._validate_if_due():
+                    keeper.stop_if_asked()
         self.accelerator.wait_for_everyone()
-        return self._report(done)
+        return self._report(self.done)
+
+    def _make_update(self, windows: Sequence[samples.Window], tick: Tick) -> None:
+        """One update: shown, counted and logged."""
+        started = time.perf_counter()
+        with self._faults(windows):
+            update, numbers = self.update(windows)
+        self.done += 1
+        tick(1, self.note(update, numbers, time.perf_counter() - started))
+        if self.done % self.schedule.log_every == 0 or self.done == self.updates:
+            self._log(self.done, update, numbers, len(windows) / (time.perf_counter() - started))
+
+    @contextmanager
+    def _faults(self, windows: Sequence[samples.Window]) -> Iterator[None]:
+        """Say of what goes wrong in an update which one it was, and on what."""
+        name, size, longest = self.context.name, len(windows), max(map(len, windows))
+        place = f"stages.{name}: update {self.done + 1} of {size} samples, the longest of {longest} items"
+        ways = {"batch_size": "lower", "candidates": "lower", "gradient_accumulation": "raise"}
+        advice = [f"{way} stages.{name}.{key}" for key, way in ways.items() if hasattr(self.schedule, key)]
+        try:
+            with faults.memory(place, " or ".join(advice)):
+                yield
+        except faults.NotFinite as error:
+            users = list(dict.fromkeys(str(self.users[window.user]) for window in windows))
+            more = f" and {len(users) - SHOWN} more" if len(users) > SHOWN else ""
+            raise UserError(
+                f"stages.{name}: {error} at update {self.done + 1}; the update was not made. Try a lower "
+                f"optimizer.lr or clip; the batch has the users {', '.join(users[:SHOWN])}{more}"
+            ) from error
+
+    def _validate_if_due(self) -> bool:
+        """Validate every so often and at the end, once; whether that was now."""
+        eval_at = max(1, round(self.schedule.eval_every * self.per_epoch))
+        due = self.done % eval_at == 0 or self.done == self.updates
+        last = self.best.history[-1]["update"] if self.best.history else None
+        if not due or last == self.done or (self.done == 0 and not self.goes_on):
+            return False
+        name = self.context.name
+        advice = f"lower stages.{name}.eval_batch_size or stages.{name}.eval_width"
+        with faults.memory(f"stages.{name}: validation after update {self.done}", advice):
+            self._validate(self.done)
+        return True
 
     def _validate(self, done: int) -> None:
         values = self.best.validate(self.updater.readable(), self.accelerator, done)
@@ -112,15 +163,11 @@ class Training(ABC):
         }
 
     def _batches(self) -> Iterator[Int[np.ndarray, " b"]]:
-        """The global batch of every update."""
-        done = 0
-        while True:
-            epoch = done // self.per_epoch
-            for batch in samples.epoch_batches(self.windows, self.schedule.batch_size, self.seed, epoch):
-                if done == self.updates:
-                    return
-                yield batch
-                done += 1
+        """The global batch of every update that is still to be made."""
+        for epoch in range(self.done // self.per_epoch, math.ceil(self.updates / self.per_epoch)):
+            first = epoch * self.per_epoch
+            batches = samples.epoch_batches(self.windows, self.schedule.batch_size, self.seed, epoch)
+            yield from islice(batches, self.done - first, self.updates - first)
 
 
 def build_aligner(context: StageContext, config: ComponentConfig, recommender: Recommender) -> Aligner:

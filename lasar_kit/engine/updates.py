@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import get_cosine_schedule_with_warmup
 
+from lasar_kit.engine.faults import NotFinite
 from lasar_kit.engine.stages.config import OptimizerConfig, Precision
 
 
@@ -112,7 +114,8 @@ class Updater:
         return self.replica
 
     def update(self, passes: Sequence[tuple[Callable[[], Any], float]], terms: Mapping[str, Term]) -> Update:
-        """One update; `passes` are this process's batches, made when needed, each with its weight.
+        """One update, or `NotFinite` and none; `passes` are this process's batches, made when needed, each
+        with its weight.
 
         A process that has no sample of the global batch still passes one, of weight 0: all processes must
         take part in the exchange of gradients.
@@ -134,10 +137,19 @@ class Updater:
             means += weight * torch.stack([mean.detach() for mean in found])
         norm: Any = self.accelerator.clip_grad_norm_(self.step.parameters(), self.clip)
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # of sharded weights
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad()
         every: Any = self.accelerator.reduce(means, reduction="sum")
         values = dict(zip(terms, every.tolist(), strict=True))
         total = sum(terms[name].weight * value for name, value in values.items())
-        return Update(total, values, float(norm) if norm is not None else 0.0, lr)
+        length = float(norm) if norm is not None else 0.0
+        self._check(total, length)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        return Update(total, values, length, lr)
+
+    def _check(self, loss: float, norm: float) -> None:
+        """Loss and gradient are the same on all processes, so all of them stop or none."""
+        for name, value in (("loss", loss), ("norm of the gradient", norm)):
+            if not math.isfinite(value):
+                self.optimizer.zero_grad()
+                raise NotFinite(f"the {name} is {value}")

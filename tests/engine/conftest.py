@@ -27,10 +27,14 @@ def sids() -> Sids:
 
 @pytest.fixture
 def build(catalogue: Catalogue, sids: Sids) -> Callable[..., Recommender]:
-    """Builds a recommender of 2 layers and width 16 with a prompt of the given name."""
+    """Builds a recommender of 2 layers and width 16 with a prompt of the given name; it thinks if so asked."""
 
     def make(
-        prompt: str = "sid_only", max_history: int = 6, sids: Sids = sids, **backbone: object
+        prompt: str = "sid_only",
+        max_history: int = 6,
+        sids: Sids = sids,
+        thinks: bool = False,
+        **backbone: object,
     ) -> Recommender:
         def config(kind: str, name: str, **options: object):  # type: ignore[no-untyped-def]
             return catalogue.config_class(kind, name).model_validate(
@@ -41,8 +45,8 @@ def build(catalogue: Catalogue, sids: Sids) -> Callable[..., Recommender]:
         parts = Parts(
             config("backbone", "qwen3", **{**sizes, **backbone}),
             config("prompt", prompt),
-            config("latent_loop", "none"),
-            config("depth_policy", "none"),
+            config("latent_loop", "coconut" if thinks else "none"),
+            config("depth_policy", "mlp" if thinks else "none"),
             max_history,
         )
         env = Env(seed=5, vocabulary=sids.vocabulary, corpus=lambda: ["soap and brush"])

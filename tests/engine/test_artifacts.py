@@ -78,3 +78,16 @@ def test_text_is_replaced_in_one_step(tmp_path: Path) -> None:
     write_text(tmp_path / "f.txt", "zwei – drei")
     assert (tmp_path / "f.txt").read_text(encoding="utf-8") == "zwei – drei"
     assert [path.name for path in tmp_path.iterdir()] == ["f.txt"]
+
+
+def test_what_a_kill_left_of_a_file_or_of_finished_work_goes(tmp_path: Path) -> None:
+    """A file that was being replaced; a stage that was in its place when its work folder was not yet gone."""
+    (tmp_path / ".metrics.json.partial").write_text("{")
+    write_json(tmp_path / "metrics.json", {"a": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+    store = ArtifactStore(tmp_path / "run")
+    with store.writing("a") as folder:
+        artifact = store.finish(folder, "a", "x", "key", {}, 0)
+    store.work("a", "key").mkdir(parents=True)
+    assert store.adopt("a", artifact) == artifact
+    assert [path.name for path in store.folder.iterdir()] == ["a"]

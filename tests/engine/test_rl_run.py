@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.values import Env
-from lasar_kit.engine import runner
+from lasar_kit.engine import runner, validation
 from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.rl_step import Group, RlStep
 from lasar_kit.spec import load_spec
@@ -81,9 +82,8 @@ def test_every_term_and_number_is_logged(finished: Path) -> None:
 def test_the_trained_model_is_evaluated(finished: Path) -> None:
     row = json.loads((finished / "metrics.json").read_text())["evaluate"]
     assert 1 <= row["mean_depth"] <= 4
-    weights = [(finished / "stages" / name / "model.safetensors").read_bytes() for name in ("rl", "reason")]
-    assert (finished / "model" / "model.safetensors").read_bytes() == weights[0]
-    assert weights[0] != weights[1]
+    weights = [finished / folder / "model.safetensors" for folder in ("model", "stages/rl")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,39 @@ def test_the_trained_model_is_evaluated(finished: Path) -> None:
 def test_every_way_of_rl_runs(finished: Path, overrides: tuple[str, ...]) -> None:
     folder = run(finished.parent / "ways", *overrides)
     assert all(np.isfinite(line["loss"]) for line in log(folder))
+
+
+@pytest.mark.parametrize("ranks", [(1, 2), (2, 1)])
+def test_the_best_on_validation_is_kept_the_model_it_began_with_among_them(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, ranks: tuple[int, int]
+) -> None:
+    """Every target at the first of `ranks` before the first update, at the second after the last."""
+    coming = iter(ranks)
+    monkeypatch.setattr(
+        validation, "target_ranks", lambda items, *_: (np.full(len(items), next(coming)), np.ones(len(items)))
+    )
+    folder = run(finished.parent / f"first_{ranks[0]}", f"stages.rl.optimizer.lr=0.{ranks[0]}")
+    report = json.loads((folder / "stages" / "rl" / "artifact.json").read_text())["report"]
+    assert [line["update"] for line in report["validations"]] == [0, 3]
+    assert report["best_ndcg@10"] == 1
+    kept = [load_file(folder / "stages" / name / "model.safetensors") for name in ("rl", "reason")]
+    same = [torch.equal(weight, kept[1][name]) for name, weight in kept[0].items()]
+    assert all(same) if ranks[0] == 1 else not any(same)
+
+
+def test_the_depth_policy_learns_at_its_own_rate(finished: Path) -> None:
+    """With next to none for all else, the policy moves and the backbone does not."""
+    folder = run(
+        finished.parent / "apart",
+        "stages.rl.optimizer.lr=1.0e-12",
+        "stages.rl.depth_lr=0.01",
+        "stages.rl.patience=0",
+    )
+    # Whichever checkpoint was the best, the log tells: the KL from the reference stays 0, the entropy moves.
+    lines = log(folder)
+    assert lines[-1]["kl"] == pytest.approx(0, abs=1e-7)
+    slow = log(run(finished.parent / "apart", "stages.rl.optimizer.lr=1.0e-12"))
+    assert abs(lines[-1]["depth_entropy"] - slow[-1]["depth_entropy"]) > 1e-4
 
 
 def test_candidates_off_one_prompt_score_as_if_read_alone(
@@ -140,3 +173,42 @@ def test_candidates_off_one_prompt_score_as_if_read_alone(
                 allowed = sorted({i[level] for i in catalogue_tokens if i[:level] == answer[:level]})
                 expected = float(logits[level, token] - logits[level, allowed].logsumexp(0))
                 assert rollout.logp[row, place, level].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_answers_that_no_objective_reads_are_not_scored(
+    build: Callable[..., Recommender], catalogue: Catalogue
+) -> None:
+    """Without a reference, and without a thought: the depth's log-probabilities are the same."""
+    recommender = build(thinks=True)
+    aligner = catalogue.build("aligner", catalogue.config_class("aligner", "none")(use="none"), Env())
+    seen = {}
+
+    class Depth:
+        exact_kl = False
+
+        def __init__(self, reads_answers: bool) -> None:
+            self.reads_answers = reads_answers
+
+        def loss(self, rollout):  # type: ignore[no-untyped-def]
+            seen[self.reads_answers] = rollout
+            return -rollout.depth_logp[:, 0].mean(), {}
+
+    batch = recommender.prompts.answered([(np.array(row), 5) for row in ([3, 9], [7, 8, 11, 2])])
+    depth = torch.tensor([3, 1])
+    group = Group(batch, torch.tensor([[5], [-1]]), torch.ones(2, 1), depth, depth - 1, torch.ones(()))
+    losses = []
+    for reads, reference in ((True, recommender), (False, None)):
+        step = RlStep(recommender, reference, {"depth": Depth(reads)}, aligner, "trie")  # type: ignore[arg-type, dict-item]
+        if not reads:
+            recommender.latent_loop = None  # type: ignore[assignment]
+        losses.append(step(group)["depth"])
+    assert torch.equal(losses[0], losses[1])
+    assert torch.equal(seen[True].depth_logp, seen[False].depth_logp)
+    assert seen[True].logp[0].isfinite().all()
+    assert seen[False].logp.shape == seen[True].logp.shape
+    assert torch.cat([seen[False].logp, seen[False].old_logp, seen[False].ref_logp]).isnan().all()
+
+
+def test_alignment_of_no_weight_is_left_out(finished: Path) -> None:
+    assert "loss_align" in log(finished)[0]
+    assert "loss_align" not in log(run(finished.parent / "unaligned", "stages.rl.align_weight=0"))[0]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lasar_kit.engine.prompts import TaskRows
 from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.sft_step import SftStep
 
@@ -87,5 +88,33 @@ def test_the_text_loss_is_that_of_transformers(build: Build) -> None:
         expected += torch.nn.functional.cross_entropy(logits, ids[1:], reduction="sum").item()
     width = max(map(len, texts))
     padded = torch.stack([torch.nn.functional.pad(ids, (width - len(ids), 0), value=-1) for ids in texts])
-    batch = replace(recommender.prompts.packed(WINDOWS, transparent=True), text=padded)
+    rows = TaskRows(padded, torch.tensor([len(ids) - 1 for ids in texts]), sid=False)
+    batch = replace(recommender.prompts.packed(WINDOWS, transparent=True), tasks={"text": rows})
     assert SftStep(recommender, "trie")(batch)["text"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_each_prompt_is_thought_about_as_long_as_told(build: Build) -> None:
+    """Clipped to what the policy could choose; where nothing is told (0), as long as it does choose."""
+    recommender = build("sid_only")
+    seen: list[list[int]] = []
+
+    class Policy:
+        support = (1, 2, 3, 4)
+
+        def logits(self, h0: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([0.0, 0.0, 1.0, 0.0]).expand(*h0.shape[:-1], 4)
+
+    class Loop:
+        transparent = False
+
+        def run(self, backbone: object, prompt: object, depth: torch.Tensor, steps: int) -> None:
+            assert steps == int(depth.max())
+            seen.append(depth.flatten().tolist())
+
+    recommender.depth_policy, recommender.latent_loop = Policy(), Loop()
+    step = SftStep(recommender, "vocabulary")
+    batch = recommender.prompts.answered([(np.array([3, 9]), 5)] * 4)
+    prompt = recommender.read(batch)
+    for depth in (None, torch.tensor([[1], [4], [0], [9]])):
+        step._think(prompt, replace(batch, depth=depth))
+    assert seen == [[3, 3, 3, 3], [1, 4, 3, 4]]

@@ -90,3 +90,21 @@ def test_vectors_are_not_decayed_and_frozen_weights_not_held() -> None:
     assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(1, 0.3), (1, 0.0)]
     step.linear.bias.requires_grad_(False)
     assert len(adamw(step, OptimizerConfig()).param_groups) == 1
+
+
+def test_a_part_has_a_rate_of_its_own_and_follows_the_same_schedule() -> None:
+    """Adam's first step is its rate, whatever the gradient; warmup is over after one of two updates."""
+    step = nn.ModuleDict({"answers": nn.Linear(2, 1), "depth": nn.Linear(2, 1)})
+    groups = adamw(step, OptimizerConfig(lr=1e-3), {"depth": 0.1}).param_groups
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert [rates[id(p)] for p in step.parameters()] == [1e-3, 1e-3, 0.1, 0.1]
+    assert [group["weight_decay"] for group in groups] == [0.01, 0.0, 0.01, 0.0]
+    config = OptimizerConfig(lr=1e-3, warmup=0.5, weight_decay=0)
+    run = SquaredError()
+    updater = Updater(Accelerator(cpu=True), run, config, 2, rates={"linear": 0.1})
+    before = [p.detach().clone() for p in run.parameters()]
+    moved = []
+    for _ in range(2):
+        updater.update([(lambda: (torch.ones(1, 3), torch.ones(1)), 1.0)], {"error": Term(1.0, 1)})
+        moved.append(float((before[0] - run.linear.weight.detach()).abs().max()))
+    assert moved == [0, pytest.approx(0.1, rel=1e-3)]

@@ -192,6 +192,42 @@ def test_vocab_space_compares_what_the_states_predict(kind: str) -> None:
 
 
 @BOTH
+def test_anchors_are_read_by_the_head_as_it_was(kind: str) -> None:
+    """The head moves after the aligner is built; only what the thought predicts moves with it."""
+    head = torch.nn.Linear(5, 7, bias=False)
+    with torch.no_grad():
+        head.weight.copy_(draw(7, 5, seed=2))
+    before = head.weight.detach().clone()
+    env = Env(head=head, frozen_head=lambda: lambda states: states @ before.T)
+    built = aligner(kind, env, space="vocab", distance="ce")
+    with torch.no_grad():
+        head.weight.copy_(-before)
+    h, c = draw(1, 1, 1, 5), draw(1, 1, 1, 5, seed=1)
+    likeliest = int((before @ c[0, 0, 0]).argmax())
+    assert likeliest != int((head.weight @ c[0, 0, 0]).argmax())
+    expected = -(head.weight @ h[0, 0, 0]).log_softmax(-1)[likeliest]
+    found = built.loss(trace(h, [[1]]), anchors(c, [[1]]))
+    assert float(found[0, 0].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+
+
+def test_ce_is_the_cross_entropy_with_the_likeliest_coordinate() -> None:
+    """softmax of (log 1, log 2, log 5) is (1, 2, 5) / 8; the second vector is largest at the middle one."""
+    a, b = torch.tensor([1.0, 2.0, 5.0]).log(), torch.tensor([-1.0, 0.5, 0.4])
+    assert float(distances.ce(a, b)) == pytest.approx(math.log(4), rel=1e-6)
+    stacked = distances.ce(torch.stack([a, b])[None], torch.stack([b, a])[None])
+    assert stacked.shape == (1, 2)
+    expected = scipy_stats.entropy([0, 0, 1], special.softmax(b.numpy()))
+    assert stacked[0].tolist() == pytest.approx([math.log(4), expected], rel=1e-6)
+    assert distances.ce(a.bfloat16(), b.bfloat16()).dtype == torch.float32
+
+
+@BOTH
+def test_ce_compares_predictions_alone(kind: str) -> None:
+    with pytest.raises(ValueError, match="distance ce compares predictions: it needs space 'vocab'"):
+        aligner(kind, distance="ce")
+
+
+@BOTH
 def test_vocab_space_needs_a_head(kind: str) -> None:
     with pytest.raises(UserError, match=f"aligner {kind}: space 'vocab' needs the head"):
         aligner(kind, space="vocab")

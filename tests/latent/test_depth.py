@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor
 
 from lasar_kit.core.interfaces import DepthPolicy
-from lasar_kit.core.policy import forced_depth, greedy_depth, sampled_depth
+from lasar_kit.core.policy import depth_from, forced_depth, greedy_depth, sampled_depth
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.depth_fixed.config import DepthFixedConfig
@@ -179,3 +179,16 @@ def test_forced_depth_is_one_the_policy_could_choose() -> None:
     assert forced_depth(mlp(), h0, 5).tolist() == [[5] * 3] * 2
     with pytest.raises(UserError, match=r"depth 9 cannot be forced: this model's depth policy has 1, 2, 3"):
         forced_depth(mlp(), h0, 9)
+
+
+def test_a_depth_from_the_label_upwards() -> None:
+    """Each choice that is large enough has an equal share of [0, 1), in order; labels are clipped."""
+    policy = Table(1, 2, 4, 8)
+    numbers = torch.tensor([0.0, 0.24, 0.26, 0.5, 0.75, 1 - 1e-9], dtype=torch.float64)
+    drawn = {
+        least: depth_from(policy, torch.full((6,), least), numbers).tolist() for least in (1, 2, 3, 4, 8, 9)
+    }
+    assert drawn[1] == [1, 1, 2, 4, 8, 8]
+    assert drawn[2] == drawn[3] == [2, 2, 2, 4, 8, 8]
+    assert drawn[4] == [4, 4, 4, 8, 8, 8]
+    assert drawn[8] == drawn[9] == [8] * 6

@@ -187,6 +187,14 @@ def test_gradients_reach_the_policy_alone(rollout: Make) -> None:
     assert not list(objective.parameters())
 
 
+def test_it_reads_no_answer_as_it_says(rollout: Make) -> None:
+    made, objective = rollout(), reinforce()
+    nothing = torch.full_like(made.logp, torch.nan)
+    without = replace(made, logp=nothing, old_logp=nothing, ref_logp=nothing, ref_kl=nothing)
+    assert not objective.reads_answers
+    assert torch.equal(objective.loss(without)[0], objective.loss(made)[0])
+
+
 def test_the_catalogue_builds_it() -> None:
     catalogue = Catalogue.discover()
     config = catalogue.config_class("rl_objective", "reinforce")(use="reinforce")

@@ -46,8 +46,7 @@ class Stepwise:
     """The mean distance of thought t to segment t (paper Eq. 4).
 
     The mean is over the thoughts that have a segment: all N of them where N is the number of segments, as in
-    the paper. With `excess` "last" every thought has one, that of the last goes on. What is masked is never
-    computed with.
+    the paper. What is masked is never computed with.
     """
 
     def __init__(self, config: StepwiseConfig, env: Env) -> None:
@@ -57,8 +56,6 @@ class Stepwise:
 
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
         """A loss a branch, 0 where it has no thought or no anchor."""
-        if self.config.excess == "last":
-            anchors = _held(anchors, trace.mask.shape[-1])
         pairs = min(trace.mask.shape[-1], anchors.mask.shape[-1])
         both = trace.mask[..., :pairs] & anchors.mask[..., :pairs]
         if self.config.excess == "skip":
@@ -92,15 +89,6 @@ class NoAlign:
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
         """Zero throughout."""
         return trace.last.new_zeros(trace.last.shape[:-1], dtype=torch.float32)
-
-
-def _held(anchors: Anchors, thoughts: int) -> Anchors:
-    """An anchor for each of so many thoughts: where there are no more, the last one again."""
-    count = anchors.mask.sum(-1, keepdim=True)
-    steps = torch.arange(thoughts, device=count.device)
-    index = torch.minimum(steps, (count - 1).clamp_min(0))
-    states = anchors.states.take_along_dim(index[..., None], dim=-2)
-    return Anchors(states, (count > 0).expand(index.shape))
 
 
 def _scatter(values: Float[Tensor, " n"], where: Bool[Tensor, "*S"]) -> Float[Tensor, "*S"]:

@@ -38,10 +38,10 @@ class AlignConfig(ComponentConfig):
 class StepwiseConfig(AlignConfig):
     """Thought t against segment t."""
 
-    excess: Literal["first", "skip", "last"] = Field(
+    excess: Literal["first", "skip"] = Field(
         "first",
-        description="A branch with more thoughts than segments: align its first thoughts, leave it out "
-        "(paper E.3), or hold its surplus thoughts to the last segment.",
+        description="A branch with more thoughts than segments: align its first thoughts, or leave it out "
+        "(paper E.3).",
     )
 
 

@@ -10,9 +10,11 @@ from lasar_kit.spec import ComponentConfig, SpecPath
 class FromIndexConfig(ComponentConfig):
     """Options of `from_index`."""
 
-    path: SpecPath = Field(
-        description='JSON file of the form {"raw item id": ["<a_114>", "<b_32>", …], …}, an entry an item.'
+    path: SpecPath | None = Field(
+        None,
+        description='JSON file of the form {"raw item id": ["<a_114>", "<b_32>", …], …}, an entry an item; '
+        "absent: items whose raw ids are their codes, such as `<a_114><b_32>`.",
     )
     codes: int | None = Field(
-        None, ge=1, description="Codes a level; absent: one more than the largest of that level in the file."
+        None, ge=1, description="Codes a level; absent: one more than the largest of that level."
     )

@@ -1,4 +1,5 @@
-"""Reading of `index.json`, the form in which LC-Rec and its successors publish semantic IDs."""
+"""Reading of `index.json`, the form in which LC-Rec and its successors publish semantic IDs, or of ids that
+are themselves semantic IDs."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any
 from lasar_kit.errors import UserError
 
 _TOKEN = re.compile(r"<([a-z])_(0|[1-9][0-9]{0,8})>")
+_BETWEEN = re.compile(r"(?<=>)(?=<)")
 _SHOWN = 5
 """Mistakes of one kind that are shown one by one."""
 
@@ -21,17 +23,33 @@ def read_index(path: Path, item_ids: tuple[str, ...]) -> list[list[int]]:
     known = set(item_ids)
     mistakes = _shown(path, [f"no entry for item {raw!r}" for raw in item_ids if raw not in entries])
     mistakes += _shown(path, [f"item {raw!r} is not in the catalogue" for raw in entries if raw not in known])
+    codes = _read(path, entries, mistakes)
+    return [codes[raw] for raw in item_ids]
+
+
+def read_ids(item_ids: tuple[str, ...]) -> list[list[int]]:
+    """Codes of items whose raw ids are semantic IDs, such as `<a_114><b_32>`; `UserError` otherwise."""
+    codes = _read(
+        "item ids (quantizer from_index without a path)",
+        dict(zip(item_ids, map(_BETWEEN.split, item_ids), strict=True)),
+        [],
+    )
+    return [codes[raw] for raw in item_ids]
+
+
+def _read(where: Path | str, entries: dict[str, Any], mistakes: list[str]) -> dict[str, list[int]]:
+    """Codes of each entry; `UserError` with all mistakes, those given first."""
     codes, malformed = {}, []
     for raw, tokens in entries.items():
         try:
             codes[raw] = _codes(tokens)
         except ValueError as error:
             malformed.append(f"item {raw!r}: {error}")
-    mistakes += _shown(path, malformed)
+    mistakes += _shown(where, malformed)
     if codes:
         first, length = next((raw, len(row)) for raw, row in codes.items())
         mistakes += _shown(
-            path,
+            where,
             [
                 f"item {raw!r} has {len(row)} levels, but {first!r} has {length}"
                 for raw, row in codes.items()
@@ -40,7 +58,7 @@ def read_index(path: Path, item_ids: tuple[str, ...]) -> list[list[int]]:
         )
     if mistakes:
         raise UserError(*mistakes)
-    return [codes[raw] for raw in item_ids]
+    return codes
 
 
 def _entries(path: Path) -> dict[str, Any]:
@@ -90,7 +108,7 @@ def _codes(tokens: Any) -> list[int]:
     return codes
 
 
-def _shown(path: Path, mistakes: list[str]) -> list[str]:
+def _shown(path: Path | str, mistakes: list[str]) -> list[str]:
     """The first few mistakes of a kind, and how many more there are."""
     lines = [f"{path}: {mistake}" for mistake in mistakes[:_SHOWN]]
     if len(mistakes) > _SHOWN:

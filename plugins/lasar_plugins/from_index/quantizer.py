@@ -9,26 +9,26 @@ from torch import Tensor
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.from_index.config import FromIndexConfig
-from lasar_plugins.from_index.index_file import read_index
+from lasar_plugins.from_index.index_file import read_ids, read_index
 
 
 class FromIndex:
-    """Codes from a file; `fit` takes each code's centroid to be the mean residual of its items.
+    """Codes from a file or from the items' own ids.
 
-    The centroids serve `decode` alone, for collision rules and the report. A code that no item has
-    keeps a zero centroid.
+    `fit` takes each code's centroid to be the mean residual of its items. The centroids serve `decode` alone,
+    for collision rules and the report. A code that no item has keeps a zero centroid.
     """
 
     def __init__(self, config: FromIndexConfig, env: Env) -> None:
-        rows = read_index(config.path, env.item_ids)
+        rows = read_index(config.path, env.item_ids) if config.path else read_ids(env.item_ids)
         self.codes: Int[Tensor, "I M"] = torch.tensor(rows, dtype=torch.int64)
         if not rows:
-            raise UserError(f"{config.path}: holds no items")
+            raise UserError(f"{config.path or 'item ids'}: holds no items")
         largest = [int(code) for code in self.codes.amax(dim=0)]
         if config.codes is not None and max(largest) >= config.codes:
             raise UserError(
-                f"{config.path}: holds code {max(largest)}, but codes is {config.codes}, so the last is "
-                f"{config.codes - 1}"
+                f"{config.path or 'item ids'}: holds code {max(largest)}, but codes is {config.codes}, so "
+                f"the last is {config.codes - 1}"
             )
         self.sizes = tuple(config.codes or code + 1 for code in largest)
         self.codebooks: list[Float[Tensor, "K E"]] = []
@@ -47,7 +47,7 @@ class FromIndex:
         self.codebooks = codebooks
 
     def encode(self, items: Float[Tensor, "I E"]) -> Int[Tensor, "I M"]:
-        """The file's codes; `items` must be the catalogue's, in catalogue order."""
+        """The codes as read; `items` must be the catalogue's, in catalogue order."""
         self._check_catalogue(items)
         return self.codes.to(items.device)
 

@@ -19,6 +19,7 @@ class Reinforce(nn.Module):
     """
 
     exact_kl = False
+    reads_answers = False
     baseline: Float[Tensor, ""]
     started: Bool[Tensor, ""]
 

@@ -1,0 +1,294 @@
+"""SIGKILL at random moments of a small LASAR run, each resumed: does it end in the same bits?
+
+    python benchmarks/kill.py             measure, print, write benchmarks/results/kill.json
+    python benchmarks/kill.py --table     print the tables of docs/resume.md from that file
+
+Every kill hits a run of its own, begun in an empty folder: it waits for a stage to begin, then for a random
+share of the time that the stage took undisturbed, and kills all processes of the run. Compared with a run
+that was not killed are metrics, lists, all weights, the report of every stage, the log but for its rates.
+Runs are forked from one process that has everything imported, so that a kill costs no start of Python. The
+cost of checkpoints is the time spent in writing them, within the stage `ground` of the quickstart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from report import Result, Shown, machine, machine_text, main
+
+from lasar_kit.engine.keeping import Keeper
+from lasar_kit.engine.training import Training
+
+RESULT = Path(__file__).parent / "results" / "kill.json"
+QUICKSTART = Path(__file__).parents[1] / "tutorials" / "quickstart.yaml"
+SPEC = """
+name: kill
+dataset: {use: demo, users: 40, items: 60}
+max_history: 5
+backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 300, embedding_dropout: 0.1}
+prompt: sid_only
+decoder: {use: trie_beam, width: 10, score: trie}
+stages:
+  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 2, codes: 8}}
+  ground:
+    {use: sft, samples: packed, epochs: 6, batch_size: 15, eval_users: 10, eval_width: 10, score: trie,
+     text: {weight: 0.2, batch_size: 2}, checkpoint_every: 3, log_every: 1}
+  anchors: {use: anchors, max_segments: 3, max_samples: 40}
+  reason:
+    {use: sft, latent_loop: coconut, depth_policy: {use: mlp, n_max: 3}, aligner: stepwise, samples: packed,
+     epochs: 3, batch_size: 15, eval_users: 10, eval_width: 10, score: trie, checkpoint_every: 2,
+     log_every: 1}
+  rl:
+    {use: rl, epochs: 2, max_samples: 30, batch_size: 10, candidates: 4, eval_users: 10, eval_width: 10,
+     checkpoint_every: 1, log_every: 1, optimizer: {lr: 1.0e-2, warmup: 0.2}}
+  evaluate: {use: evaluate}
+"""
+STAGES = ("dataset", "tokenize", "ground", "anchors", "reason", "rl", "evaluate")
+
+
+def fork(work: Callable[[], None], output: Path, **environment: str) -> int:
+    """`work` in a process of its own that writes what it says to a file; its id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        said = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+        os.environ.update(environment)
+        work()
+        code = 0
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else 0
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def start(folder: Path, processes: int, *options: str) -> list[int]:
+    """A run in a folder, on so many processes; their ids."""
+    from lasar_kit.cli import main as lasar_kit
+
+    arguments = ["run", str(folder / "kill.yaml"), "--output", str(folder / "kill"), *options]
+    folder.mkdir(exist_ok=True)
+    (folder / "kill.yaml").write_text(SPEC)
+    ranks: list[dict[str, str]] = [{}]
+    if processes > 1:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        world = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        ranks = [{"RANK": str(n), "LOCAL_RANK": str(n), **world} for n in range(processes)]
+    return [fork(lambda: lasar_kit(arguments), folder / "said.txt", **rank) for rank in ranks]
+
+
+def finish(folder: Path, children: Sequence[int]) -> None:
+    """Wait for a run's end."""
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    if any(codes):
+        raise SystemExit(f"exit codes {codes}: {(folder / 'said.txt').read_text()}")
+
+
+def durations(folder: Path, children: Sequence[int]) -> dict[str, float]:
+    """Watch a run to its end; the seconds that each stage took."""
+    stages, began, ended = folder / "kill" / "stages", {}, {}
+    while len(ended) < len(STAGES) and os.waitpid(children[0], os.WNOHANG)[0] == 0:
+        now = time.monotonic()
+        for name in STAGES:
+            if (stages / f".{name}.partial").exists():
+                began.setdefault(name, now)
+            if (stages / name).exists():
+                began.setdefault(name, now)
+                ended.setdefault(name, now)
+        time.sleep(0.002)
+    return {name: ended[name] - began[name] for name in STAGES}
+
+
+def kill(folder: Path, children: Sequence[int], stage: str, seconds: float) -> str | None:
+    """Kill a run so long after a stage began; the stage that it hit, None where the run was over."""
+    stages = folder / "kill" / "stages"
+    while not (stages / f".{stage}.partial").exists() and not (stages / stage).exists():
+        time.sleep(0.001)
+    time.sleep(seconds)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    if codes[0] != -signal.SIGKILL:
+        return None
+    hit = [name for name in STAGES if (stages / f".{name}.partial").exists()]
+    return hit[0] if hit else f"before {next((n for n in STAGES if not (stages / n).exists()), 'the end')}"
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """All that a run left, without what tells of time."""
+    run, found = folder / "kill", {}
+    for path in sorted(run.rglob("*")):
+        name = str(path.relative_to(run))
+        if path.name == "log.jsonl":
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            found[name] = [{key: row[key] for key in row if key != "samples_per_s"} for row in rows]
+        elif path.name == "artifact.json":
+            found[name] = json.loads(path.read_text())["report"]
+        elif path.is_file() and path.name != "spec.lock.yaml":
+            found[name] = path.read_bytes()
+    return found
+
+
+def kills(root: Path, processes: int, numbers: range, draw: random.Random) -> list[Result]:
+    """Kills by their numbers, the stages in turn: where each hit, and whether the run ended alike."""
+    whole, hits = root / f"whole{processes}", []
+    taken = durations(whole, children := start(whole, processes))
+    for child in children:
+        try:
+            os.waitpid(child, 0)
+        except ChildProcessError:
+            continue
+    expected = contents(whole)
+    assert {"metrics.json", "predictions.jsonl", "model/model.safetensors"} <= set(expected)
+    for number in numbers:
+        stage, hit = STAGES[number % len(STAGES)], None
+        share = draw.random()
+        while hit is None:
+            folder = root / "cut" / "run"
+            shutil.rmtree(folder.parent, ignore_errors=True)
+            folder.parent.mkdir()
+            hit = kill(folder, start(folder, processes), stage, share * taken[stage])
+            share /= 2  # where the run was over
+        finish(folder, start(folder, processes, "--resume"))
+        found = contents(folder)
+        apart = sorted(n for n in {*found, *expected} if found.get(n) != expected.get(n))
+        resumed = "goes on after update" in (folder / "said.txt").read_text()
+        hits.append({"stage": hit, "same": not apart, "apart": apart, "from_checkpoint": resumed})
+        print(f"{processes} processes, kill {number + 1}: {hits[-1]}", flush=True)
+    return hits
+
+
+def cost(root: Path, epochs: float) -> Result:
+    """Time in checkpoints every 100 updates, as a share of a stage's updates and validations."""
+    spent: dict[str, list[float]] = {"cpu": [0.0, 0.0], "wall": [0.0, 0.0]}
+    clocks = {"cpu": time.process_time, "wall": time.perf_counter}
+    output, counts = root / "cost.json", {"checkpoints": 0, "bytes": 0}
+
+    def timed(place: int, method: Any) -> Any:
+        def call(self: Any) -> Any:
+            before = {name: clock() for name, clock in clocks.items()}
+            value = method(self)
+            for name, clock in clocks.items():
+                spent[name][place] += clock() - before[name]
+            if place == 0:
+                counts["checkpoints"] += 1
+                last = self.checkpoints.all()[-1]
+                counts["bytes"] = sum(path.stat().st_size for path in last.rglob("*") if path.is_file())
+            else:
+                counts["updates"] = self.done
+                counts["parameters"] = sum(p.numel() for p in self.recommender.parameters())
+                output.write_text(json.dumps({**counts, "seconds": spent}))
+            return value
+
+        return call
+
+    def work() -> None:
+        from lasar_kit.cli import main as lasar_kit
+
+        Keeper._write = timed(0, Keeper._write)  # type: ignore[method-assign]
+        Training.run = timed(1, Training.run)  # type: ignore[method-assign]
+        names = ("minionerec", "anchors", "reason", "lasar_sft", "rl", "lasar_rl")
+        options = [f"stages.{name}=null" for name in names] + [f"stages.ground.epochs={epochs}"]
+        sets = [part for option in options for part in ("--set", option)]
+        lasar_kit(["run", str(QUICKSTART), "--output", str(root / "cost"), *sets])
+
+    child = fork(work, root / "said.txt")
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        raise SystemExit((root / "said.txt").read_text())
+    found: Result = json.loads(output.read_text())
+    return {**found, "share": {name: part / total for name, (part, total) in found["seconds"].items()}}
+
+
+def measure(args: argparse.Namespace) -> Result:
+    """Kills on one process and on two, and the cost."""
+    import sklearn.cluster
+    import sklearn.decomposition
+    from transformers import Qwen3ForCausalLM
+
+    imported = (sklearn.cluster, sklearn.decomposition, Qwen3ForCausalLM)  # before any fork
+    assert all(imported)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        parts = [(1, range(args.one)[n::4]) for n in range(4)] + [(2, range(args.two)[n::2]) for n in (0, 1)]
+        found = kills_at_once(root, [part for part in parts if part[1]], args.seed)
+        return {**machine(), "runs": found, "cost": cost(root, args.epochs)}
+
+
+def kills_at_once(root: Path, parts: Sequence[tuple[int, range]], seed: int) -> Result:
+    """`kills` side by side, put together by the number of processes."""
+    children = []
+    for place, (processes, numbers) in enumerate(parts):
+        own = root / str(place)
+        own.mkdir()
+
+        def work(own: Path = own, processes: int = processes, numbers: range = numbers) -> None:
+            hits = kills(own, processes, numbers, random.Random(f"{seed} {processes} {numbers}"))
+            (own / "kills.json").write_text(json.dumps(hits))
+
+        children.append(fork(work, own / "worker.txt"))
+    found: Result = {}
+    for place, child in enumerate(children):
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+            raise SystemExit((root / str(place) / "worker.txt").read_text())
+        run = found.setdefault(str(parts[place][0]), {"kills": []})
+        run["kills"] += json.loads((root / str(place) / "kills.json").read_text())
+    return found
+
+
+def text(result: Result) -> str:
+    """What stands above the tables."""
+    cost, sizes = result["cost"], []
+    for number, run in result["runs"].items():
+        good = sum(hit["same"] for hit in run["kills"])
+        sizes.append(f"{good} of {len(run['kills'])} on {number} process{'es' * (number != '1')}")
+    size = f"{cost['parameters'] / 1e6:.2f} M parameters, {cost['bytes'] / 1e6:.1f} MB each"
+    return (
+        f"Runs that ended in the same bits as one that was not killed: {', '.join(sizes)}. Checkpoints every"
+        f" 100 updates ({cost['checkpoints']} in {cost['updates']} updates of {size}) took"
+        f" {cost['share']['cpu']:.2%} of the CPU time of training and {cost['share']['wall']:.2%} of its wall"
+        f" time. {machine_text(result)}."
+    )
+
+
+def tables(result: Result) -> list[Shown]:
+    """Kills by the stage that they hit."""
+    runs = result["runs"]
+    header = ["killed in", *(f"{n} process{'es' * (n != '1')}: same bits" for n in runs)]
+    named = {hit["stage"] for run in runs.values() for hit in run["kills"]}
+    between = {name for name in named if name not in STAGES}
+
+    def cell(run: Result, names: Sequence[str]) -> str:
+        hits = [hit for hit in run["kills"] if hit["stage"] in names]
+        return f"{sum(hit['same'] for hit in hits)} of {len(hits)}" if hits else "–"
+
+    groups: list[tuple[str, Sequence[str]]] = [(f"`{name}`", [name]) for name in STAGES]
+    groups += [("between stages", sorted(between))] if between else []
+    groups += [("all", sorted(named))]
+    return [(header, [[label, *(cell(run, names) for run in runs.values())] for label, names in groups])]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--one", type=int, default=30, help="kills of a run on one process")
+    parser.add_argument("--two", type=int, default=10, help="kills of a run on two processes")
+    parser.add_argument("--epochs", type=float, default=3.3, help="of the stage whose checkpoints are timed")
+    parser.add_argument("--seed", type=int, default=0)
+    main(parser, RESULT, measure, text, tables)

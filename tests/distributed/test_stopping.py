@@ -1,0 +1,75 @@
+"""Two processes of which one dies; the same run, resumed and asked to stop."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SPEC = """
+name: pair
+dataset: {use: demo, users: 40, items: 60}
+max_history: 5
+backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 300, embedding_dropout: 0.1}
+prompt: sid_only
+decoder: {use: trie_beam, width: 10}
+stages:
+  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 2, codes: 8}}
+  ground:
+    {use: sft, samples: packed, epochs: 4, batch_size: 15, eval_users: 10, eval_width: 10,
+     checkpoint_every: 3}
+"""
+FAULTY = """
+import os
+import signal
+from lasar_kit.engine.updates import Updater
+
+update, made = Updater.update, []
+
+def faulty(self, *given):
+    made.append(1)
+    if os.environ["RANK"] == "1" and len(made) == int(os.environ["DIES"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if os.environ["RANK"] == "1" and len(made) == int(os.environ["ASKS"]):
+        os.kill(os.getppid(), signal.SIGTERM)  # the launcher
+    return update(self, *given)
+
+Updater.update = faulty
+"""
+
+
+def start(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The run on two processes, which must not hang."""
+    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])}
+    spec = ["run", str(folder / "pair.yaml"), "--output", str(folder / "pair"), "--processes", "2"]
+    return subprocess.run(
+        [sys.executable, "-m", "lasar_kit", *spec, "--plugin", str(folder / "faulty"), *options],
+        env=os.environ | paths | {"DIES": "0", "ASKS": "0"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_a_process_that_dies_and_a_launcher_that_is_asked_to_stop(tmp_path: Path) -> None:
+    (tmp_path / "faulty").mkdir()
+    (tmp_path / "faulty" / "registry.toml").write_text('[hooks]\nmodules = ["dies_or_asks"]\n')
+    (tmp_path / "faulty" / "dies_or_asks.py").write_text(FAULTY)
+    (tmp_path / "pair.yaml").write_text(SPEC)
+    stages = tmp_path / "pair" / "stages"
+
+    died = start(tmp_path, DIES="5")
+    assert died.returncode == 137
+    assert "process 1 was ended by SIGKILL; go on with --resume\n" in died.stderr
+    assert "Traceback" not in died.stderr
+    assert [path.name for path in stages.glob(".ground.work/*/checkpoints/*")] == ["000000003"]
+
+    asked = start(tmp_path, "--resume", ASKS="2")
+    assert asked.returncode == 75, asked.stderr
+    assert "goes on after update 3" in asked.stdout
+    assert asked.stderr.count("go on with --resume") == 1
+    (stopped,) = set(stages.glob(".ground.work/*/checkpoints/*")) - set(
+        stages.glob(".ground.work/*/checkpoints/000000003")
+    )
+    assert f"stages.ground, after update {int(stopped.name)}: SIGTERM" in asked.stderr
+    assert not (stages / "ground").exists()

@@ -1,0 +1,53 @@
+"""The probe of adaptive depth, as the tutorial has it: RL finds out how long to think."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from scipy import stats
+
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.engine import runner
+from lasar_kit.spec import load_spec
+
+TUTORIALS = Path(__file__).resolve().parents[2] / "tutorials"
+
+
+@pytest.fixture(scope="module")
+def script() -> dict[str, Any]:
+    return runpy.run_path(str(TUTORIALS / "depth_probe.py"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    catalogue, output = Catalogue.discover(), tmp_path_factory.mktemp("runs") / "probe"
+    runner.run_spec(load_spec(TUTORIALS / "depth_probe.yaml", (), catalogue), catalogue, output, True)
+    return output
+
+
+def test_rl_learns_how_many_hops_a_held_out_question_takes(finished: Path, script: dict[str, Any]) -> None:
+    before, after = (script["answers"](finished, stage) for stage in ("think", "evaluate"))
+    assert len(before) == len(after) == 180
+    assert before["hops"].to_list() == after["hops"].to_list()
+    assert set(before["depth"]) == {8}
+    assert stats.spearmanr(after["depth"], after["hops"]).statistic >= 0.8
+    assert after["depth"].mean() < before["depth"].mean() / 2
+    assert after["right"].mean() >= before["right"].mean()
+
+
+def test_the_table_is_that_of_the_predictions(
+    finished: Path, script: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    script["main"](finished)
+    *rows, last = capsys.readouterr().out.splitlines()
+    after = script["answers"](finished, "evaluate")
+    expected = stats.spearmanr(after["depth"], after["hops"]).statistic
+    assert last == f"Spearman of depth and hops behind RL: {expected:.3f}"
+    assert [row.split()[0] for row in rows] == ["hops", "1", "2", "3", "4", "all"]
+    of_two = after.filter(pl.col("hops") == 2)
+    assert rows[2].split()[1] == str(len(of_two))
+    assert rows[2].split()[4:] == [f"{of_two['depth'].mean():.2f}", f"{of_two['right'].mean():.3f}"]

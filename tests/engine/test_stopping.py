@@ -1,0 +1,113 @@
+"""A run that is asked to stop writes a checkpoint first, and says by its exit code that it can be resumed."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lasar_kit import cli
+from lasar_kit.engine import stopping
+from lasar_kit.engine.updates import Updater
+from lasar_kit.engine.validation import BestCheckpoint
+from tests.engine.cut import ALONE, SPEC, counted, run, same, updates
+
+OPTIONS = (*ALONE, "stages.ground.checkpoint_every=0")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("whole"), *OPTIONS)
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """What this process does on a signal is the same afterwards."""
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    yield
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+    assert not stopping._Pending.waits
+
+
+def send(patch: pytest.MonkeyPatch, owner: type, method: str, call: int, *numbers: int) -> None:
+    """Have this process sent signals at a method's n-th call."""
+    before, left = getattr(owner, method), [call]
+
+    def sends(self: Any, *given: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            for number in numbers:
+                os.kill(os.getpid(), number)
+        return before(self, *given)
+
+    patch.setattr(owner, method, sends)
+
+
+def started(folder: Path, *options: str) -> int:
+    """The command itself; its exit code."""
+    folder.mkdir(exist_ok=True)
+    (folder / "lasar.yaml").write_text(SPEC)
+    sets = [part for option in OPTIONS for part in ("--set", option)]
+    arguments = ["run", str(folder / "lasar.yaml"), "--output", str(folder / "lasar"), *sets, *options]
+    with pytest.raises(SystemExit) as left:
+        cli.main(arguments)
+    code: int = left.value.code
+    return code
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_the_update_at_hand_is_finished_and_kept(
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    code: int,
+) -> None:
+    with monkeypatch.context() as patch:
+        send(patch, Updater, "update", 5, number)
+        assert started(tmp_path) == code
+    name = signal.Signals(number).name
+    assert capsys.readouterr().err == f"stages.ground, after update 5: {name}; go on with --resume\n"
+    assert not (tmp_path / "lasar" / "stages" / "ground").exists()
+    assert counted(tmp_path, *OPTIONS, resume=True) == updates(whole, "ground") - 5
+    same(tmp_path / "lasar" / "stages" / "ground", whole / "ground")
+
+
+def test_a_validation_at_hand_is_finished_too(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        send(patch, BestCheckpoint, "validate", 2, signal.SIGTERM)
+        assert started(tmp_path) == 75
+    with monkeypatch.context() as patch:
+        send(patch, BestCheckpoint, "validate", 1)
+        run(tmp_path, *OPTIONS, resume=True)
+    same(tmp_path / "lasar" / "stages" / "ground", whole / "ground")
+
+
+def test_a_second_interrupt_does_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    send(monkeypatch, Updater, "update", 2, signal.SIGINT, signal.SIGINT)
+    assert started(tmp_path) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    assert not list((tmp_path / "lasar" / "stages").glob(".ground.work/*/checkpoints/*"))
+
+
+def test_what_is_not_training_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lasar_plugins.rq_kmeans.quantizer import RqKmeans
+
+    send(monkeypatch, RqKmeans, "fit", 1, signal.SIGTERM)
+    assert started(tmp_path) == 75
+    assert capsys.readouterr().err == "stopped: SIGTERM; go on with --resume\n"
+    assert sorted(path.name for path in (tmp_path / "lasar" / "stages").iterdir()) == ["dataset"]
+
+
+def test_what_contradicts_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert started(tmp_path, "--resume", "--no-cache") == 2
+    assert capsys.readouterr().err.startswith("--resume: goes on with what --no-cache would throw away")
