@@ -38,7 +38,7 @@ def test_the_results_are_those_of_all_users_and_stand_beside_the_baselines(beaut
 
 
 def test_the_table_of_kills(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enough kills, in all stages, also of runs that had a checkpoint; and every run ended in the same bits."""
+    """Enough kills, in all stages, also behind checkpoints; and every run ended in the same bits."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     kill, report = importlib.import_module("kill"), importlib.import_module("report")
     result = json.loads(kill.RESULT.read_text())

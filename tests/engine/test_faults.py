@@ -171,7 +171,7 @@ def test_memory_that_ran_out_elsewhere(tmp_path: Path, monkeypatch: pytest.Monke
         )
         with pytest.raises(UserError, match=expected):
             run(tmp_path, *ALONE)
-    breaks(monkeypatch, Recommender, "recommend", 100, MemoryError())
+    breaks(monkeypatch, Recommender, "recommend", 10, MemoryError())
     expected = r"^stages\.evaluate: out of memory; lower stages\.evaluate\.batch_size \(now 2\)$"
     with pytest.raises(UserError, match=expected):
         run(tmp_path, *ALONE, "stages.evaluate={use: evaluate, batch_size: 2}", "stages.ground.eval_every=9")
