@@ -1,8 +1,8 @@
 """Collects the results of finished Beauty runs, and prints the table that the documents show.
 
-    lasar-kit run tutorials/beauty/minionerec_cpu.yaml --output runs/beauty
-    python benchmarks/beauty.py runs/beauty        # writes benchmarks/results/beauty.json
-    python benchmarks/beauty.py --table            # prints the table
+lasar-kit run tutorials/beauty/minionerec_cpu.yaml --output runs/beauty
+python benchmarks/beauty.py runs/beauty        # writes benchmarks/results/beauty.json
+python benchmarks/beauty.py --table            # prints the table
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""Compares finished runs, or the models of one, on the users they were all asked about (method: paired bootstrap
-over users)."""
+"""Compares finished runs, or the models of one, on the users that all were asked about.
+
+Method: paired bootstrap over users.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def sids() -> Sids:
 
 @pytest.fixture
 def build(catalogue: Catalogue, sids: Sids) -> Callable[..., Recommender]:
-    """Builds a recommender of 2 layers and width 16 with a prompt of the given name; it thinks if so asked."""
+    """Builds a recommender of 2 layers and width 16 with a prompt of the given name; it may think."""
 
     def make(
         prompt: str = "sid_only",

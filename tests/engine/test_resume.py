@@ -11,15 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lasar_kit.engine.recommender import Recommender
 from tests.engine.cut import ALONE, SPEC, counted, killed, lines, run, same, updates
 
 ROOT = Path(__file__).parents[2]
-STAGES = {"ground": 13, "rl": 6}
-"""The stages that are cut off, and how many updates each makes at least."""
+STAGES = {"ground": 30, "rl": 6}
+"""The stages that are cut off, and how many updates each makes."""
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +46,14 @@ def begin(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[st
 def test_the_run_is_one_that_shows_a_difference(whole: Path) -> None:
     """Several epochs with an uneven batch, validations that were not all the best, many updates."""
     for name, expected in STAGES.items():
-        assert updates(whole, name) >= expected
+        assert updates(whole, name) == expected
     report = json.loads((whole / "ground" / "artifact.json").read_text())["report"]
     assert report["samples"] % 15
     assert not list(whole.glob(".*"))
 
 
-@settings(max_examples=4)
+@settings(max_examples=3)
+@example(calls=29)  # in the last epoch, whose losses are reported
 @given(calls=st.integers(1, STAGES["ground"] - 1))
 def test_sft_is_resumed_to_the_bit(whole: Path, begin: Callable[[str], Path], calls: int) -> None:
     folder = begin("ground")
@@ -144,6 +145,7 @@ def test_sigkill(whole: Path, begin: Callable[[str], Path]) -> None:
     """A process of its own, killed when it has written its second checkpoint."""
     folder = begin("ground")
     (folder / "lasar.yaml").write_text(SPEC)
+    shutil.copy(whole.parent / "spec.lock.yaml", folder / "lasar")  # it tells a run's folder from others
     options = [part for option in ALONE for part in ("--set", option)]
     command = ["-m", "lasar_kit", "run", str(folder / "lasar.yaml"), "--output", str(folder / "lasar")]
     paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])}
