@@ -118,8 +118,8 @@ class Aligner(Protocol):
 class RLObjective(Protocol):
     """One term of the RL loss (paper Eqs. 5 and 6).
 
-    One that learns or remembers anything is a `torch.nn.Module`, and is saved and restored as one. The loss is
-    a mean over all prompts; an objective that leaves some out says over how many it is one, by a method
+    One that learns or remembers anything is a `torch.nn.Module`, and is saved and restored as one. The loss
+    is a mean over all prompts; an objective that leaves some out says over how many it is one, by a method
     `counted(rewards, valid) -> int`, so that each process's loss is weighted right. One that reads no
     log-probability of candidates says so by `reads_answers = False`: where none does, they are not computed.
     """
