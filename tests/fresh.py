@@ -24,7 +24,7 @@ _SETTINGS = {
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
     "COLUMNS": "200",
-    # Among the libraries may be the shim of an editable install of the kit, which pytest finds imported already.
+    # Among the libraries may be an editable install of the kit, whose shim pytest finds imported already.
     "PYTEST_ADDOPTS": "-W 'ignore:Module already imported so cannot be rewritten'",
 }
 
