@@ -6,7 +6,7 @@ Every process of a run must call these functions, in the same order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 from jaxtyping import Int
@@ -44,9 +44,10 @@ def from_main(make: Callable[[], Found]) -> Found:
     """What `make` gives on the main process; the others do not call it, and wait."""
     if not several():
         return make()
-    held = [make() if is_main() else None]
+    held: list[Any] = [make() if is_main() else None]
     dist.broadcast_object_list(held, src=0)
-    return held[0]  # type: ignore[return-value]
+    found: Found = held[0]
+    return found
 
 
 def wait_for_all() -> None:
