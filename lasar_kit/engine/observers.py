@@ -56,9 +56,9 @@ class Narrator:
     @hookimpl
     def lasar_step_end(self, run: Run, stage: PlannedStage, step: int, metrics: Mapping[str, float]) -> None:
         found = [
-            f"{name.removeprefix('validation_').upper()} {value:.4f}"
+            f"{shown.upper() if '@' in shown else shown} {value:.4f}"
             for name, value in metrics.items()
-            if name.startswith("validation_")
+            if (shown := name.removeprefix("validation_")) != name
         ]
         if found:
             run.screen.print(f"  update {step:,}: validation {', '.join(found)}")

@@ -149,6 +149,15 @@ class Recommender(nn.Module):
         depth = self.choose_depth(self.depth_policy, prompt.h0)
         return self.latent_loop.run(self.backbone, prompt, depth, int(depth.max())), depth
 
+    def answer_states(self, trace: LatentTrace, tokens: Int[Tensor, "B A M"]) -> Float[Tensor, "B A M D"]:
+        """The states that predict each token of A answers: one behind each branch, or all behind the only one."""
+        answers = tokens.shape[1]
+        last = trace.last.expand(-1, answers, -1)[:, :, None]
+        if tokens.shape[-1] == 1:
+            return last
+        fed, _, _ = self.follow(tokens[..., :-1], trace.tip.expand(-1, answers), trace.context)
+        return torch.cat([last, fed], dim=2)
+
     def frozen(self) -> Recommender:
         """A copy that stays as it is while this one is trained, in evaluation mode.
 

@@ -145,12 +145,7 @@ class RlStep(nn.Module):
         trace = model.latent_loop.run(model.backbone, prompt, group.depth[:, None], steps)
         table = model.prompts.table.tokens.to(group.items.device)
         tokens = table[group.items.clamp_min(0)]
-        last = trace.last.expand(-1, tokens.shape[1], -1)[:, :, None]
-        if tokens.shape[-1] == 1:
-            return Scored(prompt, trace, last, tokens)
-        tip = trace.tip.expand(-1, tokens.shape[1])
-        fed, _, _ = model.follow(tokens[..., :-1], tip, trace.context)
-        return Scored(prompt, trace, torch.cat([last, fed], dim=2), tokens)
+        return Scored(prompt, trace, model.answer_states(trace, tokens), tokens)
 
     def _logp(self, model: Recommender, scored: Scored) -> Float[Tensor, "B G M"]:
         logp = self.scorer.logp(model.backbone, scored.states.flatten(0, 1), scored.tokens.flatten(0, 1))

@@ -43,7 +43,8 @@ class SftStep(nn.Module):
             return {"ce": self._cross_entropy(self._inline_states(batch)[batch.mask], targets_nM), **tasks}
         prompt = self.recommender.read(batch)
         trace = self._think(prompt, batch)
-        losses = {"ce": self._cross_entropy(self._answer_states(trace, batch)[batch.mask], targets_nM)}
+        states = self.recommender.answer_states(trace, batch.targets)
+        losses = {"ce": self._cross_entropy(states[batch.mask], targets_nM)}
         if batch.label is not None:
             labelled = batch.mask & (batch.label > 0)
             losses["policy"] = self._policy(prompt, batch.label, labelled)
@@ -91,16 +92,8 @@ class SftStep(nn.Module):
         logits = policy.logits(prompt.h0)[labelled].float()
         return F.cross_entropy(logits, nearest_choice(policy, label)[labelled], reduction="sum")
 
-    def _answer_states(self, trace: LatentTrace, batch: PromptBatch) -> Float[Tensor, "B R M D"]:
-        """The states that predict each answer's M tokens, behind the loop."""
-        assert batch.targets is not None
-        if batch.targets.shape[-1] == 1:
-            return trace.last[:, :, None]
-        fed, _, _ = self.recommender.follow(batch.targets[..., :-1], trace.tip, trace.context)
-        return torch.cat([trace.last[:, :, None], fed], dim=2)
-
     def _inline_states(self, batch: PromptBatch) -> Float[Tensor, "B R M D"]:
-        """The same where the answers stand in the chain itself."""
+        """The states that predict each answer's M tokens, where the answers stand in the chain itself."""
         assert batch.targets is not None
         chain_BLD, _ = self.recommender.read_chain(batch)
         at = batch.tips[..., None] + torch.arange(batch.targets.shape[-1], device=batch.tips.device)

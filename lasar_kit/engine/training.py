@@ -65,7 +65,12 @@ class Training(ABC):
         self.anchors = AnchorStore.open(context.inputs["anchors"]) if "anchors" in context.inputs else None
         held_out = HeldOut.of(dataset, "validation", config.eval_users, self.seed)
         self.best = BestCheckpoint(
-            context.folder, held_out, config.eval_width, config.eval_batch_size, config.patience
+            context.folder,
+            held_out,
+            config.eval_width,
+            config.eval_batch_size,
+            config.patience,
+            config.score,
         )
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Validation between epochs: which checkpoint is kept, and when training stops."""
+"""Validation between updates: what is measured, which checkpoint is kept, and when training stops."""
 
 from __future__ import annotations
 
@@ -8,14 +8,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from accelerate import Accelerator
+from jaxtyping import Int
 
 from lasar_kit import metrics
+from lasar_kit.core.answers import AnswerScorer
+from lasar_kit.core.processes import in_shares
+from lasar_kit.core.scoring import Score
 from lasar_kit.engine.heldout import HeldOut
-from lasar_kit.engine.ranking import rank_users, target_ranks, with_sharers
+from lasar_kit.engine.ranking import batches_of_users, rank_users, target_ranks, with_sharers
 from lasar_kit.engine.recommender import Recommender
 
 SELECTED_BY = "ndcg@10"
+
+
+def answer_loss(recommender: Recommender, held_out: HeldOut, score: Score, batch_size: int) -> float:
+    """Mean cross-entropy of the held-out items' tokens, in nats, each behind the depth that the policy chooses
+    (the evaluation loss of the paper's Figure 3)."""
+    scorer = AnswerScorer(recommender.prompts.table, score, str(recommender.device))
+    training = recommender.training
+    recommender.eval()
+
+    @torch.inference_mode()
+    def one(users: Int[np.ndarray, " b"]) -> float:
+        asked = [(held_out.histories[user], int(held_out.target[user])) for user in users]
+        batch = recommender.prompts.answered(asked).to(recommender.device)
+        assert batch.targets is not None
+        trace, _ = recommender.think(recommender.read(batch))
+        states = recommender.answer_states(trace, batch.targets)
+        return -float(scorer.logp(recommender.backbone, states[:, 0], batch.targets[:, 0]).double().sum())
+
+    sums = in_shares(batches_of_users(held_out.histories, batch_size), one)
+    recommender.train(training)
+    return math.fsum(sums) / (len(held_out.target) * recommender.prompts.table.tokens.shape[1])
 
 
 @dataclass
@@ -31,6 +58,7 @@ class BestCheckpoint:
     width: int
     batch_size: int
     patience: int
+    score: Score
     depth_cost: float = 0.0
     best: float = -1.0
     best_score: float = -math.inf
@@ -59,6 +87,7 @@ class BestCheckpoint:
         values = metrics.summary(*target_ranks(items, self.held_out.target, table), cutoffs=(10,))
         if ranking.depth.any():
             values["depth"] = float(ranking.depth.mean())
+        values["loss"] = answer_loss(recommender, self.held_out, self.score, self.batch_size)
         score = values[SELECTED_BY] - self.depth_cost * float(ranking.depth.mean())
         better = score > self.best_score
         if better:

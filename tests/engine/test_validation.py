@@ -1,18 +1,21 @@
-"""Which checkpoint is kept."""
+"""What validation measures, and which checkpoint is kept."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lasar_kit.engine import validation
 from lasar_kit.engine.heldout import HeldOut
 from lasar_kit.engine.ranking import Ranking
-from lasar_kit.engine.validation import BestCheckpoint
+from lasar_kit.engine.recommender import Recommender
+from lasar_kit.engine.validation import BestCheckpoint, answer_loss
 
 
 def follow(
@@ -21,7 +24,8 @@ def follow(
     """Validations of two users, whose targets stand at the given rank after the given number of thoughts;
     and at which of them a checkpoint was written."""
     held_out = HeldOut(np.arange(2), [np.array([0])] * 2, np.array([7, 7]))
-    best = BestCheckpoint(Path(), held_out, 10, 2, 2, **options)
+    best = BestCheckpoint(Path(), held_out, 10, 2, 2, "trie", **options)
+    monkeypatch.setattr(validation, "answer_loss", lambda *_: 1.5)
     written: list[int] = []
     for update, (rank, depth) in enumerate(found):
         items = np.full((2, 10), 3)
@@ -44,6 +48,7 @@ def test_the_best_is_kept_and_patience_counts_from_it(monkeypatch: pytest.Monkey
     assert best.out_of_patience
     assert [line["update"] for line in best.history] == [0, 1, 2, 3]
     assert "depth" not in best.history[0]
+    assert best.history[0]["loss"] == 1.5
 
 
 def test_depth_is_told_and_counts_for_nothing_unless_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,3 +65,20 @@ def test_fewer_thoughts_win_where_they_are_worth_what_is_lost(
     best, written = follow(monkeypatch, [(2, 6), (3, 1)], depth_cost=cost)
     assert written == expected
     assert best.best == pytest.approx(0.6309 if cost == 0.02 else 0.5, abs=1e-4)
+
+
+@pytest.mark.parametrize("thinks", [False, True])
+def test_the_evaluation_loss_is_what_an_exhaustive_search_says_of_the_targets(
+    build: Callable[..., Recommender], thinks: bool
+) -> None:
+    """Fifty beams over thirty items: every item has its log-probability, of three tokens together."""
+    recommender = build("minionerec", thinks=thinks).train()
+    histories = [np.array([3]), np.array([7, 8, 1]), np.array([25, 1]), np.array([4, 4, 9, 2])]
+    held_out = HeldOut(np.arange(4), histories, np.array([9, 0, 14, 29]))
+    loss = answer_loss(recommender, held_out, "vocabulary", 3)
+    assert recommender.training
+    beams, depth = recommender.eval().recommend(recommender.prompts.prompts(histories), 50)
+    found = beams.items[:, 0] == torch.from_numpy(held_out.target)[:, None]
+    assert found.sum(1).tolist() == [1, 1, 1, 1]
+    assert bool(depth.any()) == thinks
+    assert loss == pytest.approx(-float(beams.logp[:, 0][found].mean()) / 3, rel=1e-5)
