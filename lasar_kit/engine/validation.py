@@ -25,7 +25,7 @@ SELECTED_BY = "ndcg@10"
 
 
 def answer_loss(recommender: Recommender, held_out: HeldOut, score: Score, batch_size: int) -> float:
-    """Mean cross-entropy of the held-out items' tokens, in nats, each behind the depth that the policy chooses
+    """Mean cross-entropy of the held-out items' tokens, in nats, at the depths that the policy chooses
     (the evaluation loss of the paper's Figure 3)."""
     scorer = AnswerScorer(recommender.prompts.table, score, str(recommender.device))
     training = recommender.training
