@@ -150,7 +150,7 @@ class Recommender(nn.Module):
         return self.latent_loop.run(self.backbone, prompt, depth, int(depth.max())), depth
 
     def answer_states(self, trace: LatentTrace, tokens: Int[Tensor, "B A M"]) -> Float[Tensor, "B A M D"]:
-        """What predicts the tokens of A answers: one answer behind each branch, or all behind the only one."""
+        """What predicts the tokens of A answers: one behind each branch, or all behind the only branch."""
         answers = tokens.shape[1]
         last = trace.last.expand(-1, answers, -1)[:, :, None]
         if tokens.shape[-1] == 1:
