@@ -48,5 +48,18 @@ def test_the_table_of_kills(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(one) >= 30
     assert len(two) >= 10
     assert all(hit["same"] and not hit["apart"] for hit in [*one, *two])
-    assert {hit["stage"] for hit in one} >= set(kill.STAGES)
+    for hits in (one, two):
+        assert {hit["stage"] for hit in hits} >= set(kill.STAGES)
     assert sum(hit["from_checkpoint"] for hit in one) >= 5
+
+
+def test_the_table_of_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all files that are mutated; each survivor has a reason to live."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    mutation = importlib.import_module("mutation")
+    files = json.loads(mutation.RESULTS.read_text())
+    assert between(ROOT / "docs" / "contracts.md", "mutation") == mutation.table(files)
+    assert sorted(files) == sorted(name for group in mutation.GROUPS.values() for name in group["files"])
+    for file in files.values():
+        assert file["mutants"] == file["killed"] + len(file["survived"])
+        assert all(survivor["change"] and survivor["reason"] for survivor in file["survived"])

@@ -210,6 +210,8 @@ class Rolled:
         shape = (rows, group, self.levels)
         logp = -numbers(*shape, seed=self.seed).abs() - 0.1
         index = torch.arange(rows) % self.choices
+        depth_logp = numbers(rows, self.choices, seed=self.seed + 400).log_softmax(-1)
+        other_depths = numbers(rows, self.choices, seed=self.seed + 600)
         return Rollout(
             logp=logp,
             old_logp=logp - self.spread * numbers(*shape, seed=self.seed + 100),
@@ -217,10 +219,11 @@ class Rolled:
             rewards=numbers(rows, group, seed=self.seed + 300),
             valid=torch.tensor(self.valid),
             depth=index + 1,
-            depth_logp=numbers(rows, self.choices, seed=self.seed + 400).log_softmax(-1),
+            depth_logp=depth_logp,
             depth_index=index,
             world_reward=torch.tensor(0.1),
             ref_kl=numbers(*shape, seed=self.seed + 500).abs(),
+            old_depth_logp=(depth_logp - self.spread * other_depths).log_softmax(-1),
         )
 
 

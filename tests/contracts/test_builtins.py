@@ -48,6 +48,8 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "terminal"},
         {"use": "terminal", "distance": "mse", "space": "vocab"},
         {"use": "terminal", "distance": "l1"},
+        {"use": "terminal", "distance": "l1", "at": "answer"},
+        {"use": "terminal", "space": "vocab", "distance": "ce"},
     ],
     "rl_objective": [
         {"use": "grpo"},
@@ -93,7 +95,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "sentences", "max_segments": 2},
         {"use": "embedding", "model": "{minilm}"},
     ],
-    "reward": [{"use": "rule"}, {"use": "ndcg"}, {"use": "ndcg", "sign": 1}],
+    "reward": [{"use": "rule"}, {"use": "prefix"}, {"use": "ndcg"}, {"use": "ndcg", "sign": 1}],
 }
 ELSEWHERE = {("teacher", "hops"): "answers the questions of its own data set alone"}
 """Components that are not tried here, and why."""
@@ -104,6 +106,7 @@ DECLARED = {
         "wide_search_ranks_the_whole_catalogue",
     },
     "stepwise": {"zero_on_identity"},
+    "terminal": {"zero_on_identity", "gradient_reaches_thoughts_alone"},
 }
 """Checks that a component may declare itself to fail."""
 CASES = [
@@ -138,7 +141,7 @@ def placed(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Any], An
 @pytest.mark.parametrize(("kind", "table"), CASES)
 def test_a_built_in_keeps_the_laws(kind: str, table: dict[str, Any], placed: Callable[[Any], Any]) -> None:
     if table.get("balanced"):
-        pytest.importorskip("k_means_constrained")
+        pytest.importorskip("k_means_constrained", reason="needs the extra 'balanced', which 'test' includes")
     options = {name: placed(value) for name, value in table.items() if name != "use"}
     results = check_component(kind, table["use"], options, CATALOGUE)
     assert [result.message for result in results if not result.ok] == []

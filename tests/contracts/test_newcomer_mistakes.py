@@ -16,13 +16,17 @@ from lasar_kit.testing.contract import Subject
 from lasar_kit.testing.runner import run_check
 
 
-class OffByOneDepth:
-    """Thinks `depth` times, and answers from `states[depth - 1]` of a list that begins with h_0."""
-
-    transparent = False
+class Bare:
+    """Has no options."""
 
     def __init__(self, config: Any, env: Env) -> None:
         pass
+
+
+class OffByOneDepth(Bare):
+    """Thinks `depth` times, and answers from `states[depth - 1]` of a list that begins with h_0."""
+
+    transparent = False
 
     def run(self, backbone: Backbone, prompt: Prompt, depth: Tensor, steps: int) -> LatentTrace:
         rows, branches = depth.shape
@@ -57,11 +61,8 @@ class GradientCut(OffByOneDepth):
         return LatentTrace(trace.states[:, :, :steps], mask, last, tip, context)
 
 
-class PadNotMasked:
+class PadNotMasked(Bare):
     """The mean distance over all thoughts of the tensor, multiplied by the mask at the end."""
-
-    def __init__(self, config: Any, env: Env) -> None:
-        pass
 
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Tensor:
         pairs = min(trace.mask.shape[-1], anchors.mask.shape[-1])
@@ -70,11 +71,8 @@ class PadNotMasked:
         return (gap.square().mean(-1) * both).sum(-1) / both.sum(-1).clamp_min(1)
 
 
-class MeanOverPaddedSteps:
+class MeanOverPaddedSteps(Bare):
     """Masks first, but then takes a plain mean over the steps."""
-
-    def __init__(self, config: Any, env: Env) -> None:
-        pass
 
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Tensor:
         pairs = min(trace.mask.shape[-1], anchors.mask.shape[-1])
@@ -85,11 +83,8 @@ class MeanOverPaddedSteps:
         return distance.sum(-1) / max(pairs, 1)
 
 
-class LossInBfloat16:
+class LossInBfloat16(Bare):
     """Keeps whatever type the states have."""
-
-    def __init__(self, config: Any, env: Env) -> None:
-        pass
 
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Tensor:
         pairs = min(trace.mask.shape[-1], anchors.mask.shape[-1])
@@ -174,11 +169,8 @@ class MutatedCache(PositionByArange):
         return past
 
 
-class UnsortedBeams:
+class UnsortedBeams(Bare):
     """Keeps the best prefixes of each level in the order of the catalogue."""
-
-    def __init__(self, config: Any, env: Env) -> None:
-        pass
 
     def bind(self, table: SidTable) -> None:
         self.table = table
@@ -239,13 +231,10 @@ class GlobalRandomNumbers(nn.Module):
         return logits.float()
 
 
-class MissingIncluded:
+class MissingIncluded(Bare):
     """Group-relative advantages over all G candidates, missing ones too."""
 
     exact_kl = False
-
-    def __init__(self, config: Any, env: Env) -> None:
-        pass
 
     def loss(self, rollout: Rollout) -> tuple[Tensor, dict[str, float]]:
         rewards = rollout.rewards.detach()

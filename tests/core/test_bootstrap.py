@@ -71,6 +71,7 @@ def test_draws_repeat_by_seed_whatever_the_chunks(monkeypatch: pytest.MonkeyPatc
     first, second = draws(8).normal(size=(2, 30))
     whole = paired_bootstrap(first, second, draws(9), 1001)
     assert whole == paired_bootstrap(first, second, draws(9), 1001)
+    assert paired_bootstrap(first, second, draws(9)) == paired_bootstrap(first, second, draws(9), 10_000)
     monkeypatch.setattr(bootstrap, "_CELLS", 30 * 100)
     assert paired_bootstrap(first, second, draws(9), 1001) == whole
     others = {paired_bootstrap(first, second, draws(seed), 1001).p_value for seed in range(5)}

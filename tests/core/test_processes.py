@@ -15,6 +15,15 @@ def test_alone() -> None:
     assert processes.world_mean({"a": 2.5}, 0.3) == {"a": 2.5}
 
 
+def test_numbers_are_averaged_and_extremes_are_those_of_all() -> None:
+    tables = [
+        ({"kl": 1.0, "a_max": -4.0, "a_min": -7.0}, 3.0),
+        ({"kl": 5.0, "a_max": -6.0, "b_min": 2.0}, 1.0),
+    ]
+    found = processes.mean_of(tables)
+    assert found == {"kl": (3 * 1.0 + 1 * 5.0) / 4, "a_max": -4.0, "a_min": -7.0, "b_min": 2.0}
+
+
 def test_a_sum_is_a_new_tensor() -> None:
     values = torch.tensor([1, 2])
     processes.world_sum(values).add_(1)

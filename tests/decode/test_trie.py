@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lasar_kit.core.trie import DenseLevel, SparseLevel, Trie, candidates
+from lasar_kit.core.trie import DenseLevel, SparseLevel, Trie, candidates, taken
 from lasar_kit.core.values import SidTable
 
 BUDGETS = pytest.mark.parametrize("budget", [0, 256])
@@ -46,6 +46,22 @@ def test_children_are_the_continuations_of_a_prefix(budget: int, table: list[lis
     }
 
 
+@BUDGETS
+@given(table=tables(), data=st.data())
+def test_a_candidate_is_found_by_its_token(budget: int, table: list[list[int]], data: st.DataObject) -> None:
+    """Six items, spelled token by token from the root, in two dimensions."""
+    trie = Trie.of(SidTable(torch.tensor(table)), budget, "cpu")
+    rows = data.draw(st.lists(st.sampled_from(table), min_size=6, max_size=6))
+    node = torch.zeros(3, 2, dtype=torch.int64)
+    for depth, level in enumerate(trie.levels):
+        token = torch.tensor([row[depth] for row in rows]).view(3, 2)
+        child = level.children(node)
+        index = taken(level, child, token)
+        node = child.gather(-1, index[..., None])[..., 0].long()
+        assert (node >= 0).all()
+    assert trie.item[node].flatten().tolist() == [table.index(row) for row in rows]
+
+
 def test_dense_tables_stop_at_the_budget() -> None:
     codes = torch.randint(0, 256, (4000, 4), generator=torch.Generator().manual_seed(0))
     kinds = {
@@ -55,3 +71,5 @@ def test_dense_tables_stop_at_the_budget() -> None:
     assert kinds[1] == [DenseLevel] * 2 + [SparseLevel] * 2
     assert kinds[5] == [DenseLevel] * 3 + [SparseLevel]
     assert kinds[256] == [DenseLevel] * 4
+    within = Trie.of(SidTable(codes), 5, "cpu").levels[:3]
+    assert sum(level.table.nbytes for level in within if isinstance(level, DenseLevel)) <= 5 * 2**20

@@ -123,6 +123,42 @@ def test_one_block_a_level_and_the_last_is_not_fed(path_model: Make) -> None:
     assert model.calls == [3, 2 * 12, 2 * 50, 2 * 50]
 
 
+@pytest.mark.parametrize(("score", "expected"), [("trie", [[2, 4], [1, 7]]), ("vocabulary", [None, None])])
+def test_within_the_trie_only_a_levels_own_tokens_are_scored(
+    path_model: Make, score: Score, expected: list[list[int] | None]
+) -> None:
+    model, asked = path_model(VOCABULARY), []
+    plain = model.logits
+
+    def logits(hidden: torch.Tensor, tokens: torch.Tensor | None = None) -> torch.Tensor:
+        asked.append(None if tokens is None else tokens.tolist())
+        scored: torch.Tensor = plain(hidden, tokens)
+        return scored
+
+    model.logits = logits
+    decoder([[4, 1], [2, 1], [4, 7]], score).search(model, model.trace([[0]], [[0]]), 2)
+    assert asked == expected
+
+
+def test_what_a_choice_is_given(path_model: Make) -> None:
+    """Behind prompt 0 the tokens 2 and 4; behind these 1, and behind 4 alone 7."""
+    model, given = path_model(VOCABULARY), []
+
+    def all_of_them(total: torch.Tensor, logits: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+        given.append((total[0, 0], logits[0, 0], allowed[0, 0]))
+        return torch.arange(total[0, 0].numel()).view(1, 1, -1)
+
+    decoder([[4, 1], [2, 1], [4, 7]]).walk(model, model.trace([[0]], [[0]]), all_of_them, 4)
+    (_, _, first), (total, logits, second) = given
+    assert first.tolist() == [[True, True]]
+    assert second.tolist() == [[True, False], [True, True]]
+    for beam, token in enumerate((2, 4)):
+        scores = [model.logp([0], token) + model.logp([0, token], last) for last in (1, 7)]
+        hidden = model.trace([[0, token]], [[1]]).last[0, 0]
+        assert total[beam, second[beam]].tolist() == pytest.approx(scores[: second[beam].sum()], abs=1e-4)
+        assert torch.equal(logits[beam], model.logits(hidden, torch.tensor([1, 7])))
+
+
 def test_another_catalogue_may_be_bound(path_model: Make) -> None:
     model = path_model(VOCABULARY)
     reused = decoder([[1, 2], [3, 4]])

@@ -179,7 +179,7 @@ def test_save_and_load(tmp_path: Path) -> None:
 class TestBalanced:
     @pytest.fixture(autouse=True)
     def _library(self) -> None:
-        pytest.importorskip("k_means_constrained")
+        pytest.importorskip("k_means_constrained", reason="needs the extra 'balanced', which 'test' includes")
 
     def test_no_code_has_more_than_its_share(self) -> None:
         # Nine tenths of the items lie together, which plain k-means would put under few codes.

@@ -117,8 +117,6 @@ def recompute(
     elif config.exit == "hN_as_input":
         sequence = torch.cat([sequence, fed(h)[None]])
     states = forward(torch.cat([sequence, table[list(answer)]]))[len(sequence) - 1 :]
-    if config.exit == "direct":
-        states = torch.cat([h[None], states[1:]])
     return torch.stack(thoughts) if thoughts else prompt[:0], states
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lasar_kit.core.interfaces import LatentLoop
 from lasar_kit.core.values import Env
-from lasar_plugins.coconut.feedback import Projection
+from lasar_plugins.coconut.feedback import Projection, rescale
 from lasar_plugins.coconut.loop import CoconutLoop
 
 Make = Callable[..., Any]
@@ -172,6 +172,14 @@ def test_scales_of_what_is_fed(tiny: Make, coconut: Make) -> None:
     close(rescaled.norm(dim=-1), norm.expand(2, 3))
     close(rescaled / norm, h / 4)
     close(Projection(16)(h), h / 4)
+    # Of norm 4e-3 the mean square is 1e-6, as much as is added to it.
+    close(Projection(16)(h / 1000), h / 4 / 2**0.5)
+
+
+def test_narrow_states_are_rescaled_in_float32() -> None:
+    h = (3 * torch.randn(50, 16, generator=torch.Generator().manual_seed(1))).bfloat16()
+    wide = h.double() / h.double().square().sum(-1, keepdim=True).sqrt() * 0.7
+    assert torch.equal(rescale(h, torch.tensor(0.7)), wide.float().bfloat16())
 
 
 def test_loops_without_a_projection_hold_no_weights(coconut: Make) -> None:

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor
 
 from lasar_kit.core.interfaces import DepthPolicy
-from lasar_kit.core.policy import depth_from, forced_depth, greedy_depth, sampled_depth
+from lasar_kit.core.policy import depth_at, depth_from, forced_depth, greedy_depth, nearest_choice
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.depth_fixed.config import DepthFixedConfig
@@ -78,6 +78,7 @@ def test_mlp_is_initialised_by_the_seed_alone() -> None:
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True))
     assert not torch.allclose(one.hidden.weight, other.hidden.weight, atol=0.1)
     assert float(one.hidden.weight.detach().std()) == pytest.approx(64**-0.5, rel=0.05)
+    assert float(one.output.weight.detach().std()) == pytest.approx(0.02, rel=0.1)
     probabilities = one.logits(states(50, 1, 64)).detach().softmax(-1)
     assert 0.06 < float(probabilities.min()) < float(probabilities.max()) < 0.25
     seeded = torch.randn(64, 64, generator=torch.Generator().manual_seed(4))
@@ -102,6 +103,12 @@ def test_mlp_reads_bfloat16_states() -> None:
     logits = mlp().logits(h0.bfloat16())
     assert logits.dtype == torch.float32
     torch.testing.assert_close(logits, mlp().logits(h0.bfloat16().float()))
+    assert mlp().bfloat16().logits(h0).dtype == torch.float32
+
+
+def uniform(h0: torch.Tensor, seed: int) -> torch.Tensor:
+    """A number in [0, 1) for each branch."""
+    return torch.rand(h0.shape[:-1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("depth", [0, 4])
@@ -112,7 +119,7 @@ def test_fixed_has_one_choice(depth: int) -> None:
     assert policy.support == (depth,)
     assert torch.equal(policy.logits(h0), torch.zeros(2, 3, 1))
     assert greedy_depth(policy, h0).tolist() == [[depth] * 3] * 2
-    depths, _, logp = sampled_depth(policy, h0, torch.Generator().manual_seed(0))
+    depths, _, logp = depth_at(policy, h0, uniform(h0, 0))
     assert depths.tolist() == [[depth] * 3] * 2
     assert logp.tolist() == [[[0.0]] * 3] * 2
 
@@ -126,7 +133,7 @@ def test_draws_follow_the_distribution() -> None:
     """Chi-squared over 20,000 draws; a depth of probability 0 is never drawn, at either end."""
     probability = torch.tensor([0.0, 0.5, 0.1, 0.35, 0.05, 0.0])
     h0 = probability.log().expand(200, 100, 6)
-    depths, index, _ = sampled_depth(Table(1, 2, 3, 4, 5, 8), h0, torch.Generator().manual_seed(2))
+    depths, index, _ = depth_at(Table(1, 2, 3, 4, 5, 8), h0, uniform(h0, 2))
     counts = index.flatten().bincount(minlength=6)
     assert counts[[0, 5]].tolist() == [0, 0]
     assert stats.chisquare(counts[1:5], 20_000 * probability[1:5].double()).pvalue > 0.01
@@ -134,10 +141,10 @@ def test_draws_follow_the_distribution() -> None:
 
 
 def test_a_draw_inverts_the_cumulative_distribution() -> None:
-    """The generator's own numbers, by a plain loop."""
+    """By a plain loop."""
     h0 = states(3, 4, 5)
-    _, index, logp = sampled_depth(Table(1, 2, 3, 4, 5), h0, torch.Generator().manual_seed(6))
-    numbers = torch.rand(3, 4, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    numbers = uniform(h0, 6)
+    _, index, logp = depth_at(Table(1, 2, 3, 4, 5), h0, numbers)
     for b in range(3):
         for r in range(4):
             weights = [math.exp(x) for x in h0[b, r].tolist()]
@@ -152,21 +159,16 @@ def test_a_draw_inverts_the_cumulative_distribution() -> None:
 
 
 @pytest.mark.parametrize(("number", "expected"), [(0.0, 1), (1 - 2**-53, 3)])
-def test_the_least_and_the_greatest_number_draw_a_possible_depth(
-    monkeypatch: pytest.MonkeyPatch, number: float, expected: int
-) -> None:
+def test_the_least_and_the_greatest_number_draw_a_possible_depth(number: float, expected: int) -> None:
     """Choices 0 and 4 are impossible; 1,000 distributions, whose float32 probabilities rarely sum to 1."""
     h0 = torch.cat([states(1, 1000, 3), torch.full((1, 1000, 2), -torch.inf)], dim=-1)[..., [3, 0, 1, 2, 4]]
-    monkeypatch.setattr(
-        torch, "rand", lambda shape, **options: torch.full(shape, number, dtype=torch.float64)
-    )
-    _, index, _ = sampled_depth(Table(1, 2, 3, 4, 5), h0, torch.Generator())
+    _, index, _ = depth_at(Table(1, 2, 3, 4, 5), h0, torch.full((1, 1000), number, dtype=torch.float64))
     assert index.unique().tolist() == [expected]
 
 
 def test_gradients_run_through_the_log_probability() -> None:
     h0 = states(1, 1, 3).requires_grad_()
-    depths, _, logp = sampled_depth(Table(1, 2, 3), h0, torch.Generator().manual_seed(0))
+    depths, _, logp = depth_at(Table(1, 2, 3), h0, uniform(h0, 0))
     logp[0, 0, 1].backward()
     expected = torch.tensor([0.0, 1.0, 0.0]) - h0.detach()[0, 0].softmax(-1)
     assert h0.grad is not None
@@ -179,6 +181,11 @@ def test_forced_depth_is_one_the_policy_could_choose() -> None:
     assert forced_depth(mlp(), h0, 5).tolist() == [[5] * 3] * 2
     with pytest.raises(UserError, match=r"depth 9 cannot be forced: this model's depth policy has 1, 2, 3"):
         forced_depth(mlp(), h0, 9)
+
+
+def test_the_nearest_choice_is_the_smaller_of_two() -> None:
+    found = nearest_choice(Table(1, 2, 4, 8), torch.tensor([[0, 1, 3], [5, 6, 9]]))
+    assert found.tolist() == [[0, 0, 1], [2, 2, 3]]
 
 
 def test_a_depth_from_the_label_upwards() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.policy import greedy_depth
 from lasar_kit.core.values import Env
 from lasar_kit.engine.ranking import rank_users
-from lasar_kit.engine.recommender import Parts, Recommender
+from lasar_kit.engine.recommender import Misfit, Parts, Recommender
 from lasar_kit.engine.sft_step import SftStep
 from lasar_kit.engine.sids import Sids
 
@@ -152,3 +153,35 @@ def test_saved_and_loaded_it_ranks_the_same(
     assert one.items.tolist() == other.items.tolist()
     assert one.scores.tolist() == other.scores.tolist()
     assert one.depth.tolist() == other.depth.tolist()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "told"),
+    [
+        ("depth_policy", {"use": "mlp", "n_max": 7, "allow_zero": True}, "n_max 7 instead of 4"),
+        ("depth_policy", {"use": "mlp", "n_max": 4}, "allow_zero False instead of True"),
+        ("latent_loop", {"use": "coconut"}, "feedback_scale 'none' instead of 'projection'"),
+    ],
+)
+def test_options_that_do_not_fit_a_checkpoint_are_told(
+    build: Callable[..., Recommender],
+    config: Callable[..., Any],
+    catalogue: Catalogue,
+    sids: Sids,
+    tmp_path: Path,
+    kind: str,
+    options: dict[str, Any],
+    told: str,
+) -> None:
+    """The decoder of 4 depths and 0; what fits, or is not yet there, is taken."""
+    first = build(feedback_scale="projection")
+    first.save(tmp_path)
+    env = Env(checkpoint=tmp_path, vocabulary=sids.vocabulary)
+    decoder = config("decoder", "trie_beam", width=10)
+    Recommender.build(catalogue, first.parts, decoder, sids, env)
+    name = options.pop("use")
+    parts = replace(first.parts, **{kind: config(kind, name, **options)})
+    with pytest.raises(Misfit, match=f"^{kind}: the checkpoint's weights do not fit {told}; leave this"):
+        Recommender.build(catalogue, parts, decoder, sids, env)
+    (tmp_path / f"{kind}.safetensors").unlink()
+    Recommender.build(catalogue, parts, decoder, sids, env)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.interfaces import RLObjective
@@ -40,7 +41,8 @@ def by_loop(rollout: Rollout, config: GrpoConfig) -> tuple[float, dict[str, floa
         constant += same
         total = 0.0
         for g in there:
-            spread = 1.0 if same else np.std(reward, ddof=config.std_ddof) + config.epsilon
+            plain = same or config.scale == "none"
+            spread = 1.0 if plain else np.std(reward, ddof=config.std_ddof) + config.epsilon
             advantage = 0.0 if same else (rewards[b, g] - np.mean(reward)) / spread
             base = old if config.ratio == "old" else ref
             ratios = np.exp(logp[b, g] - base[b, g])
@@ -48,7 +50,8 @@ def by_loop(rollout: Rollout, config: GrpoConfig) -> tuple[float, dict[str, floa
                 ratios = np.array([np.prod(ratios)])
             gain, cut = [], []
             for ratio in ratios:
-                bounded = min(max(ratio, 1 - config.clip), 1 + config.clip)
+                above = config.clip if config.clip_high is None else config.clip_high
+                bounded = min(max(ratio, 1 - config.clip), 1 + above)
                 gain.append(min(ratio * advantage, bounded * advantage))
                 cut.append((advantage > 0 and ratio > bounded) or (advantage < 0 and ratio < bounded))
             x = ref[b, g] - logp[b, g]
@@ -59,7 +62,7 @@ def by_loop(rollout: Rollout, config: GrpoConfig) -> tuple[float, dict[str, floa
         if there and not (same and config.constant_groups == "skip"):
             losses.append(total / len(there))
     ratio, clipped, kl = np.mean(seen, axis=0) if seen else np.zeros(3)
-    report = {"ratio": ratio, "clipped": clipped, "kl": kl, "zero_variance_groups": constant}
+    report = {"ratio": ratio, "clipped": clipped, "kl": kl, "zero_variance": constant / len(rewards)}
     return float(np.mean(losses)) if losses else 0.0, report
 
 
@@ -71,6 +74,8 @@ OPTIONS = {
     "std_ddof": st.integers(0, 1),
     "epsilon": st.sampled_from([0.0, 1e-4, 0.1]),
     "clip": st.sampled_from([0.05, 0.2]),
+    "clip_high": st.sampled_from([None, 0.02, 0.6]),
+    "scale": st.sampled_from(["group_std", "none"]),
     "beta": st.sampled_from([0.0, 1e-3, 0.5]),
 }
 
@@ -85,6 +90,8 @@ def test_loss_and_report_are_those_of_a_loop(
     valid = torch.rand(5, group, generator=generator) < 0.8
     kl = torch.rand(5, group, 3, generator=generator)
     made = rollout(seed, group=group, rewards=rewards, valid=valid, ref_kl=kl)
+    if options["scale"] == "none":
+        options = {name: value for name, value in options.items() if name not in ("std_ddof", "epsilon")}
     objective = grpo(**options)
     loss, report = objective.loss(made)
     expected, expected_report = by_loop(made, objective.config)
@@ -102,8 +109,29 @@ def test_report_of_advantages(rollout: Make) -> None:
     assert report["advantage_min"] == pytest.approx(-2 / math.sqrt(7))
     assert report["advantage_max"] == pytest.approx(3 / math.sqrt(7))
     assert report["advantage_rms"] == pytest.approx(math.sqrt(2 / 7))
-    assert report["zero_variance_groups"] == 1
+    assert report["zero_variance"] == 1 / 2
     assert all(type(value) is float for value in report.values())
+
+
+def test_a_higher_bound_above_and_unscaled_advantages(rollout: Make) -> None:
+    """One group of two: rewards 1 and 0, ratios 1.25 and 0.5 of single tokens."""
+    ratios = torch.tensor([[[1.25], [0.5]]])
+    made = replace(
+        rollout(rows=1, group=2),
+        logp=ratios.log(), old_logp=torch.zeros(1, 2, 1), ref_logp=ratios.log(),
+        rewards=torch.tensor([[1.0, 0.0]]), valid=torch.ones(1, 2, dtype=torch.bool),
+    )  # fmt: skip
+    # Advantages are 1/2 and -1/2. Gains: 1.2 / 2 clipped, or 1.25 / 2 under a bound of 1.28; and -0.8 / 2.
+    assert float(grpo(scale="none").loss(made)[0]) == pytest.approx(-(0.6 - 0.4) / 2)
+    assert float(grpo(scale="none", clip_high=0.28).loss(made)[0]) == pytest.approx(-(0.625 - 0.4) / 2)
+    # Divided by the sample deviation, the root of a half.
+    assert float(grpo(epsilon=0.0).loss(made)[0]) == pytest.approx(-(0.6 - 0.4) / 2 * math.sqrt(2))
+
+
+@pytest.mark.parametrize("option", [{"std_ddof": 0}, {"epsilon": 0.1}])
+def test_what_scale_none_does_not_read_is_refused(option: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="has no effect with scale none"):
+        grpo(scale="none", **option)
 
 
 @settings(max_examples=50)
@@ -128,7 +156,7 @@ def test_skipped_groups_leave_no_trace_and_kept_ones_their_kl(rollout: Make) -> 
     rest = {
         field.name: getattr(made, field.name)[[0, 2, 4]]
         for field in fields(made)
-        if field.name not in ("world_reward", "ref_kl")
+        if field.name not in ("world_reward", "ref_kl", "old_depth_logp")
     }
     without = replace(made, **rest)
     torch.testing.assert_close(grpo().loss(made)[0], grpo().loss(without)[0])
@@ -137,7 +165,7 @@ def test_skipped_groups_leave_no_trace_and_kept_ones_their_kl(rollout: Make) -> 
     assert float(skipped.loss(alone)[0]) == 0
     loss, report = kept.loss(alone)
     assert float(loss) == pytest.approx(report["kl"])
-    assert report["zero_variance_groups"] == 5
+    assert report["zero_variance"] == 1
 
 
 def test_both_kls_of_a_sequence_have_its_divergence_as_mean(rollout: Make) -> None:

@@ -142,6 +142,26 @@ def test_entropy_of_even_choices_and_of_none() -> None:
     assert entropy([math.log(0.9), math.log(0.1)]) == pytest.approx(0.325083, abs=1e-6)
 
 
+@pytest.mark.parametrize("clip", [0.2, 0.05])
+def test_later_updates_descend_the_clipped_surrogate(rollout: Make, clip: float) -> None:
+    """Against PPO's objective, mean of min(r A, clip(r) A), differentiated; at r = 1 it is REINFORCE."""
+    logits = (0.3 * torch.randn(200, 3, generator=torch.Generator().manual_seed(4))).requires_grad_()
+    made = rollout(seed=2, rows=200)
+    old = made.depth_logp
+    objective = reinforce(step_penalty=0.05, entropy=0.0, clip=clip)
+    later = replace(made, depth_logp=(old + logits).log_softmax(-1), old_depth_logp=old)
+    (found,) = torch.autograd.grad(objective.loss(later)[0], logits, retain_graph=True)
+    picked = made.depth_index[:, None]
+    ratio = (later.depth_logp.gather(1, picked) - old.gather(1, picked))[:, 0].exp()
+    advantage = made.rewards.mean(1) - 0.1 - 0.05 * made.depth
+    gain = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+    (expected,) = torch.autograd.grad(-gain.mean(), logits)
+    torch.testing.assert_close(found, expected)
+    assert 20 < int((expected.abs().sum(1) == 0).sum()) < 180  # some are clipped, some are not
+    first = [objective.loss(replace(made, old_depth_logp=given))[0] for given in (None, made.depth_logp)]
+    torch.testing.assert_close(first[0], first[1])
+
+
 def test_only_observe_changes_state(rollout: Make) -> None:
     objective, made = reinforce(), rollout()
     before = {
@@ -200,5 +220,5 @@ def test_the_catalogue_builds_it() -> None:
     config = catalogue.config_class("rl_objective", "reinforce")(use="reinforce")
     assert isinstance(catalogue.build("rl_objective", config, Env()), RLObjective)
     assert config.model_dump() == {
-        "use": "reinforce", "step_penalty": 5e-4, "entropy": 1e-3, "momentum": 0.95
+        "use": "reinforce", "step_penalty": 5e-4, "entropy": 1e-3, "momentum": 0.95, "clip": 0.2
     }  # fmt: skip

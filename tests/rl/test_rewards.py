@@ -14,9 +14,11 @@ from pydantic import ValidationError
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.interfaces import Reward
 from lasar_kit.core.rewards import total_reward
-from lasar_kit.core.values import Env
-from lasar_plugins.rewards.config import NdcgConfig, RuleConfig
+from lasar_kit.core.values import Env, SidTable
+from lasar_kit.errors import UserError
+from lasar_plugins.rewards.config import NdcgConfig, PrefixConfig, RuleConfig
 from lasar_plugins.rewards.ndcg import NdcgReward
+from lasar_plugins.rewards.prefix import PrefixReward
 from lasar_plugins.rewards.rule import RuleReward
 
 OF_EIGHT = [0.2529, 0.1596, 0.1265, 0.1089, 0.0979, 0.0901, 0.0843, 0.0798]
@@ -89,3 +91,14 @@ def test_the_catalogue_builds_them() -> None:
     for name in ("rule", "ndcg"):
         config = catalogue.config_class("reward", name)(use=name)
         assert isinstance(catalogue.build("reward", config, Env()), Reward)
+
+
+def test_prefix_counts_the_levels_in_common_from_the_first_on() -> None:
+    table = SidTable(torch.tensor([[1, 4, 7], [1, 4, 8], [1, 5, 7], [2, 4, 7]]))
+    reward = PrefixReward(PrefixConfig(use="prefix"), Env(table=table))
+    assert isinstance(reward, Reward)
+    found = reward.reward(torch.tensor([[0, 1, 2, 3, -1], [3, 2, 1, 0, -1]]), torch.tensor([0, 2]))
+    expected = torch.tensor([[1, 2 / 3, 1 / 3, 0, 0], [0, 1, 1 / 3, 1 / 3, 0]])
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(UserError, match="needs the semantic IDs"):
+        PrefixReward(PrefixConfig(use="prefix"), Env())

@@ -21,7 +21,7 @@ SHARED = ("world_reward", "ref_kl")
 def share(rollout: Rollout, rows: slice) -> Rollout:
     return Rollout(
         **{
-            field.name: value if field.name in SHARED else value[rows]
+            field.name: value if field.name in SHARED or value is None else value[rows]
             for field in fields(rollout)
             for value in [getattr(rollout, field.name)]
         }

@@ -72,6 +72,14 @@ class OverTheBatch(TinyAligner):
         return super().loss(trace, anchors) / len(trace.mask)
 
 
+@breaks(BROKEN, "aligner", "what_is_not_counted_has_no_loss")
+class CountsFew(TinyAligner):
+    """Counts the branches that have a segment for each thought, and gives all of them a loss."""
+
+    def counted(self, thoughts: Tensor, segments: Tensor) -> Tensor:
+        return thoughts <= segments
+
+
 @breaks(BROKEN, "aligner", "gradient_reaches_thoughts_alone")
 class DetachesThoughts(TinyAligner):
     """Detaches the wrong side."""
@@ -123,6 +131,16 @@ class FirstCountsMost(TinyObjective):
         return super().loss(replace(rollout, logp=rollout.logp * weight))
 
 
+@breaks(BROKEN, "rl_objective", "shares_make_up_the_batch")
+class OverAllCandidates(TinyObjective):
+    """Averages over the candidates of the batch, of which prompts have different numbers."""
+
+    def loss(self, rollout: Rollout) -> Any:
+        _, report = super().loss(rollout)
+        logp = rollout.logp.float().masked_fill(~rollout.valid[..., None], 0.0).mean(-1)
+        return -(rollout.rewards * logp).sum() / rollout.valid.sum().clamp_min(1), report
+
+
 @breaks(BROKEN, "rl_objective", "gradient_reaches_the_policy_alone")
 class TrainsTheReference(TinyObjective):
     """Lets a gradient run into the reference."""
@@ -161,6 +179,13 @@ class ReadsKl(TinyObjective):
         if rollout.ref_kl is None:
             return loss, report
         return loss + rollout.ref_kl.masked_fill(~rollout.valid[..., None], 0.0).float().mean(), report
+
+
+@breaks(BROKEN, "rl_objective", "reads_answers_is_declared")
+class ReadsAnswers(TinyObjective):
+    """Says that the depth is all it reads."""
+
+    reads_answers = False
 
 
 @breaks(BROKEN, "rl_objective", "observing_keeps_no_graph")

@@ -99,6 +99,19 @@ def branches_are_judged_alone(subject: Subject, case: Alignment) -> None:
         expect_close(loss[b, r], alone[0, 0], f"branch [{b}, {r}] among others, not alone:")
 
 
+@aligner.check("Give 0 wherever counted says no: a mean over the others would hold it nevertheless.")
+def what_is_not_counted_has_no_loss(subject: Subject, case: Alignment) -> None:
+    """A branch that `counted`, where there is one, leaves out of the mean has the loss 0."""
+    counted = getattr(subject.component, "counted", None)
+    if counted is None:
+        return
+    trace, anchors = _given(case)
+    loss, taken = _loss(subject, trace, anchors), counted(trace.mask.sum(-1), anchors.mask.sum(-1))
+    told = f"counted gives {taken.dtype} of shape {list(taken.shape)}"
+    expect(taken.dtype == torch.bool and taken.shape == loss.shape, told)
+    expect(not loss[~taken].any(), f"a branch that is not counted has the loss {_first(loss[~taken])}")
+
+
 @aligner.check("Detach the anchors, and nothing else.")
 def gradient_reaches_thoughts_alone(subject: Subject, case: Alignment) -> None:
     """Where there is a loss its gradient reaches the branch's own thoughts, and never the anchors."""

@@ -18,8 +18,9 @@ from lasar_kit.testing.strategies import Rolled, rollouts
 
 TOKENS = ("logp", "old_logp", "ref_logp", "ref_kl")
 LEARNING = ("logp", "depth_logp", "ref_kl")
-FIXED = ("old_logp", "ref_logp", "rewards", "world_reward")
-ROWS = ("logp", "old_logp", "ref_logp", "rewards", "valid", "depth", "depth_logp", "depth_index", "ref_kl")
+FIXED = ("old_logp", "ref_logp", "rewards", "world_reward", "old_depth_logp")
+DEPTHS = ("depth", "depth_logp", "depth_index", "old_depth_logp")
+ROWS = (*TOKENS, *DEPTHS, "rewards", "valid")
 
 
 def _given(case: Rolled) -> Rollout:
@@ -100,6 +101,20 @@ def order_does_not_matter(subject: Subject, case: Rolled) -> None:
         expect_close(found, loss, f"{what} in reverse order: the loss is")
 
 
+@rl_objective.check("Average over prompts; say by counted(rewards, valid) how many, where some are left out.")
+def shares_make_up_the_batch(subject: Subject, case: Rolled) -> None:
+    """A batch's loss is the mean of its shares' losses, each weighted by the prompts that it counts."""
+    rollout = case.rollout
+    if len(rollout.depth) < 2:
+        return
+    shares = [
+        replace(rollout, **{name: getattr(rollout, name)[rows] for name in ROWS})
+        for rows in (slice(1), slice(1, None), slice(None))
+    ]
+    first, rest, whole = (_loss(subject, share) * _counted(subject, share) for share in shares)
+    expect_close(first + rest, whole, "the losses of two shares, times what each counts, add up to")
+
+
 @rl_objective.check("Detach rewards, the old policy and the reference.")
 def gradient_reaches_the_policy_alone(subject: Subject, case: Rolled) -> None:
     """The gradient is finite, and reaches nothing that the rollout fixed."""
@@ -150,6 +165,17 @@ def exact_kl_is_declared(subject: Subject, case: Rolled) -> None:
         expect(torch.equal(with_kl, without), f"without ref_kl the loss is {furthest(without, with_kl)}")
 
 
+@rl_objective.check("Leave reads_answers out, or True, if you read logp, old_logp, ref_logp or ref_kl.")
+def reads_answers_is_declared(subject: Subject, case: Rolled) -> None:
+    """An objective that declares `reads_answers = False` reads no token's log-probability: all are NaN."""
+    if getattr(subject.component, "reads_answers", True):
+        return
+    nothing = torch.full_like(case.rollout.logp, torch.nan)
+    blank = replace(case.rollout, logp=nothing, old_logp=nothing, ref_logp=nothing, ref_kl=None)
+    told, untold = (snapshot(_act(subject.fresh(), rollout)) for rollout in (case.rollout, blank))
+    expect(not (where := difference(told, untold)), f"without log-probabilities, {where}")
+
+
 @rl_objective.check("Detach what observe keeps: @torch.no_grad() on it.")
 def observing_keeps_no_graph(subject: Subject, case: Rolled) -> None:
     """State that `observe` moves carries no gradient, which would keep every past rollout alive."""
@@ -158,6 +184,11 @@ def observing_keeps_no_graph(subject: Subject, case: Rolled) -> None:
     state = component.state_dict(keep_vars=True) if hasattr(component, "state_dict") else vars(component)
     held = [name for name, value in state.items() if isinstance(value, Tensor) and value.grad_fn is not None]
     expect(not held, f"a graph hangs on {', '.join(held)}")
+
+
+def _counted(subject: Subject, rollout: Rollout) -> int:
+    counted = getattr(subject.component, "counted", None)
+    return len(rollout.depth) if counted is None else counted(rollout.rewards, rollout.valid)
 
 
 def _state(component: Any) -> Any:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from lasar_kit.core.values import Env
+import torch
+
+from lasar_kit.core.values import Env, SidTable
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
 from lasar_kit.testing.tiny.backbone import TinyBackbone, TinyTokenizer
 from lasar_kit.testing.tiny.items import TinyEncoder, TinyQuantizer, TinySource
@@ -67,6 +69,7 @@ def environment() -> Env:
         vocabulary=(*sid_tokens((4, 4)), *LATENT_TOKENS),
         corpus=lambda: ["shampoo for dry hair", "dry shampoo", "red nail polish"],
         item_ids=ITEM_IDS,
+        table=SidTable(torch.tensor([[item // 4, 4 + item % 4] for item in range(len(ITEM_IDS))])),
         head=lambda hidden: backbone().logits(hidden.float()),
     )
 

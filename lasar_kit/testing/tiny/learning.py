@@ -46,10 +46,9 @@ class TinyObjective(nn.Module):
         valid = rollout.valid
         advantage = (rollout.rewards.detach() - self.baseline).masked_fill(~valid, 0.0)
         logp = rollout.logp.float().masked_fill(~valid[..., None], 0.0).mean(-1)
-        answers = (advantage * logp).sum() / valid.sum().clamp_min(1)
-        gain = advantage.sum(1) / valid.sum(1).clamp_min(1)
-        chosen = rollout.depth_logp.float().gather(1, rollout.depth_index[:, None])[:, 0]
-        return -answers - (gain * chosen).mean(), {"baseline": float(self.baseline)}
+        chosen = rollout.depth_logp.float().gather(1, rollout.depth_index[:, None])
+        gain = (advantage * (logp + chosen)).sum(1) / valid.sum(1).clamp_min(1)
+        return -gain.mean(), {"baseline": float(self.baseline)}
 
     @torch.no_grad()
     def observe(self, rollout: Rollout) -> None:
