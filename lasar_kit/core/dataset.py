@@ -40,10 +40,6 @@ class Sequences:
         flat = [item for row in rows for item in row]
         return cls(np.concatenate([[0], lengths.cumsum()]), np.array(flat, dtype=np.int32))
 
-    def without_last(self, count: int) -> Sequences:
-        """Every user's sequence less its last `count` items (shorter ones become empty)."""
-        return self.first(np.maximum(self.lengths - count, 0))
-
     def first(self, keep: Int[np.ndarray, " U"]) -> Sequences:
         """The first `keep[u]` items of each user, of whom there must be as many."""
         index = np.arange(len(self.items)) - np.repeat(self.offsets[:-1], self.lengths)

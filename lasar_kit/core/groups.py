@@ -25,6 +25,12 @@ def varied(values: Float[Tensor, "B G"], mask: Bool[Tensor, "B G"]) -> Bool[Tens
     return high > low
 
 
+def centred(values: Float[Tensor, "B G"], mask: Bool[Tensor, "B G"]) -> Float[Tensor, "B G"]:
+    """`value - mean` in each group; 0 at masked places and where no two values differ."""
+    defined = mask & varied(values, mask)[:, None]
+    return (values - masked_mean(values, mask)[:, None]).masked_fill(~defined, 0.0)
+
+
 def z_scores(
     values: Float[Tensor, "B G"], mask: Bool[Tensor, "B G"], ddof: int, epsilon: float
 ) -> Float[Tensor, "B G"]:
@@ -32,8 +38,8 @@ def z_scores(
 
     `ddof` is taken off the number of values under the square root of `std`: 0 population, 1 sample.
     """
-    defined = mask & varied(values, mask)[:, None]
-    centred = (values - masked_mean(values, mask)[:, None]).masked_fill(~defined, 0.0)
+    apart = centred(values, mask)
     freedom = (mask.sum(dim=-1, keepdim=True) - ddof).clamp_min(1)
-    spread = (centred.square().sum(dim=-1, keepdim=True) / freedom).sqrt() + epsilon
-    return (centred / spread).masked_fill(~defined, 0.0)
+    spread = (apart.square().sum(dim=-1, keepdim=True) / freedom).sqrt() + epsilon
+    # Without an epsilon, 0 / 0 where nothing differs.
+    return (apart / spread).masked_fill(apart == 0, 0.0)

@@ -23,7 +23,10 @@ from lasar_kit.core.values import Anchors, Beams, Context, LatentTrace, Prompt, 
 
 @runtime_checkable
 class Quantizer(Protocol):
-    """Turns item embeddings into codes, level by level (paper Eq. 1)."""
+    """Turns item embeddings into codes, level by level (paper Eq. 1).
+
+    One that has more to say than how good the codes are says it by `remarks`, a dict for the stage's report.
+    """
 
     sizes: tuple[int, ...]
     """Codes at each of the M levels."""
@@ -108,7 +111,12 @@ class DepthPolicy(Protocol):
 
 @runtime_checkable
 class Aligner(Protocol):
-    """Holds thoughts to anchors (paper Eq. 4)."""
+    """Holds thoughts to anchors (paper Eq. 4).
+
+    The term is a mean over the branches with a thought and an anchor; an aligner that leaves some of these
+    out tells which it takes by a method `counted(thoughts, segments)`, from their numbers of both ([B, R]
+    each, a truth value a branch).
+    """
 
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
         """A loss a branch, 0 where it has no thought or no anchor."""
@@ -128,7 +136,13 @@ class RLObjective(Protocol):
     """Whether it reads `Rollout.ref_kl`, which costs the distributions over all tokens."""
 
     def loss(self, rollout: Rollout) -> tuple[Float[Tensor, ""], dict[str, float]]:
-        """The loss and numbers worth logging; pure, it changes no state."""
+        """The loss and numbers worth logging; pure, it changes no state.
+
+        The loss is a mean over the B prompts; an objective that leaves some out tells how many it counts by a
+        method `counted(rewards, valid)`, from what a rollout holds of both ([B, G] each). Over several
+        processes numbers are averaged, each process counting by its prompts; those whose name ends in `_min`
+        or `_max` are the extremes of all.
+        """
 
     def observe(self, rollout: Rollout) -> None:
         """Take note of a rollout once its update is done (a moving baseline, say)."""
@@ -136,7 +150,10 @@ class RLObjective(Protocol):
 
 @runtime_checkable
 class Reward(Protocol):
-    """Judges the candidates of a prompt (paper E.5)."""
+    """Judges the candidates of a prompt (paper E.5).
+
+    It is built with the catalogue's raw ids and SIDs (`Env.item_ids`, `Env.table`), to compare items by.
+    """
 
     def reward(self, candidates: Int[Tensor, "B G"], target: Int[Tensor, " B"]) -> Float[Tensor, "B G"]:
         """Float32 rewards of rows of the item table, best candidate first, -1 for none (its reward is 0)."""

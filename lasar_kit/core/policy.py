@@ -34,22 +34,14 @@ def depth_from(
     return torch.tensor(policy.support, device=least.device)[index]
 
 
-def sampled_depth(
-    policy: DepthPolicy, h0: Float[Tensor, "B R D"], generator: torch.Generator
-) -> tuple[Int[Tensor, "B R"], Int[Tensor, "B R"], Float[Tensor, "B R C"]]:
-    """A depth drawn for each branch, its index in the support, and the log-distribution it came from.
-
-    Paper section 2.4. Gradients run through the log-distribution alone. Each branch takes one number from
-    `generator`, in order, so a generator on the CPU gives the same draws on every device.
-    """
-    numbers = torch.rand(h0.shape[:-1], generator=generator, device=generator.device, dtype=torch.float64)
-    return depth_at(policy, h0, numbers)
-
-
 def depth_at(
     policy: DepthPolicy, h0: Float[Tensor, "B R D"], numbers: Float[Tensor, "B R"]
 ) -> tuple[Int[Tensor, "B R"], Int[Tensor, "B R"], Float[Tensor, "B R C"]]:
-    """`sampled_depth` by given float64 numbers in [0, 1): the cumulative distribution inverted at each."""
+    """A depth drawn for each branch, its index in the support, and the log-distribution it came from.
+
+    Paper section 2.4. `numbers`, float64 in [0, 1), make the draws: the cumulative distribution is inverted
+    at each. Gradients run through the log-distribution alone.
+    """
     logp = policy.logits(h0).float().log_softmax(-1)
     # On the CPU: torch has no cumulative sum on a GPU that repeats bit by bit.
     cumulative = logp.detach().double().cpu().exp().cumsum(-1)

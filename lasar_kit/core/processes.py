@@ -83,15 +83,30 @@ def world_max(values: Int[Tensor, "*S"]) -> int:
 
 
 def world_mean(values: Mapping[str, float], weight: float) -> dict[str, float]:
-    """Each number averaged over the processes that have it, by their weights; one of weight 0 has no say."""
+    """Each number averaged over the processes by their weights, 0 where one lacks it; a process of weight 0
+    has no say. A number whose name ends in `_min` or `_max` is the least or the greatest that there is."""
     if not several():
         return dict(values)
     every: list[tuple[Mapping[str, float], float]] = [(values, weight)] * dist.get_world_size()
     dist.all_gather_object(every, (dict(values), weight))
     heard = [(found, share) for found, share in every if share > 0]
-    names = dict.fromkeys(name for found, _ in heard for name in found)
+    return mean_of(heard)
+
+
+def mean_of(heard: Sequence[tuple[Mapping[str, float], float]]) -> dict[str, float]:
+    """Each number averaged by the weights beside the tables, 0 where one lacks it; one whose name ends in
+    `_min` or `_max` is the least or the greatest that there is. A single table comes back as it is."""
+    if len(heard) == 1:
+        return dict(heard[0][0])
     total = sum(share for _, share in heard)
-    return {name: sum(found.get(name, 0.0) * share for found, share in heard) / total for name in names}
+
+    def together(name: str) -> float:
+        extreme = {"_min": min, "_max": max}.get(name[-4:])
+        if extreme is not None:
+            return extreme(found[name] for found, _ in heard if name in found)
+        return sum(found.get(name, 0.0) * share for found, share in heard) / total
+
+    return {name: together(name) for name in dict.fromkeys(name for found, _ in heard for name in found)}
 
 
 def world_sum(values: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ def quantization_report(
     items and coordinates. `usage` is the share of a level's codes that any item has, `perplexity` the
     exponential of the entropy of their frequencies (K if all K are equally frequent). All these describe
     `codes`, so that a level that collapsed cannot hide behind reassignment; `relative_error_resolved` is
-    the error of all levels after it.
+    the error of all levels after it. `identical` is the largest number of items with one and the same
+    embedding; where these are most of the catalogue, and share a SID for it, `caution` says so.
     """
     levels = codes.shape[1]
     energy = float(embeddings.double().square().sum())
@@ -38,8 +40,13 @@ def quantization_report(
     counts = [
         np.bincount(column, minlength=size) for column, size in zip(columns, quantizer.sizes, strict=True)
     ]
+    identical = max(Counter(row.tobytes() for row in (embeddings + 0.0).cpu().numpy()).values(), default=0)
+    # A quantizer that reads its SIDs from a file tells items of one embedding apart.
+    arbitrary = len(codes) < 2 * identical <= 2 * int(collisions["largest_group"])
     return {
         "items": len(codes),
+        "identical": identical,
+        **({"caution": _caution(identical, len(codes))} if arbitrary else {}),
         "sizes": list(quantizer.sizes),
         "relative_error": [error / energy if energy else 0.0 for error in errors],
         "mean_squared_error": [error / cells for error in errors],
@@ -48,6 +55,13 @@ def quantization_report(
         "relative_error_resolved": after / energy if energy else 0.0,
         "collisions": collisions,
     }
+
+
+def _caution(identical: int, items: int) -> str:
+    return (
+        f"{identical:,} of {items:,} items have the same embedding, so their SIDs are arbitrary. Have they "
+        "no text? 'text_encoder: cooccurrence' needs none"
+    )
 
 
 def perplexity(counts: Int[np.ndarray, " K"]) -> float:

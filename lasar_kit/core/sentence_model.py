@@ -17,8 +17,12 @@ MODEL_FILE = "modules.json"
 """What a folder saved by sentence-transformers holds."""
 
 
-def load_sentence_model(model: str, device: str, component: str) -> SentenceTransformer:
+def load_sentence_model(
+    model: str, device: str, component: str, revision: str | None = None
+) -> SentenceTransformer:
     """The model of a folder, hub id or `package:name`: weights from safetensors only, no code of its own.
+
+    `revision` says which of a hub's; None is the newest.
 
     `UserError`, begun with the name of the component that asks, where it cannot be had.
     """
@@ -29,7 +33,11 @@ def load_sentence_model(model: str, device: str, component: str) -> SentenceTran
     try:
         with _without_progress_bars():
             return SentenceTransformer(
-                model, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+                model,
+                device=device,
+                revision=revision,
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},
             )
     except (OSError, ValueError) as error:
         what = "cannot be loaded"

@@ -36,10 +36,11 @@ class Env:
     `corpus`: texts from which a from-scratch backbone trains its tokenizer.
     `checkpoint`: a folder the component saved itself to, to be restored instead of initialised.
     `item_ids`: raw ids, in the order of the item table.
+    `table`: the items' semantic IDs, in the same order.
     `build(kind, config, env)`: builds a component that this one is made of.
     `head`: next-token logits of the states of the backbone that the component works on (`Backbone.logits`),
-    for those that compare states by what they predict; `frozen_head()` makes a copy of it that stays as it is
-    while the backbone trains, for states that an earlier backbone left.
+    for those that compare states by what they predict; `frozen_head()` makes the head, as it was then, of the
+    backbone that read the anchors.
     `report(numbers)`: told how long work stands, as often as there is news (counts, cost).
     """
 
@@ -50,6 +51,7 @@ class Env:
     corpus: Callable[[], Iterable[str]] = tuple
     checkpoint: Path | None = None
     item_ids: tuple[str, ...] = ()
+    table: SidTable | None = None
     build: Callable[[str, Any, Env], Any] | None = None
     head: Callable[[Tensor], Tensor] | None = None
     frozen_head: Callable[[], Callable[[Tensor], Tensor]] | None = None
@@ -105,9 +107,17 @@ class SidTable:
         """Whether any two items have the same SID."""
         return int(self.leaves.max()) + 1 < len(self.leaves)
 
+    @cached_property
+    def _by_leaf(self) -> tuple[Int[Tensor, " I"], list[int]]:
+        """The items sorted by leaf, ascending within one, and where each leaf begins."""
+        ends = self.leaves.bincount().cumsum(0)
+        return self.leaves.argsort(stable=True), [0, *ends.tolist()]
+
     def items_like(self, item: int) -> Int[Tensor, " n"]:
         """All items with the SID of `item`, itself included, ascending."""
-        return (self.leaves == self.leaves[item]).nonzero().flatten()
+        order, starts = self._by_leaf
+        leaf = int(self.leaves[item])
+        return order[starts[leaf] : starts[leaf + 1]]
 
 
 @dataclass(frozen=True)
@@ -132,8 +142,10 @@ class Rollout:
     """G candidates a prompt with their log-probabilities a token, and the depth that was chosen for it.
 
     `depth_logp` is the policy's log-distribution over its support, `depth_index` the choice within it.
-    `world_reward` is the mean reward of the whole batch over all ranks. `ref_kl` is the KL divergence from
-    the reference over all tokens at each place, given where an objective asks for it (`exact_kl`).
+    `old_logp` and `old_depth_logp` are the policy's when it made the rollout, no `old_depth_logp` being the
+    policy as it is. `world_reward` is the mean reward of the whole batch over all ranks. `ref_kl` is the KL
+    divergence from the reference over all tokens at each place, given where an objective asks for it
+    (`exact_kl`).
     Tokens of candidates that are not valid may hold anything.
     """
 
@@ -147,3 +159,4 @@ class Rollout:
     depth_index: Int[Tensor, " B"]
     world_reward: Float[Tensor, ""]
     ref_kl: Float[Tensor, "B G M"] | None = None
+    old_depth_logp: Float[Tensor, "B C"] | None = None

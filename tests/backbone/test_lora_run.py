@@ -22,27 +22,22 @@ from lasar_kit.engine.sids import Sids
 from lasar_kit.spec import load_spec
 from lasar_plugins.qwen3.backbone import Qwen3Backbone
 from lasar_plugins.qwen3.config import LoraConfig, Qwen3Config
+from tests.small import SHOP
 
 # A learning rate of nothing in `reason` tells whether it goes on from the adapters of `ground`.
-SPEC = """
+SPEC = (
+    SHOP
+    + """
 name: lora
-dataset: {use: demo, users: 60, items: 60}
-max_history: 6
-backbone: {use: qwen3, pretrained: base, lora: {rank: 2, alpha: 4}}
-prompt: sid_only
-decoder: {use: trie_beam, width: 20, score: trie}
+backbone:
+  {use: qwen3, hidden_size: null, layers: null, heads: null, text_vocabulary: null, pretrained: base,
+   lora: {rank: 2, alpha: 4}}
 stages:
-  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 3, codes: 8}}
-  ground: {use: sft, samples: packed, epochs: 3, eval_users: 20, eval_width: 10, score: trie,
-           optimizer: {lr: 1.0e-2}}
-  anchors: {use: anchors, max_segments: 4, max_samples: 100}
-  reason:
-    {use: sft, latent_loop: coconut, depth_policy: {use: mlp, n_max: 4}, aligner: stepwise, samples: packed,
-     epochs: 1, eval_users: 20, eval_width: 10, score: trie, optimizer: {lr: 1.0e-9}}
-  rl: {use: rl, epochs: 1, max_samples: 96, batch_size: 32, eval_users: 20, eval_width: 10, log_every: 1,
-       optimizer: {lr: 1.0e-2, warmup: 0}}
-  evaluate: evaluate
+  ground: {optimizer: {lr: 1.0e-2}}
+  reason: {optimizer: {lr: 1.0e-9}}
+  rl: {optimizer: {lr: 1.0e-2}}
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,13 @@ def test_chain_prefix_is_stored_without_ancestors() -> None:
     assert grown.ancestors.shape == (2, 3, 3)
 
 
+def test_an_empty_tree_holds_nothing() -> None:
+    tree = TokenTree.empty(2, torch.device("cpu"))
+    assert len(tree) == 0
+    assert torch.equal(tree.start, torch.tensor([0, 0]))
+    assert tree.start.dtype == torch.int64
+
+
 def test_chain_parents_of_left_padded_rows() -> None:
     real = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1], [0, 0, 0, 1]]).bool()
     assert chain_parents(real).tolist() == [[-1, -1, -1, 2], [-1, 0, 1, 2], [-1, -1, -1, -1]]

@@ -178,6 +178,63 @@ def test_pretrained_names_a_directory_or_a_hub_id(tmp_path: Path, monkeypatch: p
     assert {name: Qwen3Config(use="qwen3", pretrained=name).pretrained for name in names} == names
 
 
+def test_a_model_with_a_sliding_window_is_refused(tmp_path: Path) -> None:
+    build().save(tmp_path)
+    file = tmp_path / "config.json"
+    config = json.loads(file.read_text())
+    config |= {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
+    config["layer_types"] = ["full_attention", "sliding_attention"]
+    file.write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"layer_types: full_attention; got sliding_attention"):
+        Qwen3Backbone(Qwen3Config(use="qwen3", pretrained=str(tmp_path)), Env())
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    backbone = build()
+    backbone.save(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(backbone.model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match="weights must be safetensors"):
+        Qwen3Backbone(Qwen3Config(use="qwen3", pretrained=str(tmp_path)), Env())
+
+
+@pytest.mark.parametrize("name", ["hidden_size", "layers", "rope_theta", "max_positions", "initializer_std"])
+def test_a_pretrained_model_brings_its_own_sizes(name: str) -> None:
+    given = {name: 16}
+    assert Qwen3Config(use="qwen3", pretrained="Qwen/Qwen3-0.6B", **given).without_effect() == (name,)
+    assert Qwen3Config(use="qwen3", pretrained="Qwen/Qwen3-0.6B").without_effect() == ()
+    assert Qwen3Config(use="qwen3", **given).without_effect() == ()
+
+
+def test_a_revision_is_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for options in ({"pretrained": str(tmp_path)}, {}):
+        with pytest.raises(ValidationError, match="'revision' belongs to a model on the hub"):
+            Qwen3Config(use="qwen3", revision="v1", **options)
+    asked = []
+
+    def found(name: str, revision: str) -> None:
+        asked.append((name, revision))
+        raise OSError("offline")
+
+    monkeypatch.setattr("lasar_plugins.qwen3.weights.AutoConfig.from_pretrained", found)
+    config = Qwen3Config(use="qwen3", pretrained="Qwen/Qwen3-0.6B", revision="v1")
+    for env in (Env(), Env(checkpoint=tmp_path)):
+        with pytest.raises(UserError):
+            Qwen3Backbone(config, env)
+    assert asked == [("Qwen/Qwen3-0.6B", "v1"), (str(tmp_path), "main")]
+
+
+def test_no_sequence_is_longer_than_the_model_reads() -> None:
+    backbone = build(max_positions=6).eval()
+    chain = torch.arange(-1, 5)[None]
+    states, context = backbone.advance(torch.zeros(1, 6, 64), chain, None)
+    _, context = backbone.advance(states[:, :1], torch.tensor([[2]]), context)  # a branch of four tokens
+    with pytest.raises(UserError, match="a sequence of 7 tokens is longer than the 6 positions"):
+        backbone.advance(states[:, :1], torch.tensor([[5]]), context)
+    with pytest.raises(UserError, match="a sequence of 7 tokens"):
+        backbone.advance(torch.zeros(1, 7, 64), torch.arange(-1, 6)[None], None)
+
+
 @pytest.mark.parametrize(
     "options", [{"heads": 3}, {"kv_heads": 3}, {"head_dim": 5}, {"text_vocabulary": 258}, {"hidden": 3}]
 )

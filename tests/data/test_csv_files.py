@@ -122,7 +122,7 @@ def test_separators(tmp_path: Path, name: str) -> None:
     ids=["int", "float", "date", "datetime", "text"],
 )
 def test_parquet(tmp_path: Path, times: list[object]) -> None:
-    log, items = tmp_path / "log.parquet", tmp_path / "items.parquet"
+    log, items = tmp_path / "log[1].parquet", tmp_path / "items.parquet"
     pl.DataFrame({"user": [7, 7, 7], "item": [30, 10, 20], "time": times, "more": [1, 2, 3]}).write_parquet(
         log
     )

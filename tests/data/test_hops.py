@@ -108,6 +108,15 @@ def test_the_teacher_refuses_what_is_no_question_about_its_map(nodes: int) -> No
         list(teacher(nodes=nodes).write(request))
 
 
+def test_a_teacher_of_another_map_is_told_apart() -> None:
+    data = load()
+    requests = requests_of(data, [(user, 0, 1) for user in range(len(data.users))], with_target=True)
+    assert teacher().wants_target
+    assert len(list(teacher().write(requests))) == len(requests)
+    with pytest.raises(UserError, match=r"but node [0-9]+ in the data set: they need the same seed"):
+        list(teacher(seed=1).write(requests))
+
+
 def _bare(data: Dataset):  # type: ignore[no-untyped-def]
     """A history that is a node."""
     from lasar_kit.core.reasoning import ReasoningItem, ReasoningRequest

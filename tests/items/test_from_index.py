@@ -76,16 +76,28 @@ def test_every_kind_of_mistake_is_reported_at_once(tmp_path: Path) -> None:
         tmp_path,
         {"x": ["<a_0>", "<b_0>"], "v": ["<a_0>"], "w": ["<b_0>", "<a_0>"], "u": ["<a_1>", "<b_01>"]},
     )
-    assert mistakes(path) == [
+    assert mistakes(path, (*IDS, "v", "w", "u")) == [
         ": no entry for item 'y'",
         ": no entry for item 'z'",
-        ": item 'v' is not in the catalogue",
-        ": item 'w' is not in the catalogue",
-        ": item 'u' is not in the catalogue",
         ": item 'w': level 1: expected a token such as '<a_0>', got \"<b_0>\"",
         ": item 'u': level 2: expected a token such as '<b_0>', got \"<b_01>\"",
         ": item 'v' has 1 levels, but 'x' has 2",
     ]
+
+
+def test_entries_of_items_the_catalogue_lacks_are_passed_over(tmp_path: Path) -> None:
+    """Whatever they hold: the catalogue may be but the core of what was indexed."""
+    path = written(tmp_path, INDEX | {"left out": ["<a_7>", "<b_7>"], "shorter": ["<a_0>"], "odd": None})
+    index = load(path)
+    assert index.encode(torch.zeros(3, 2)).tolist() == [[1, 0], [1, 2], [0, 2]]
+    assert index.sizes == (2, 3)
+    assert index.remarks == {"entries_passed_over": 3}
+
+
+def test_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "index.json"
+    path.write_text(json.dumps(INDEX), encoding="utf-8-sig")
+    assert load(path).encode(torch.zeros(3, 2)).tolist() == [[1, 0], [1, 2], [0, 2]]
 
 
 def test_a_long_list_of_mistakes_is_cut(tmp_path: Path) -> None:
@@ -123,9 +135,9 @@ def test_more_levels_than_letters(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"x": ["<a_0>"], "x": ["<a_1>"]}', ": item 'x' has two entries"),
+        ('{"x": ["<a_0>"], "x": ["<a_1>"]}', ": the key 'x' stands twice"),
         ('{"x":\n["<a_0>"', ":2: is not JSON"),
-        ("", ":1: is not JSON"),
+        ("", ": is empty"),
         ("[]", "got a list"),
         ("{}", ": no entry for item 'x'"),
     ],

@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -131,9 +132,26 @@ def test_missing_and_foreign_files(items, tmp_path: Path) -> None:
         (b"0\n1\n1\n", ":3: item '1' stands on line 2 already"),
         (b"0\n1\n5\n", "1 of 3 items of the catalogue have no row, the first is '2'"),
         (b"\xff\xfe", "is not UTF-8"),
-        (b"", "0 ids, but"),
+        (b"", "is empty"),
     ],
 )
 def test_bad_ids(items, tmp_path: Path, ids: bytes, said: str) -> None:
     (tmp_path / "ids.txt").write_bytes(ids)
     assert said in mistake(items, path=saved(tmp_path / "e.npy", ROWS), ids=tmp_path / "ids.txt")
+
+
+@pytest.mark.parametrize("begin", [b"\xef\xbb\xbf", b""])
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_ids_as_editors_save_them(items, tmp_path: Path, begin: bytes, end: bytes) -> None:
+    path = saved(tmp_path / "e.npy", np.arange(6).reshape(3, 2))
+    (tmp_path / "ids.txt").write_bytes(begin + end.join([b"1", b"0", b"2", b""]))
+    vectors = encode(items, path=path, ids=tmp_path / "ids.txt")
+    np.testing.assert_array_equal(vectors, [[2, 3], [0, 1], [4, 5]])
+
+
+@pytest.mark.parametrize("ids", [["0", "2", "1"], ["0", "1", "10"], ["B01", "B00", "B02"], ["x", "y", "z"]])
+def test_rows_need_ids_where_the_catalogue_has_its_own_order(items, tmp_path: Path, ids: list[str]) -> None:
+    path = saved(tmp_path / "e.npy", ROWS)
+    assert "'ids' is missing" in mistake(items.with_columns(id=pl.Series(ids)), path=path)
+    for counted in (["0", "1", "2"], ["item-00", "item-01", "item-02"]):
+        np.testing.assert_array_equal(encode(items.with_columns(id=pl.Series(counted)), path=path), ROWS)

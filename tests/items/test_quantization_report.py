@@ -89,3 +89,31 @@ def test_table_shows_the_numbers(by_hand) -> None:
     assert list(table.columns[2].cells) == ["100.0%", "66.7%"]
     assert list(table.columns[5].cells) == ["1.5", "0.25"]
     assert "3 items shared their SID in 1 groups of at most 3; reassign: 2 moved" in str(table.caption)
+
+
+@pytest.mark.parametrize(("same", "caution"), [(3, False), (4, True), (6, True)])
+def test_most_items_alike_is_a_caution(same: int, caution: bool) -> None:
+    """Of six items, `same` have one embedding, -0.0 being 0.0, and so one code."""
+    made = RqKmeans(RqKmeansConfig(use="rq_kmeans", levels=1, codes=6), Env())
+    items = torch.arange(6.0).clamp_min(same - 1)[:, None] - (same - 1)
+    items[0] = -0.0
+    made.fit(items)
+    codes = made.encode(items)
+    resolved, _, collisions = resolve(codes, items, made, "reassign")
+    report = quantization_report(codes, items, made, resolved, collisions)
+    assert report["identical"] == same
+    assert ("caution" in report) == caution
+    assert not caution or report["caution"].startswith(f"{same} of 6 items have the same embedding")
+    assert not caution or "'text_encoder: cooccurrence'" in report["caution"]
+
+
+def test_sids_that_need_no_embedding_are_not_arbitrary() -> None:
+    class FromFile(RqKmeans):
+        def encode(self, embeddings: torch.Tensor) -> torch.Tensor:
+            return torch.arange(4)[:, None]
+
+    made, items = FromFile(RqKmeansConfig(use="rq_kmeans", levels=1, codes=4), Env()), torch.zeros(4, 1)
+    made.codebooks, made.used = [torch.zeros(4, 1)], torch.tensor([4])
+    resolved, _, collisions = resolve(made.encode(items), items, made, "reassign")
+    report = quantization_report(made.encode(items), items, made, resolved, collisions)
+    assert (report["identical"], "caution" in report) == (4, False)

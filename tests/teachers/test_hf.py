@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lasar_kit.core.reasoning import ReasoningItem, ReasoningRequest
+from lasar_kit.core.reasoning.answer import finished
 from lasar_kit.core.reasoning.prompt import messages
-from lasar_kit.core.reasoning.strip import finished
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.teacher_hf.config import HfTeacherConfig
@@ -100,6 +100,13 @@ def test_a_chat_template_is_followed(folder: Path, tmp_path: Path) -> None:
     _, question = messages(REQUESTS[0], None, show_target=False)
     prompt = f"<system>Say why.\n<user>{question}\n<assistant>"
     assert text == finished(greedy(tmp_path, prompt, 12), "strip")
+
+
+def test_a_text_that_never_leaves_its_thoughts_is_none(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "chat_template.jinja").write_text(CHAT.replace("<assistant>", "<assistant><think>\n"))
+    assert write(tmp_path) == [(0, None), (1, None), (2, None)]
 
 
 def test_the_target_is_hidden_unless_it_is_to_be_shown(folder: Path) -> None:

@@ -1,134 +1,18 @@
-"""The chat-endpoint teacher against a server on this machine that also fails, stalls and limits its rate."""
+"""The chat-endpoint teacher against a server on this machine: what it asks, keeps and tells."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from lasar_kit.core.reasoning import ReasoningItem, ReasoningRequest
-from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.teacher_openai.cache import Answer, AnswerCache
 from lasar_plugins.teacher_openai.config import OpenAiTeacherConfig
-from lasar_plugins.teacher_openai.http import retry_after
-from lasar_plugins.teacher_openai.teacher import OpenAiTeacher
-
-KEY = "sk-secret-0123456789"
-STALL, HANG_UP, CUT_SHORT = "stall", "hang up", "cut short"
-Planned = tuple[int | str, object, dict[str, str]]
-
-
-def requests(*titles: str) -> list[ReasoningRequest]:
-    target = ReasoningItem("Rose Toner", "Kiehl", "Toners", "77")
-    return [ReasoningRequest(f"u{n}", 1, (ReasoningItem(title),), target) for n, title in enumerate(titles)]
-
-
-def completion(text: str | None, finish: str = "stop") -> dict[str, object]:
-    usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
-    return {
-        "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish}],
-        "usage": usage,
-    }
-
-
-class Endpoint:
-    """A chat endpoint. `plan` holds the next replies as (status, body, headers); once it is empty, the answer
-    is "Step 1: Likes <title>." and a recommendation."""
-
-    def __init__(self) -> None:
-        self.plan: list[Planned] = []
-        self.asked: list[dict] = []
-        self.headers: list[dict[str, str]] = []
-        self.paths: list[str] = []
-        self.most_at_once = self.at_once = 0
-        self.gate: threading.Barrier | None = None
-        self.over = threading.Event()
-        self.lock = threading.Lock()
-        self.outlasted = False  # whether a stalled request was still waited for when the server gave up
-        self.url = ""
-
-    def reply(self, body: dict) -> Planned:
-        if self.plan:
-            return self.plan.pop(0)
-        title = body["messages"][1]["content"].split("1. ", 1)[1]
-        return 200, completion(f"Step 1: Likes {title}.\nRecommendation: <a_1><b_2>"), {}
-
-
-@pytest.fixture
-def endpoint(monkeypatch) -> Iterator[Endpoint]:
-    monkeypatch.setenv("TEACHER_KEY", KEY)
-    state = Endpoint()
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *args: object) -> None:
-            pass
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with state.lock:
-                state.asked.append(body)
-                state.headers.append(dict(self.headers))
-                state.paths.append(self.path)
-                state.at_once += 1
-                state.most_at_once = max(state.most_at_once, state.at_once)
-                status, content, headers = state.reply(body)
-            if state.gate:
-                state.gate.wait(20)
-            with state.lock:
-                state.at_once -= 1
-            if status == STALL:
-                state.outlasted = not state.over.wait(5)
-                return
-            if status == HANG_UP:
-                return
-            data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
-            self.send_response(200 if status == CUT_SHORT else int(status))
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data) * (2 if status == CUT_SHORT else 1)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}/v1"
-    yield state
-    state.over.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def teacher(endpoint: Endpoint, tmp_path: Path) -> Callable[..., OpenAiTeacher]:
-    """`teacher(**options)`; `.slept` and `.heard` hold what it waited and reported; it never waits."""
-
-    def build(**options) -> OpenAiTeacher:
-        defaults = {
-            "base_url": endpoint.url,
-            "model": "m",
-            "cache": tmp_path / "cache",
-            "api_key_env": "TEACHER_KEY",
-            "concurrency": 1,
-            "timeout": 10,
-        }
-        config = OpenAiTeacherConfig(use="openai", **{**defaults, **options})
-        slept: list[float] = []
-        heard: list[dict[str, float]] = []
-        built = OpenAiTeacher(config, Env(seed=7, report=heard.append), sleep=slept.append)
-        built.slept, built.heard = slept, heard  # type: ignore[attr-defined]
-        return built
-
-    return build
+from tests.teachers.endpoint import KEY, Endpoint, completion, requests
 
 
 def test_what_is_asked_and_what_comes_back(endpoint: Endpoint, teacher) -> None:
@@ -156,6 +40,16 @@ def test_the_target_is_never_sent_unless_it_is_to_be_shown(
     list(shown.write(requests("soap")))
     assert shown.wants_target
     assert "Rose Toner" in endpoint.asked[1]["messages"][1]["content"]
+
+
+def test_sentences_that_name_the_shown_target_go(endpoint: Endpoint, teacher) -> None:
+    named = completion("Step 1: Likes oils. So they buy Rose Toner.")
+    endpoint.plan = [(200, named, {})] * 2
+    assert list(teacher(show_target=True).write(requests("a"))) == [(0, "Step 1: Likes oils.")]
+    again = list(teacher(show_target=True).write(requests("a")))  # from the cache
+    assert again == [(0, "Step 1: Likes oils.")]
+    ((_, text),) = teacher().write(requests("b"))
+    assert text == "Step 1: Likes oils. So they buy Rose Toner."
 
 
 def test_a_recommendation_may_be_kept(teacher) -> None:
@@ -210,104 +104,6 @@ def test_several_requests_are_under_way_at_once(endpoint: Endpoint, teacher) -> 
     answers = list(teacher(concurrency=3).write(requests(*"abcdef")))
     assert sorted(answers) == [(n, f"Step 1: Likes {title}.") for n, title in enumerate("abcdef")]
     assert endpoint.most_at_once == 3
-
-
-def test_passing_failures_are_tried_again(endpoint: Endpoint, teacher) -> None:
-    endpoint.plan = [
-        (500, "oops", {}),
-        (503, {"error": {"message": "busy"}}, {}),
-        (HANG_UP, "", {}),
-        (200, "no json", {}),
-        (200, {"choices": []}, {}),
-        (CUT_SHORT, completion("half"), {}),
-    ]
-    asking = teacher(retries=6, backoff=2.0, max_wait=20.0)
-    assert list(asking.write(requests("soap"))) == [(0, "Step 1: Likes soap.")]
-    assert len(endpoint.asked) == 7
-    assert len(asking.slept) == 6
-    for delay, longest in zip(asking.slept, (2, 4, 8, 16, 20, 20), strict=True):
-        assert longest / 2 <= delay <= longest
-    assert (
-        len({delay / longest for delay, longest in zip(asking.slept, (2, 4, 8, 16, 20, 20), strict=True)})
-        == 6
-    )
-    assert asking.heard[-1]["retries"] == 6
-
-
-def test_waits_repeat_by_seed_and_differ_between_questions(
-    endpoint: Endpoint, teacher, tmp_path: Path
-) -> None:
-    def slept(title: str, run: int) -> list[float]:
-        endpoint.plan = [(500, "", {})] * 2
-        asking = teacher(cache=tmp_path / str(run))
-        list(asking.write(requests(title)))
-        return asking.slept
-
-    assert slept("a", 1) == slept("a", 2)
-    assert slept("a", 3) != slept("b", 4)
-
-
-def test_a_rate_limit_is_waited_out(endpoint: Endpoint, teacher) -> None:
-    endpoint.plan = [(429, {"error": {"message": "slow down"}}, {"Retry-After": "33"})]
-    asking = teacher()
-    assert list(asking.write(requests("soap"))) == [(0, "Step 1: Likes soap.")]
-    assert asking.slept == [33.0]
-
-
-def test_a_wait_too_long_ends_the_run(endpoint: Endpoint, teacher) -> None:
-    endpoint.plan = [(429, {"error": {"message": "quota"}}, {"Retry-After": "86400"})]
-    asking = teacher()
-    with pytest.raises(UserError, match=r"429: quota; it asks to wait 86400 s, more than max_wait \(120 s\)"):
-        list(asking.write(requests("soap")))
-    assert asking.slept == []
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("7", 7.0), ("0.5", 0.5),
-        ("Thu, 01 Jan 1970 00:01:40 GMT", 60.0), ("Thu, 01 Jan 1970 00:00:10 GMT", 0.0),
-        (None, 0.0), ("soon", 0.0), ("-3", 0.0), ("nan", 0.0), ("inf", 0.0),
-    ],
-)  # fmt: skip
-def test_retry_after(value: str | None, seconds: float) -> None:
-    assert retry_after(value, now=40.0) == seconds
-
-
-def test_a_stalling_endpoint_is_given_up(endpoint: Endpoint, teacher) -> None:
-    endpoint.plan = [(STALL, "", {})]
-    asking = teacher(timeout=0.3)
-    assert list(asking.write(requests("soap"))) == [(0, "Step 1: Likes soap.")]
-    assert len(asking.slept) == 1
-    assert not endpoint.outlasted
-
-
-def test_one_refused_question_does_not_stop_the_others(endpoint: Endpoint, teacher) -> None:
-    endpoint.plan = [(400, {"error": {"message": "content policy"}}, {})]
-    asking = teacher()
-    assert list(asking.write(requests("a", "b"))) == [(0, None), (1, "Step 1: Likes b.")]
-    assert asking.slept == []
-    assert (asking.heard[-1]["failed"], asking.heard[-1]["done"]) == (1.0, 2.0)
-    assert list(teacher().write(requests("a"))) == [(0, "Step 1: Likes a.")]
-
-
-def test_too_many_failures_in_a_row_end_the_run(endpoint: Endpoint, teacher) -> None:
-    bad = (400, {"error": "unknown parameter"}, {})
-    endpoint.plan = [bad, bad, (200, completion("fine"), {}), bad, bad, bad]
-    asking = teacher(max_failures=3)
-    with pytest.raises(
-        UserError, match="3 requests in a row failed, the last with status 400: unknown parameter"
-    ):
-        list(asking.write(requests(*"abcdefgh")))
-    assert len(endpoint.asked) == 6
-
-
-def test_all_of_few_failing_is_a_failure(endpoint: Endpoint, teacher) -> None:
-    endpoint.plan = [(500, "down", {})] * 4
-    with pytest.raises(
-        UserError, match="2 requests in a row failed, the last with status 500: down, tried 2 times"
-    ):
-        list(teacher(retries=1).write(requests("a", "b")))
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])

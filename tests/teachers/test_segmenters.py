@@ -104,6 +104,11 @@ def test_parts_are_joined_evenly(count: int, most: int) -> None:
         ("Step 1: A\na.\nStep 2: B\nb.", ["Step 1: A\na.", "Step 2: B\nb."]),
         ("**Step 1:** A\n\n### Step 2 - B\nstep 3\nc", ["**Step 1:** A", "### Step 2 - B", "step 3\nc"]),
         ("Let me see.\nStep 1: A", ["Let me see.\nStep 1: A"]),
+        ("Step One: A.\n**Stage 2**\nb", ["Step One: A.", "**Stage 2**\nb"]),
+        ("1. Oils. 2. Serums of 2016. 3) Soap.", ["1. Oils.", "2. Serums of 2016.", "3) Soap."]),
+        ("So:\n1. A\n**2.** B\n7. C", ["So:\n1. A", "**2.** B\n7. C"]),
+        ("Step 1: bought\n1. A\n2. B\nStep 2: C", ["Step 1: bought\n1. A\n2. B", "Step 2: C"]),
+        ("Costs 2. 50 is much. 3. no", ["Costs 2. 50 is much. 3. no"]),
         ("Step 1: A as in Step 2: no. Step 2: B", ["Step 1: A as in Step 2: no.", "Step 2: B"]),
         (
             "Step 1 of the routine is a toner.\nStep up: no.",

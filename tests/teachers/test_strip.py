@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lasar_kit.core.reasoning import strip_recommendation
-from lasar_kit.core.reasoning.strip import finished
+from lasar_kit.core.reasoning.answer import finished, without_title
 
 PAPER = """Step 1: Extraction of Behavioral Evidence
 Product types: Hydrating serum (hyaluronic acid), facial oils.
@@ -122,3 +122,21 @@ def test_finished() -> None:
     assert finished(text, "keep") == "Likes oils.\nRecommendation: <a_1>"
     assert finished("Recommendation: <a_1>", "strip") is None
     assert finished("  ", "keep") is None
+
+
+def test_thoughts_that_never_close_are_no_reasoning() -> None:
+    assert finished("<think>It is <a_1>. Likes soap", "strip") is None
+    assert finished("<think>a</think>Likes oils.<think>b", "keep") is None
+    assert finished("It must be Rose Toner", "strip", thinking=True) is None
+    assert finished("It is soap.</think> Likes oils.", "strip", thinking=True) == "Likes oils."
+    assert finished("Likes oils.", "strip") == "Likes oils."
+
+
+def test_sentences_that_name_the_target_go() -> None:
+    text = "Step 1: Likes oils. So the next item would be foo\u00a0 SERUM.\nStep 2: Foo Serums are dear."
+    assert finished(text, "strip", title="Foo Serum") == "Step 1: Likes oils.\nStep 2: Foo Serums are dear."
+    assert finished(text, "keep", title="Foo Serum") == text
+    assert finished("Buys Foo Serum.", "strip", title="Foo Serum") is None
+    assert without_title("Costs 4.50 (a lot). Likes A+B (x).", "A+B (x)") == "Costs 4.50 (a lot)."
+    assert without_title("Likes soap & oil.", "Soap &amp; Oil") == ""
+    assert without_title("  As it was.  \n\n x", "") == "  As it was.  \n\n x"

@@ -31,6 +31,11 @@ def messages(request: ReasoningRequest, instructions: str | None, show_target: b
     return instructions or INSTRUCTIONS, "\n".join(lines)
 
 
+def told_title(request: ReasoningRequest, show_target: bool) -> str:
+    """The title of the item that the question tells came next; empty where it tells of none."""
+    return request.target.title if show_target and request.target is not None else ""
+
+
 def item_line(item: ReasoningItem) -> str:
     """One line with what is known of an item.
 

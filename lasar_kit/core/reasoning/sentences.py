@@ -29,7 +29,7 @@ def sentences(text: str) -> list[str]:
     """
     found: list[str] = []
     opening = ""  # what belongs to the sentence that follows
-    for part in (part for line in text.splitlines() for part in _split(line)):
+    for part in (part for line in text.splitlines() for part in split_sentences(line)):
         heading = _HEADING.match(part) is not None
         if opening and heading:  # a heading with no sentence under it
             found.append(opening)
@@ -43,7 +43,8 @@ def sentences(text: str) -> list[str]:
     return [*found, opening] if opening else found
 
 
-def _split(line: str) -> list[str]:
+def split_sentences(line: str) -> list[str]:
+    """The sentences of one line, stripped."""
     parts: list[str] = []
     start = 0
     for end in _END.finditer(line):

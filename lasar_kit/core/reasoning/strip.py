@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-STEP_HEADING = r"(?:[#>*_\-\s]*\bstep\s*\d+[*_]*(?:\s*[:.)\u2013\u2014-]|[ \t]*$))"
-"""A heading such as `Step 2: …`, `**Step 2**` or `### Step 2 - …`, any case."""
+STEP = r"(?:step|stage)\s*(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten)"
+STEP_HEADING = rf"(?:[#>*_\-\s]*\b{STEP}[*_]*(?:\s*[:.)\u2013\u2014-]|[ \t]*$))"
+"""A heading such as `Step 2: …`, `**Step two**` or `### Stage 2 - …`, any case."""
 
 _HIDDEN = "\ufffc"
 """Stands for SIDs while lines are judged, so that a line of SIDs counts as one that says something."""
@@ -20,11 +21,9 @@ _NAMES = (
     r"|target\s+(?:item|product)"
     r"|predictions?)"
 )
-_LEAD = rf"[\s#>*_\-•{_HIDDEN}]*(?:\d+[.)]\s*)?(?:step\s*\d+\s*[:.)\u2013\u2014-]\s*)?[*_]*"
+_LEAD = rf"[\s#>*_\-•{_HIDDEN}]*(?:\d+[.)]\s*)?(?:{STEP}\s*[:.)\u2013\u2014-]\s*)?[*_]*"
 _LABEL = re.compile(rf"^{_LEAD}{_NAMES}\s*[*_]*\s*(?::[*_]*|=|$)(?P<rest>.*)$", re.IGNORECASE)
-_INLINE = re.compile(
-    rf"(?<=[.!?{_HIDDEN}])\s*[*_]*{_NAMES}[*_]*\s*:.*?(?=\s*\bstep\s*\d+\s*:|$)", re.IGNORECASE
-)
+_INLINE = re.compile(rf"(?<=[.!?{_HIDDEN}])\s*[*_]*{_NAMES}[*_]*\s*:.*?(?=\s*\b{STEP}\s*:|$)", re.IGNORECASE)
 _STEP = re.compile(STEP_HEADING, re.IGNORECASE)
 
 
@@ -62,10 +61,3 @@ def _strip_once(text: str) -> str:
                 continue
         kept.append(line)
     return "\n".join(kept).strip()
-
-
-def finished(text: str, recommendation: str) -> str | None:
-    """A model's answer as a teacher hands it on: without its private thoughts (`<think>…</think>`) and,
-    unless `recommendation` is "keep", without the recommendation; None if nothing is left."""
-    answer = text.rpartition("</think>")[2].strip()
-    return (answer if recommendation == "keep" else strip_recommendation(answer)) or None

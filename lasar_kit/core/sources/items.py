@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,9 +9,9 @@ from typing import NamedTuple
 import polars as pl
 
 from lasar_kit.core.dataset import ITEM_COLUMNS, Dataset
+from lasar_kit.core.item_text import clean
 from lasar_kit.core.sources.interactions import Histories
 
-_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _PRICE = re.compile(r"(?:from )?\$?\s*(\d[\d,]*(?:\.\d+)?)(?:\s*-.*)?", re.DOTALL)
 
 
@@ -57,7 +56,7 @@ def plain(value: object) -> str:
         return plain(" ".join(str(part) for part in value if part is not None))
     if value is None:
         return ""
-    return " ".join(_TAG.sub(" ", html.unescape(str(value))).split())
+    return clean(str(value))
 
 
 def names(value: object) -> str:

@@ -15,6 +15,11 @@ from lasar_plugins.align.config import AlignConfig, NoAlignConfig, StepwiseConfi
 
 NO_DISTANCE = {"zero_on_identity": "the cross-entropy with one's own likeliest token is above 0"}
 """The law of aligners that `ce` breaks."""
+AT_ANSWER = {
+    "zero_on_identity": "it compares the state that predicts the answer, not the thoughts",
+    "gradient_reaches_thoughts_alone": "its gradient enters where the answer is predicted",
+}
+"""The laws of aligners that one at the answer breaks."""
 
 
 class _Comparison:
@@ -53,30 +58,36 @@ class Stepwise:
         self.contract_exceptions = NO_DISTANCE if config.distance == "ce" else {}
         self.config = config
         self.compare = _Comparison(config, env)
+        self.counted = _no_excess if config.excess == "skip" else None
 
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
         """A loss a branch, 0 where it has no thought or no anchor."""
         pairs = min(trace.mask.shape[-1], anchors.mask.shape[-1])
         both = trace.mask[..., :pairs] & anchors.mask[..., :pairs]
         if self.config.excess == "skip":
-            both = both & (trace.mask.sum(-1) <= anchors.mask.sum(-1))[..., None]
+            both = both & _no_excess(trace.mask.sum(-1), anchors.mask.sum(-1))[..., None]
         distance = self.compare(trace.states[..., :pairs, :][both], anchors.states[..., :pairs, :][both])
         return _scatter(distance, both).sum(-1) / both.sum(-1).clamp_min(1)
 
 
 class Terminal:
-    """The distance of a branch's own last thought to its last segment (paper section 2.4, E.4)."""
+    """The distance of a branch's own last thought to its last segment (paper section 2.4, E.4).
+
+    Or that of the state behind the thoughts which predicts the answer (CODI, arXiv:2502.21074).
+    """
 
     def __init__(self, config: TerminalConfig, env: Env) -> None:
+        self.at_answer = config.at == "answer"
         self.contract_exceptions = NO_DISTANCE if config.distance == "ce" else {}
+        if self.at_answer:
+            self.contract_exceptions = AT_ANSWER
         self.compare = _Comparison(config, env)
 
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
         """A loss a branch, 0 where it has no thought or no anchor."""
         both = trace.mask.any(-1) & anchors.mask.any(-1)
-        distance = self.compare(
-            _last(trace.states[both], trace.mask[both]), _last(anchors.states[both], anchors.mask[both])
-        )
+        states = trace.last[both] if self.at_answer else _last(trace.states[both], trace.mask[both])
+        distance = self.compare(states, _last(anchors.states[both], anchors.mask[both]))
         return _scatter(distance, both)
 
 
@@ -89,6 +100,11 @@ class NoAlign:
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
         """Zero throughout."""
         return trace.last.new_zeros(trace.last.shape[:-1], dtype=torch.float32)
+
+
+def _no_excess(thoughts: Int[Tensor, "*S"], segments: Int[Tensor, "*S"]) -> Bool[Tensor, "*S"]:
+    """Which branches have no thought without a segment (paper E.3)."""
+    return thoughts <= segments
 
 
 def _scatter(values: Float[Tensor, " n"], where: Bool[Tensor, "*S"]) -> Float[Tensor, "*S"]:

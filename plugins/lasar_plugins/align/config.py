@@ -46,4 +46,10 @@ class StepwiseConfig(AlignConfig):
 
 
 class TerminalConfig(AlignConfig):
-    """The last thought against the last segment."""
+    """The last thought, or the state that the answer is predicted from, against the last segment."""
+
+    at: Literal["thought", "answer"] = Field(
+        "thought",
+        description="What is held to the last segment: the last thought, or the state that predicts the "
+        "first answer token (CODI, with distance l1).",
+    )

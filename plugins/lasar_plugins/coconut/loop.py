@@ -25,8 +25,8 @@ class CoconutLoop(nn.Module):
     """Thought t is fed h_{t-1} in place of a token embedding and yields h_t.
 
     h_0 is the state at `<|lat_s|>` or, by option, the prompt's last; a branch of depth 0 leaves from
-    `<|lat_s|>` with h_0 as its h_N. Full backpropagation through time, cached keys and values included,
-    unless `detach` cuts the feedback.
+    `<|lat_s|>`, and where its exit is fed h_N it is fed h_0. Full backpropagation through time, cached keys
+    and values included, unless `detach` cuts the feedback.
     """
 
     transparent = False
@@ -43,7 +43,8 @@ class CoconutLoop(nn.Module):
         first, branch = prompt.context.length, torch.arange(branches, device=depth.device)
         norm = backbone.embedding_norm() if self.config.feedback_scale == "embedding_rms" else None
         h_BRD, context = self._read_token(backbone, LATENT_START, prompt.tip, prompt.context)
-        thoughts = [prompt.h0 if self.config.h0 == "prompt_last" else h_BRD]
+        start = h_BRD
+        thoughts = [prompt.h0 if self.config.h0 == "prompt_last" else start]
         for step in range(steps):
             parent = (first + step * branches + branch).expand(rows, -1)
             inputs = self._as_input(thoughts[-1], norm)
@@ -53,7 +54,10 @@ class CoconutLoop(nn.Module):
         own = depth[..., None, None].expand(-1, -1, 1, h_BRTD.shape[-1])
         last, tip = h_BRTD.gather(2, own)[:, :, 0], first + depth * branches + branch
         mask = torch.arange(steps, device=depth.device) < depth[..., None]
-        if self.config.exit != "direct":
+        if self.config.exit == "direct":
+            # Also where nothing was thought, the first answer token follows the node the second hangs on.
+            last = torch.where(depth[..., None] == 0, start, last)
+        else:
             node = context.length + branch.expand(rows, -1)
             if self.config.exit == "e_token":
                 last, context = self._read_token(backbone, LATENT_END, tip, context)

@@ -9,6 +9,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 from sklearn.utils.extmath import randomized_svd
 
 from lasar_kit.core.dataset import Sequences
+from lasar_kit.core.user_cosine import user_cosine
 from lasar_kit.core.values import Env
 from lasar_plugins.cooccurrence.config import CooccurrenceConfig
 
@@ -43,16 +44,6 @@ class CooccurrenceEncoder:
             return user_cosine(train, items)
         counts = cooccurrence_counts(train, items, self.config.window, self.config.decay)
         return ppmi(counts, self.config.smoothing)
-
-
-def user_cosine(train: Sequences, items: int) -> csr_matrix:
-    """Cosine between the columns of the binary user-item matrix; 1 of an item with itself."""
-    user = np.repeat(np.arange(len(train)), train.lengths)
-    seen = csr_matrix((np.ones(len(train.items)), (user, train.items)), shape=(len(train), items))
-    seen.data[:] = 1.0  # a repeat counts once
-    norm = np.sqrt(np.asarray(seen.sum(axis=0)).ravel())
-    unit = seen.multiply(1.0 / np.maximum(norm, 1.0)).tocsr()
-    return csr_matrix(unit.T @ unit)
 
 
 def cooccurrence_counts(train: Sequences, items: int, window: int, decay: float) -> csr_matrix:

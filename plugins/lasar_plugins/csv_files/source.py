@@ -38,7 +38,7 @@ class CsvSource:
 def parquet(path: Path) -> tables.Table:
     """A Parquet file as a table of texts; rows count from 1, times are seconds since 1970."""
     try:
-        schema = pl.read_parquet_schema(path)
+        schema = pl.scan_parquet(path, glob=False).collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise UserError(f"{path}: is not a complete Parquet file ({_first_line(error)})") from None
     names = list(schema)
@@ -52,7 +52,7 @@ def parquet(path: Path) -> tables.Table:
                 column = column.cast(pl.List(pl.String)).list.join(", ")
             texts.append(column.cast(pl.String).fill_null("").alias(f"column_{len(texts)}"))
         try:
-            frame = pl.scan_parquet(path).select(texts).collect()
+            frame = pl.scan_parquet(path, glob=False).select(texts).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise UserError(f"{path}: cannot be read as text ({_first_line(error)})") from None
         yield from enumerate(frame.iter_rows(), start=1)

@@ -11,3 +11,8 @@ class DepthFixedConfig(ComponentConfig):
     """As many thoughts for every prompt."""
 
     depth: int = Field(4, ge=0, description="Thoughts a prompt.")
+
+    @property
+    def support(self) -> tuple[int, ...]:
+        """The depths to choose from."""
+        return (self.depth,)

@@ -13,7 +13,7 @@ class DepthFixed:
     """`depth` thoughts, always."""
 
     def __init__(self, config: DepthFixedConfig, env: Env) -> None:
-        self.support: tuple[int, ...] = (config.depth,)
+        self.support: tuple[int, ...] = config.support
 
     def logits(self, h0: Float[Tensor, "B R D"]) -> Float[Tensor, "B R 1"]:
         """Zero, the logit of the only choice."""

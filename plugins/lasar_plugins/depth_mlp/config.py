@@ -13,3 +13,8 @@ class DepthMlpConfig(ComponentConfig):
     n_max: int = Field(8, ge=1, description="Most thoughts it may choose.")
     allow_zero: bool = Field(False, description="Whether it may choose not to think at all.")
     detach_h0: bool = Field(False, description="Keep the head's gradient from reaching the backbone.")
+
+    @property
+    def support(self) -> tuple[int, ...]:
+        """The depths to choose from."""
+        return tuple(range(0 if self.allow_zero else 1, self.n_max + 1))

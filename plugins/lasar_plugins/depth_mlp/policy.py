@@ -25,7 +25,7 @@ class DepthMlp(nn.Module):
     def __init__(self, config: DepthMlpConfig, env: Env) -> None:
         super().__init__()
         self.config = config
-        self.support: tuple[int, ...] = tuple(range(0 if config.allow_zero else 1, config.n_max + 1))
+        self.support: tuple[int, ...] = config.support
         width = env.hidden_size
         self.hidden: nn.Linear = skip_init(nn.Linear, width, width)  # type: ignore[no-untyped-call]
         self.output: nn.Linear = skip_init(nn.Linear, width, len(self.support))  # type: ignore[no-untyped-call]

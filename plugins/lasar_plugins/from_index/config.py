@@ -12,8 +12,8 @@ class FromIndexConfig(ComponentConfig):
 
     path: SpecPath | None = Field(
         None,
-        description='JSON file of the form {"raw item id": ["<a_114>", "<b_32>", …], …}, an entry an item; '
-        "absent: items whose raw ids are their codes, such as `<a_114><b_32>`.",
+        description='JSON file of the form {"raw item id": ["<a_114>", "<b_32>", …], …} with an entry for '
+        "each item; absent: items whose raw ids are their codes, such as `<a_114><b_32>`.",
     )
     codes: int | None = Field(
         None, ge=1, description="Codes a level; absent: one more than the largest of that level."

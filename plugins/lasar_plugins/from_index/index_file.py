@@ -9,6 +9,7 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
+from lasar_kit.core.sources import text_files
 from lasar_kit.errors import UserError
 
 _TOKEN = re.compile(r"<([a-z])_(0|[1-9][0-9]{0,8})>")
@@ -17,14 +18,16 @@ _SHOWN = 5
 """Mistakes of one kind that are shown one by one."""
 
 
-def read_index(path: Path, item_ids: tuple[str, ...]) -> list[list[int]]:
-    """Codes of each item, in the order of `item_ids`, all of one length; `UserError` on anything else."""
+def read_index(path: Path, item_ids: tuple[str, ...]) -> tuple[list[list[int]], int]:
+    """Codes of each item, in the order of `item_ids`, all of one length; `UserError` on anything else.
+
+    Entries of items that the catalogue lacks are passed over, since it may be but the core of a larger one;
+    the second result is their number.
+    """
     entries = _entries(path)
-    known = set(item_ids)
     mistakes = _shown(path, [f"no entry for item {raw!r}" for raw in item_ids if raw not in entries])
-    mistakes += _shown(path, [f"item {raw!r} is not in the catalogue" for raw in entries if raw not in known])
-    codes = _read(path, entries, mistakes)
-    return [codes[raw] for raw in item_ids]
+    codes = _read(path, {raw: entries[raw] for raw in item_ids if raw in entries}, mistakes)
+    return [codes[raw] for raw in item_ids], len(entries.keys() - set(item_ids))
 
 
 def read_ids(item_ids: tuple[str, ...]) -> list[list[int]]:
@@ -62,31 +65,12 @@ def _read(where: Path | str, entries: dict[str, Any], mistakes: list[str]) -> di
 
 
 def _entries(path: Path) -> dict[str, Any]:
-    """The file's one object; a key given twice is a mistake, which plain JSON reading would hide."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file (index of quantizer from_index)")
-    twice: list[str] = []
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        table: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in table:
-                twice.append(f"item {key!r} has two entries")
-            table[key] = value
-        return table
-
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: is not JSON: {error.msg}") from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path}: is not JSON in UTF-8: {error}") from error
+    """The file's one object."""
+    entries = text_files.read_json(path)
     if not isinstance(entries, dict):
         raise UserError(
             f'{path}: expected {{"raw item id": ["<a_0>", …], …}}, got a {type(entries).__name__}'
         )
-    if twice:
-        raise UserError(*_shown(path, twice))
     return entries
 
 

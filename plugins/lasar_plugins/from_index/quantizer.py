@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lasar_kit.core.residual import reconstruction
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.from_index.config import FromIndexConfig
@@ -16,11 +17,15 @@ class FromIndex:
     """Codes from a file or from the items' own ids.
 
     `fit` takes each code's centroid to be the mean residual of its items. The centroids serve `decode` alone,
-    for collision rules and the report. A code that no item has keeps a zero centroid.
+    for collision rules and the report, to which `remarks` are added. A code that no item has keeps a zero
+    centroid.
     """
 
     def __init__(self, config: FromIndexConfig, env: Env) -> None:
-        rows = read_index(config.path, env.item_ids) if config.path else read_ids(env.item_ids)
+        rows, passed_over = (
+            read_index(config.path, env.item_ids) if config.path else (read_ids(env.item_ids), 0)
+        )
+        self.remarks = {"entries_passed_over": passed_over} if config.path else {}
         self.codes: Int[Tensor, "I M"] = torch.tensor(rows, dtype=torch.int64)
         if not rows:
             raise UserError(f"{config.path or 'item ids'}: holds no items")
@@ -53,11 +58,7 @@ class FromIndex:
 
     def decode(self, codes: Int[Tensor, "I m"]) -> Float[Tensor, "I E"]:
         """The sum of the mean residuals of the first m levels."""
-        assert self.codebooks, "fit or load_state_dict comes first"
-        total = torch.zeros(len(codes), self.codebooks[0].shape[1], device=codes.device)
-        for level in range(codes.shape[1]):
-            total = total + self.codebooks[level].to(codes.device)[codes[:, level]]
-        return total
+        return reconstruction(self.codebooks, codes)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Codebooks and codes."""

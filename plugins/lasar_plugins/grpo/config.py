@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lasar_kit.spec import ComponentConfig
 
@@ -13,6 +13,9 @@ class GrpoConfig(ComponentConfig):
     """Group-relative policy optimisation (paper Eq. 5)."""
 
     clip: float = Field(0.2, gt=0, description="How far the ratio may leave 1 before it is clipped.")
+    clip_high: float | None = Field(
+        None, gt=0, description="How far above 1 it may go, if not as far as below (DAPO: 0.28)."
+    )
     beta: float = Field(1e-3, ge=0, description="Weight of the KL divergence from the reference.")
     ratio: Literal["old", "ref"] = Field(
         "old",
@@ -25,7 +28,15 @@ class GrpoConfig(ComponentConfig):
         "or each candidate one ratio, the product over its tokens, and the KL their sum.",
     )
     kl: Literal["k3", "exact"] = Field(
-        "k3", description="KL estimated from the candidates' tokens, or over all tokens at each place."
+        "k3",
+        description="KL estimated from the candidates' tokens, or over all tokens at each place. The "
+        "estimate is for candidates drawn from the policy; on those of a beam it comes out too small, since "
+        "what the policy has lost to the reference is seldom among them.",
+    )
+    scale: Literal["group_std", "none"] = Field(
+        "group_std",
+        description="What a reward's distance from its group's mean is divided by to be the advantage: the "
+        "group's standard deviation, or nothing (Dr. GRPO).",
     )
     std_ddof: int = Field(
         1,
@@ -39,3 +50,11 @@ class GrpoConfig(ComponentConfig):
         description="Groups whose rewards are all equal: left out of the loss as if they were not there, or "
         "kept with advantage 0 so that their KL counts.",
     )
+
+    @model_validator(mode="after")
+    def _deviation_is_read(self) -> GrpoConfig:
+        fields = type(self).model_fields
+        for name in ("std_ddof", "epsilon"):
+            if self.scale == "none" and getattr(self, name) != fields[name].default:
+                raise ValueError(f"{name} has no effect with scale none, only with group_std")
+        return self

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from lasar_kit.core.groups import masked_mean, varied, z_scores
+from lasar_kit.core.groups import centred, masked_mean, varied, z_scores
 from lasar_kit.core.kl import LARGEST_LOG_RATIO, k3
 from lasar_kit.core.values import Env, Rollout
 from lasar_plugins.grpo.config import GrpoConfig
@@ -19,7 +19,7 @@ class Grpo:
     """Raises the candidates that did better than their group, lowers the others, and stays near a reference.
 
     A candidate's loss is a mean over its tokens, a group's over its valid candidates, and the loss one over
-    the groups of this rank.
+    the groups of this rank. As SIDs are equally long, a mean over all tokens of a group would be the same.
     """
 
     def __init__(self, config: GrpoConfig, env: Env) -> None:
@@ -29,9 +29,9 @@ class Grpo:
     def loss(self, rollout: Rollout) -> tuple[Float[Tensor, ""], dict[str, float]]:
         """Paper Eq. 5. The report covers all valid candidates, those of skipped groups among them."""
         valid, differs = rollout.valid, varied(rollout.rewards, rollout.valid)
-        advantage = z_scores(rollout.rewards.detach(), valid, self.config.std_ddof, self.config.epsilon)
+        advantage = self._advantage(rollout.rewards.detach(), valid)
         ratio = self._ratio(rollout)
-        clipped = ratio.clamp(1 - self.config.clip, 1 + self.config.clip)
+        clipped = ratio.clamp(1 - self.config.clip, 1 + (self.config.clip_high or self.config.clip))
         gain = torch.minimum(ratio * advantage[..., None], clipped * advantage[..., None])
         kl = self._kl(rollout)
         groups = masked_mean(self.config.beta * kl - gain.mean(dim=-1), valid)
@@ -39,7 +39,7 @@ class Grpo:
         held = (clipped - ratio) * advantage[..., None] < 0
         report = _report(valid, ratio=ratio.mean(-1), clipped=held.float().mean(-1), kl=kl)
         report |= _spread(advantage, valid)
-        report["zero_variance_groups"] = float((~differs).sum())
+        report["zero_variance"] = float((~differs).float().mean())
         return masked_mean(groups, counted), report
 
     def counted(self, rewards: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> int:
@@ -51,6 +51,12 @@ class Grpo:
 
     def _counted(self, rewards: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> Bool[Tensor, " B"]:
         return varied(rewards, valid) if self.config.constant_groups == "skip" else valid.any(dim=1)
+
+    def _advantage(self, rewards: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> Float[Tensor, "B G"]:
+        """How much better a candidate did than its group; of mean 0 in each group."""
+        if self.config.scale == "none":
+            return centred(rewards, valid)
+        return z_scores(rewards, valid, self.config.std_ddof, self.config.epsilon)
 
     def _ratio(self, rollout: Rollout) -> Float[Tensor, "B G m"]:
         """The policy's probability of each token, or candidate, over what it is compared with."""

@@ -37,3 +37,8 @@ def sid(node: int, hops: int = 0) -> str:
     '<a_17><b_3>'
     """
     return sid_token(0, node) + sid_token(1, hops)
+
+
+def node_title(node: int) -> str:
+    """What a node is called."""
+    return f"node {node}"

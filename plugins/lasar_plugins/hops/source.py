@@ -12,7 +12,7 @@ from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.core.sources.items import ItemText, item_table
 from lasar_kit.core.values import Env
 from lasar_plugins.hops.config import HopsConfig
-from lasar_plugins.hops.ring import next_nodes, sid, way
+from lasar_plugins.hops.ring import next_nodes, node_title, sid, way
 
 TRAIN, VALIDATION, TEST = (2, 2), (1, 2), (1, 1)
 """Where the validation and the test part of a sequence of question and answer begin."""
@@ -30,7 +30,7 @@ class HopsSource:
     def load(self) -> Dataset:
         """Nodes are the first items of the table; behind them each node's questions, by number of hops."""
         config, follows = self.config, next_nodes(self.config)
-        text = {sid(node): ItemText(title=f"node {node}") for node in range(config.nodes)}
+        text = {sid(node): ItemText(title=node_title(node)) for node in range(config.nodes)}
         users, rows = [], []
         for start in range(config.nodes):
             for hops, answer in enumerate(way(follows, start, config.hops), start=1):

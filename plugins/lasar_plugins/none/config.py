@@ -1,5 +1,7 @@
 """Options of the loop that does not think and of the depth policy that goes with it: none."""
 
+from typing import ClassVar
+
 from lasar_kit.spec import ComponentConfig
 
 
@@ -9,3 +11,5 @@ class NoLoopConfig(ComponentConfig):
 
 class NoDepthConfig(ComponentConfig):
     """No thoughts to count."""
+
+    support: ClassVar[tuple[int, ...]] = (0,)

@@ -12,7 +12,7 @@ from lasar_plugins.none.config import NoDepthConfig
 class NoDepth:
     """Zero thoughts, always."""
 
-    support: tuple[int, ...] = (0,)
+    support: tuple[int, ...] = NoDepthConfig.support
 
     def __init__(self, config: NoDepthConfig, env: Env) -> None:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 
 from lasar_kit.core.dataset import Sequences
+from lasar_kit.core.sources import text_files
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError, nearest
 from lasar_plugins.precomputed.config import PrecomputedConfig
+
+_NUMBER = re.compile(r"\D*([0-9]{1,18})")
 
 
 class PrecomputedEncoder:
@@ -45,8 +49,14 @@ class PrecomputedEncoder:
         if ids_path is None:
             if count != len(item_ids):
                 raise UserError(f"{path}: {count} rows, but the catalogue has {len(item_ids)} items")
+            if (row := _counted(item_ids)) is not None:
+                raise UserError(
+                    "text_encoder precomputed: 'ids' is missing: the catalogue orders items its own way, its "
+                    f"row {row} being item {item_ids[row]!r}; give a text file with the raw item id of each "
+                    f"row of {path}"
+                )
             return list(range(count))
-        ids = _read_ids(ids_path)
+        ids = [line.rstrip("\r\n") for _, line in text_files.lines(ids_path)]
         if len(ids) != count:
             raise UserError(f"{ids_path}: {len(ids)} ids, but {path} has {count} rows")
         row_of: dict[str, int] = {}
@@ -96,13 +106,10 @@ def _read_safetensors(path: Path, tensor: str | None) -> np.ndarray:
     return array
 
 
-def _read_ids(path: Path) -> list[str]:
-    """Lines of a UTF-8 text file."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file (ids of text_encoder precomputed)")
-    try:
-        # Not splitlines(), which also breaks at characters that an id may hold.
-        text = path.read_text(encoding="utf-8").removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 text ({error})") from error
-    return text.split("\n") if text else []
+def _counted(item_ids: list[str]) -> int | None:
+    """The first row whose item's id, but for what stands before the number, is not the row's number."""
+    for row, raw in enumerate(item_ids):
+        number = _NUMBER.fullmatch(raw)
+        if number is None or int(number[1]) != row:
+            return row
+    return None

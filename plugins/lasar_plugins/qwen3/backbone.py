@@ -13,6 +13,7 @@ from transformers import Cache, DynamicCache, DynamicLayer
 
 from lasar_kit.core.token_tree import TokenTree, additive, extend
 from lasar_kit.core.values import Context, Env
+from lasar_kit.errors import UserError
 from lasar_plugins.qwen3 import lora, tables, weights
 from lasar_plugins.qwen3.config import Qwen3Config
 from lasar_plugins.qwen3.room import KeysValues, Room
@@ -90,6 +91,7 @@ class Qwen3Backbone(nn.Module):
         """
         assert past is None or isinstance(past, TreeContext)
         tree, seen, position = extend(past.tree if past else None, parent)
+        self._check_length(len(tree), position)
         # Ones and not None, which transformers takes for packed sequences where positions have gaps.
         mask = torch.ones_like(parent) if seen is None else additive(seen, inputs.dtype)
         if past and applies(self.model, inputs):
@@ -106,6 +108,15 @@ class Qwen3Backbone(nn.Module):
             use_cache=True,
         )
         return output.last_hidden_state, TreeContext(tree, tuple((x.keys, x.values) for x in cache.layers))
+
+    def _check_length(self, nodes: int, position: Int[Tensor, "B Q"]) -> None:
+        """No path is longer than the tree has nodes, so the positions themselves are seldom looked at."""
+        most = self.model.config.max_position_embeddings
+        if nodes > most and (longest := int(position.max()) + 1) > most:
+            raise UserError(
+                f"backbone: a sequence of {longest} tokens is longer than the {most} positions of the model; "
+                "shorten it (max_history, the prompt, max_tokens), or raise max_positions of one from scratch"
+            )
 
     def save(self, directory: Path) -> None:
         """Write model (safetensors) and tokenizer for `AutoModelForCausalLM` and `AutoTokenizer`.

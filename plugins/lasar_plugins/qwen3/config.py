@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Literal, get_args
 
-from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import Field, model_validator
 
-from lasar_kit.spec import ComponentConfig, MustExist, NewPath, SpecModel
+from lasar_kit.core.model_name import FolderOrHubId, Revision, check_revision
+from lasar_kit.spec import ComponentConfig, SpecModel
 
 BYTE_ALPHABET = 256
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>")
 """Padding, beginning and end of sequence of a tokenizer trained from scratch."""
 
-
-def _directory_or_hub_id(value: Any) -> Any:
-    """A path of the spec made absolute where it names a directory or reads as a path, else the hub id."""
-    if not isinstance(value, str):
-        return value
-    path = TypeAdapter(NewPath).validate_python(value)
-    return str(path) if path.is_dir() or value.startswith((".", "/", "~")) else str(value)
-
+OF_A_MODEL = (
+    "hidden_size",
+    "layers",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "intermediate_size",
+    "text_vocabulary",
+    "max_positions",
+    "rope_theta",
+    "tied_embeddings",
+    "initializer_std",
+)
+"""What a saved model brings along."""
 
 Projection = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 """Linear maps of a decoder layer."""
@@ -42,9 +49,10 @@ class Qwen3Config(ComponentConfig):
     Sizes describe a model initialised from scratch; `pretrained` brings its own.
     """
 
-    pretrained: Annotated[str, BeforeValidator(_directory_or_hub_id), MustExist()] | None = Field(
+    pretrained: FolderOrHubId | None = Field(
         None, description="Directory or hub id of a Qwen3 model to start from; null starts from scratch."
     )
+    revision: Revision = None
     hidden_size: int = Field(128, ge=2, description="Width of the hidden states.")
     layers: int = Field(4, ge=1, description="Decoder layers.")
     heads: int = Field(4, ge=1, description="Attention heads.")
@@ -56,7 +64,7 @@ class Qwen3Config(ComponentConfig):
         ge=BYTE_ALPHABET + len(SPECIAL_TOKENS),
         description="Largest byte-level BPE vocabulary to train.",
     )
-    max_positions: int = Field(2048, ge=1, description="Longest sequence the model declares.")
+    max_positions: int = Field(2048, ge=1, description="Longest sequence that the model reads.")
     rope_theta: float = Field(10_000.0, gt=0, description="Base of the rotary position frequencies.")
     tied_embeddings: bool = Field(True, description="Whether input and output embeddings are one matrix.")
     initializer_std: float = Field(0.02, gt=0, description="Standard deviation of initial weights.")
@@ -76,6 +84,17 @@ class Qwen3Config(ComponentConfig):
         if self.lora and self.pretrained is None:
             raise ValueError("lora adapts a pretrained model, so it needs 'pretrained'")
         return self
+
+    @model_validator(mode="after")
+    def _a_revision_is_of_the_hub(self) -> Qwen3Config:
+        check_revision(self.pretrained, self.revision)
+        return self
+
+    def without_effect(self) -> tuple[str, ...]:
+        """Sizes beside `pretrained`, such as a spec that extends one from scratch inherits."""
+        fields = type(self).model_fields
+        given = (name for name in OF_A_MODEL if getattr(self, name) != fields[name].default)
+        return tuple(given) if self.pretrained is not None else ()
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Qwen3Config:

@@ -37,7 +37,8 @@ class Reinforce(nn.Module):
         logp = rollout.depth_logp.float()
         chosen = logp.gather(1, rollout.depth_index[:, None])[:, 0]
         entropy = -(logp.exp() * logp).sum(dim=1).mean()
-        loss = -(advantage * chosen).mean() - self.config.entropy * entropy
+        loss = -(advantage * self._weight(rollout, chosen, advantage) * chosen).mean()
+        loss = loss - self.config.entropy * entropy
         report = {
             "depth": float(rollout.depth.float().mean()),
             "depth_entropy": float(entropy.detach()),
@@ -45,6 +46,19 @@ class Reinforce(nn.Module):
             "baseline": float(baseline),
         }
         return loss, report
+
+    @torch.no_grad()
+    def _weight(
+        self, rollout: Rollout, chosen: Float[Tensor, " B"], advantage: Float[Tensor, " B"]
+    ) -> Float[Tensor, " B"]:
+        """How much likelier each depth is now than when it was drawn, so that the gradient stays that of the
+        policy as it is; 0 where it has gone far enough already (the clipped objective of PPO)."""
+        if rollout.old_depth_logp is None:
+            return torch.ones_like(chosen)
+        old = rollout.old_depth_logp.float().gather(1, rollout.depth_index[:, None])[:, 0]
+        ratio = (chosen - old).exp()
+        far = torch.where(advantage > 0, ratio > 1 + self.config.clip, ratio < 1 - self.config.clip)
+        return ratio.masked_fill(far, 0.0)
 
     @torch.no_grad()
     def observe(self, rollout: Rollout) -> None:

@@ -13,6 +13,10 @@ class RuleConfig(ComponentConfig):
     """The reward of a hit."""
 
 
+class PrefixConfig(ComponentConfig):
+    """The reward of sharing the first levels of the target's SID."""
+
+
 class NdcgConfig(ComponentConfig):
     """The reward of what stands beside a hit."""
 

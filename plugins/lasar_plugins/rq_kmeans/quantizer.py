@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lasar_kit.core.residual import reconstruction
 from lasar_kit.core.values import Env
 from lasar_plugins.rq_kmeans.config import RqKmeansConfig
 from lasar_plugins.rq_kmeans.kmeans import balanced_clusters, centroids, distinct_rows
@@ -79,11 +80,7 @@ class RqKmeans:
 
     def decode(self, codes: Int[Tensor, "I m"]) -> Float[Tensor, "I E"]:
         """The sum of the centroids of the first m levels."""
-        assert self.codebooks, "fit or load_state_dict comes first"
-        total = torch.zeros(len(codes), self.codebooks[0].shape[1], device=codes.device)
-        for level in range(codes.shape[1]):
-            total = total + self.codebooks[level].to(codes.device)[codes[:, level]]
-        return total
+        return reconstruction(self.codebooks, codes)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Codebooks, how many codes of each are in use, and the balanced codes."""

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from lasar_kit.core.model_name import FolderOrHubId
+from lasar_kit.core.model_name import FolderOrHubId, Revision, check_revision
 from lasar_kit.spec import ComponentConfig
 
 
@@ -28,6 +28,7 @@ class EmbeddingSegmenterConfig(ComponentConfig):
     model: FolderOrHubId = Field(
         description="Folder of a saved sentence-transformers model, or its id on the hub.", min_length=1
     )
+    revision: Revision = None
     threshold: float = Field(
         0.4,
         ge=-1,
@@ -41,4 +42,5 @@ class EmbeddingSegmenterConfig(ComponentConfig):
     def _in_order(self) -> Self:
         if self.min_segments > self.max_segments:
             raise ValueError("min_segments must not exceed max_segments")
+        check_revision(self.model, self.revision)
         return self

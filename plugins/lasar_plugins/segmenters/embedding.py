@@ -47,4 +47,6 @@ class EmbeddingSegmenter:
 
     @cached_property
     def _model(self) -> SentenceTransformer:
-        return load_sentence_model(self.config.model, self.device, "segmenter embedding")
+        return load_sentence_model(
+            self.config.model, self.device, "segmenter embedding", self.config.revision
+        )

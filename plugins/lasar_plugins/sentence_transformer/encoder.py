@@ -25,7 +25,9 @@ class SentenceTransformerEncoder:
     def encode(self, items: pl.DataFrame, train: Sequences) -> Float[np.ndarray, "I E"]:
         """One vector an item; `UserError` where the model cannot be had."""
         texts = item_text(items, self.config.fields)
-        model = load_sentence_model(self.config.model, self.device, "text_encoder sentence_transformer")
+        model = load_sentence_model(
+            self.config.model, self.device, "text_encoder sentence_transformer", self.config.revision
+        )
         # Batches are the same for any number of processes, and so are the vectors, to the last bit.
         order = np.argsort([len(text) for text in texts], kind="stable")
         size = self.config.batch_size

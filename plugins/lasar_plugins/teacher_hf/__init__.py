@@ -1,1 +1,1 @@
-"""Reasoning text by a causal language model from a local folder."""
+"""Reasoning text by a causal language model in this process."""

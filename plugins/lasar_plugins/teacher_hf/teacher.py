@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from lasar_kit.core.reasoning import ReasoningRequest
-from lasar_kit.core.reasoning.prompt import messages
-from lasar_kit.core.reasoning.strip import finished
+from lasar_kit.core.reasoning.answer import finished
+from lasar_kit.core.reasoning.prompt import messages, told_title
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.teacher_hf.config import HfTeacherConfig
@@ -34,31 +35,29 @@ class HfTeacher:
         for start in range(0, len(requests), size):
             batch = requests[start : start + size]
             prompts = [self._prompt(tokenizer, request) for request in batch]
-            for index, text in enumerate(self._generate(model, tokenizer, prompts), start=start):
-                yield index, finished(text, self.config.recommendation)
+            texts = self._generate(model, tokenizer, prompts)
+            for index, (prompt, text) in enumerate(zip(prompts, texts, strict=True), start=start):
+                thinking = prompt.rstrip().endswith("<think>")
+                shown = told_title(requests[index], self.config.show_target)
+                yield index, finished(text, self.config.recommendation, thinking, shown)
             self.report({"done": float(start + len(batch)), "total": float(len(requests))})
 
     def _load(self) -> tuple[Any, Any]:
         """Model and tokenizer, weights from safetensors only and no code of their own."""
-        folder = self.config.model
-        if not (folder / "config.json").is_file():
-            raise UserError(
-                f"teacher hf: model: {folder} is not the folder of a saved model (no config.json)"
-            )
+        name = self.config.model
+        if Path(name).is_absolute() and not (Path(name) / "config.json").is_file():
+            raise UserError(f"teacher hf: model: {name} is not the folder of a saved model (no config.json)")
+        version: dict[str, Any] = {"revision": self.config.revision or "main", "trust_remote_code": False}
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype="auto"
-            )
+            tokenizer = AutoTokenizer.from_pretrained(name, **version)
+            model = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, dtype="auto", **version)
         except (OSError, ValueError, KeyError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(f"teacher hf: model: {folder} cannot be loaded ({reason})") from error
+            raise UserError(f"teacher hf: model: {name} cannot be loaded ({reason})") from error
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         if tokenizer.pad_token_id is None:
-            raise UserError(
-                f"teacher hf: model: the tokenizer of {folder} has neither a pad nor an end token"
-            )
+            raise UserError(f"teacher hf: model: the tokenizer of {name} has neither a pad nor an end token")
         tokenizer.padding_side = "left"
         return cast(Any, model).to(self.device).eval(), tokenizer
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lasar_kit.core.reasoning import ReasoningRequest
-from lasar_kit.core.reasoning.strip import finished
+from lasar_kit.core.reasoning.answer import finished
 from lasar_kit.core.sources.text_files import lines
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError, nearest

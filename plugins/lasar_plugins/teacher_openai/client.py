@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import threading
 from collections.abc import Callable
 from http.client import HTTPException
 
@@ -21,20 +22,34 @@ HOPELESS = frozenset({301, 302, 303, 307, 308, 401, 402, 403, 404, 405})
 
 
 class Failed(Exception):
-    """One request that got no answer, after so many retries; others may."""
+    """One request that got no answer, after so many retries; others may.
 
-    def __init__(self, reason: str, retries: int = 0) -> None:
+    `refused` where the endpoint will not answer it however often it is asked.
+    """
+
+    def __init__(self, reason: str, retries: int = 0, refused: bool = False) -> None:
         super().__init__(reason)
         self.retries = retries
+        self.refused = refused
 
 
 class ChatClient:
-    """Asks one endpoint. The key is read from the environment here, and goes into request headers alone."""
+    """Asks one endpoint, and no more once `stop` is set.
 
-    def __init__(self, config: OpenAiTeacherConfig, seed: int, sleep: Callable[[float], object]) -> None:
+    The key is read from the environment here, and goes into request headers alone.
+    """
+
+    def __init__(
+        self,
+        config: OpenAiTeacherConfig,
+        seed: int,
+        stop: threading.Event,
+        sleep: Callable[[float], object] | None = None,
+    ) -> None:
         self.config = config
         self.seed = seed
-        self.sleep = sleep
+        self.stop = stop
+        self.sleep = sleep or stop.wait
         self.url = config.base_url + "/chat/completions"
         self._key = read_key(config.api_key_env)
 
@@ -44,6 +59,8 @@ class ChatClient:
         `Failed` where the endpoint does not answer this request, `UserError` where it will answer none.
         """
         for attempt in range(self.config.retries + 1):
+            if self.stop.is_set():  # all who sleep wake up at once then
+                raise Failed("stopped", attempt)
             answer, wait, reason = self._try(body, attempt)
             if answer is not None:
                 return answer, attempt
@@ -67,7 +84,7 @@ class ChatClient:
         if reply.status in HOPELESS:
             raise UserError(f"teacher openai: {self.url}: {reason}")
         if reply.status not in PASSING:
-            raise Failed(reason, attempt)
+            raise Failed(reason, attempt, refused=True)
         if reply.wait > self.config.max_wait:
             raise UserError(
                 f"teacher openai: {self.url}: {reason}; it asks to wait {reply.wait:.0f} s, more than "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -15,6 +15,19 @@ _OWN = ("messages", "model", "n", "stream")
 
 class OpenAiTeacherConfig(PromptedOptions):
     """Options of `openai`."""
+
+    unkeyed: ClassVar[tuple[str, ...]] = (
+        "cache",
+        "api_key_env",
+        "concurrency",
+        "timeout",
+        "retries",
+        "backoff",
+        "max_wait",
+        "max_failures",
+        "price_input",
+        "price_output",
+    )
 
     base_url: str = Field(
         description="Address of the endpoint without `/chat/completions`, such as `http://127.0.0.1:8000/v1`."
@@ -44,6 +57,13 @@ class OpenAiTeacherConfig(PromptedOptions):
     )
     max_failures: int = Field(
         10, ge=1, description="Requests that may fail in a row, or all of fewer, before the run ends."
+    )
+    failed_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the requests asked that may fail, whose histories then have no text. If more "
+        "do, the run ends when all have been asked, and the next one asks those again.",
     )
     price_input: float = Field(0.0, ge=0, description="Price of a million prompt tokens.")
     price_output: float = Field(0.0, ge=0, description="Price of a million answer tokens.")

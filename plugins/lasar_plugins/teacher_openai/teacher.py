@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import asdict, dataclass
 
 from lasar_kit.core.reasoning import ReasoningRequest
-from lasar_kit.core.reasoning.prompt import messages
-from lasar_kit.core.reasoning.strip import finished
+from lasar_kit.core.reasoning.answer import finished
+from lasar_kit.core.reasoning.prompt import messages, told_title
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.teacher_openai.cache import Answer, AnswerCache
@@ -27,6 +28,7 @@ class Tally:
     done: int = 0
     cached: int = 0
     failed: int = 0
+    refused: int = 0
     cut_off: int = 0
     retries: int = 0
     prompt_tokens: int = 0
@@ -38,7 +40,11 @@ class Tally:
 
 
 class OpenAiTeacher:
-    """Asks for what the cache does not hold. A question that fails gives None; the next run asks it again."""
+    """Asks for what the cache does not hold.
+
+    A question that the endpoint refuses gives None. So does one that fails, and where more do than may, all
+    ends in a `UserError`: the next run asks these again, and no others.
+    """
 
     def __init__(
         self, config: OpenAiTeacherConfig, env: Env, sleep: Callable[[float], object] | None = None
@@ -64,18 +70,30 @@ class OpenAiTeacher:
                 continue
             tally.done += len(indices)
             tally.cached += len(indices)
-            yield from self._texts(indices, answer)
+            yield from self._texts(requests, indices, answer)
         self.report(tally.numbers())
         bodies = ((key, self._body(requests[places[key][0]])) for key in missing)
-        for key, answer in self._ask_all(bodies, cache, tally) if missing else ():
+        last = Failed("")
+        for key, outcome in self._ask_all(bodies, cache, tally) if missing else ():
             tally.done += len(places[key])
-            tally.failed += len(places[key]) * (answer is None)
+            if isinstance(outcome, Failed):
+                tally.refused += len(places[key]) * outcome.refused
+                tally.failed += len(places[key]) * (not outcome.refused)
+                last = last if outcome.refused else outcome
             self.report(tally.numbers())
-            yield from self._texts(places[key], answer)
+            yield from self._texts(requests, places[key], outcome)
+        if tally.failed > self.config.failed_share * tally.total:
+            raise UserError(
+                f"teacher openai: {self.config.base_url}: {tally.failed} of {tally.total} requests failed, "
+                f"the last with {last}; run again to ask them, or let 'failed_share' leave them without text"
+            )
 
-    def _texts(self, indices: list[int], answer: Answer | None) -> Iterator[tuple[int, str | None]]:
-        text = answer.text if answer else None
-        text = finished(text, self.config.recommendation) if text else None
+    def _texts(
+        self, requests: Sequence[ReasoningRequest], indices: list[int], answer: Answer | Failed
+    ) -> Iterator[tuple[int, str | None]]:
+        text = answer.text if isinstance(answer, Answer) else None
+        shown = told_title(requests[indices[0]], self.config.show_target)  # equal questions tell of one item
+        text = finished(text, self.config.recommendation, title=shown) if text else None
         return ((index, text) for index in indices)
 
     def _body(self, request: ReasoningRequest) -> bytes:
@@ -97,51 +115,55 @@ class OpenAiTeacher:
 
     def _ask_all(
         self, bodies: Iterator[tuple[str, bytes]], cache: AnswerCache, tally: Tally
-    ) -> Iterator[tuple[str, Answer | None]]:
-        """Answers in the order in which they come in; `UserError` once the endpoint seems beyond help."""
-        stop = threading.Event()
-        client = ChatClient(self.config, self.seed, self.sleep or stop.wait)
-        pool = ThreadPoolExecutor(self.config.concurrency, thread_name_prefix="teacher")
-        running: dict[Future[tuple[Answer, int]], str] = {}
-        failures, answered = 0, False  # failures in a row; whether anything was answered at all
-        failure = Failed("")
+    ) -> Iterator[tuple[str, Answer | Failed]]:
+        """What comes of each question, as it comes; `UserError` once the endpoint seems beyond help."""
+        failures, answered = 0, bool(tally.cached)  # failures in a row; whether anything was answered at all
+        last = Failed("")
+        with closing(self._outcomes(bodies, cache)) as outcomes:
+            for key, outcome, retries in outcomes:
+                tally.retries += retries
+                if isinstance(outcome, Failed):
+                    failures, last = failures + 1, outcome
+                    if failures >= self.config.max_failures:
+                        raise self._beyond_help(failures, last)
+                else:
+                    failures, answered = 0, True
+                    self._count(tally, outcome)
+                yield key, outcome
+        if failures and not answered:
+            raise self._beyond_help(failures, last)
 
-        def ask(key: str, body: bytes) -> tuple[Answer, int]:
-            if stop.is_set():
-                raise Failed("stopped")
-            answer, retries = client.ask(key, body)
+    def _outcomes(
+        self, bodies: Iterator[tuple[str, bytes]], cache: AnswerCache
+    ) -> Generator[tuple[str, Answer | Failed, int], None, None]:
+        """Several at a time: what came of each question, and how often it was asked again."""
+        stop = threading.Event()
+        client = ChatClient(self.config, self.seed, stop, self.sleep)
+        pool = ThreadPoolExecutor(self.config.concurrency, thread_name_prefix="teacher")
+        running: set[Future[tuple[str, Answer | Failed, int]]] = set()
+
+        def ask(key: str, body: bytes) -> tuple[str, Answer | Failed, int]:
+            try:
+                answer, retries = client.ask(key, body)
+            except Failed as error:
+                return key, error, error.retries
             cache.put(key, answer)
-            return answer, retries
+            return key, answer, retries
 
         try:
             while True:
                 while len(running) < self.config.concurrency and (following := next(bodies, None)):
-                    running[pool.submit(ask, *following)] = following[0]
+                    running.add(pool.submit(ask, *following))
                 if not running:
                     break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    key = running.pop(future)
-                    try:
-                        answer, retries = future.result()
-                    except Failed as error:
-                        failures, failure = failures + 1, error
-                        tally.retries += failure.retries
-                        if failures >= self.config.max_failures:
-                            raise self._beyond_help(failures, failure) from None
-                        yield key, None
-                        continue
-                    failures, answered = 0, True
-                    self._count(tally, answer, retries)
-                    yield key, answer
-            if failures and not answered:
-                raise self._beyond_help(failures, failure)
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
         finally:
             # Answers under way are waited for and kept: they are paid for.
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _count(self, tally: Tally, answer: Answer, retries: int) -> None:
-        tally.retries += retries
+    def _count(self, tally: Tally, answer: Answer) -> None:
         tally.cut_off += answer.finish == "length"
         tally.prompt_tokens += answer.prompt_tokens
         tally.answer_tokens += answer.answer_tokens

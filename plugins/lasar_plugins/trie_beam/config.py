@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,8 +27,11 @@ class TrieBeamConfig(TrieConfig):
 
 
 class TrieSampleConfig(TrieConfig):
-    """Items drawn from the model's distribution over the catalogue."""
+    """Items drawn from the model's distribution over the catalogue, as candidates of a rollout."""
 
+    draws: ClassVar[bool] = True
+
+    width: int = Field(8, ge=1, description="Items drawn: as many as a rollout has candidates.")
     replacement: bool = Field(
         True,
         description="Independent draws, an item possibly several times; else distinct items (Gumbel top-k).",
