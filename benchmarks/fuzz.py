@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bad_input import commands, files, specs
+from bad_input import commands, files, links, specs, whole
 from bad_input.harness import Case, timed
 from bad_input.options import Options
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -57,7 +57,15 @@ def strategies(run: dict[str, bytes]) -> Strategies:
             (files.few_items(), 4),
             (commands.wrong_texts(run), 6),
         ],
+        "whole runs": [
+            (whole.sizes(), 5),
+            (whole.parts(), 5),
+            (whole.numbers(), 5),
+            (whole.odd_data(), 4),
+            (whole.odd_reasoning(), 4),
+        ],
         "commands": [(commands.overrides(), 8), (commands.arguments(), 8), (commands.damaged_runs(run), 12)],
+        "links": [(links.links(), 10)],
     }
 
 

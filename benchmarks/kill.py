@@ -3,9 +3,11 @@
     python benchmarks/kill.py             measure, print, write benchmarks/results/kill.json
     python benchmarks/kill.py --table     print the tables of docs/resume.md from that file
 
-Every kill hits a run of its own, begun in an empty folder: it waits for a stage to begin, then for a random
-share of the time that the stage took undisturbed, and kills all processes of the run. Compared with a run
-that was not killed are metrics, lists, all weights, the report of every stage, the log but for its rates.
+Every kill hits a run of its own, begun in an empty folder: it waits for a stage to begin, then until the main
+process has computed for a random share of what the stage took undisturbed, and kills all processes of the
+run. The stages have their turns until each was hit as often as planned; kills that missed count as well.
+Compared with a run that was not killed are metrics, lists, all weights, the report of every stage, the log
+but for its rates.
 Runs are forked from one process that has everything imported, so that a kill costs no start of Python. The
 cost of checkpoints is the time spent in writing them, within the stage `ground` of the quickstart.
 """
@@ -33,28 +35,7 @@ from lasar_kit.engine.training import Training
 
 RESULT = Path(__file__).parent / "results" / "kill.json"
 QUICKSTART = Path(__file__).parents[1] / "tutorials" / "quickstart.yaml"
-SPEC = """
-name: kill
-dataset: {use: demo, users: 40, items: 60}
-max_history: 5
-backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 300, embedding_dropout: 0.1}
-prompt: sid_only
-decoder: {use: trie_beam, width: 10, score: trie}
-stages:
-  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 2, codes: 8}}
-  ground:
-    {use: sft, samples: packed, epochs: 6, batch_size: 15, eval_users: 10, eval_width: 10, score: trie,
-     text: {weight: 0.2, batch_size: 2}, checkpoint_every: 3, log_every: 1}
-  anchors: {use: anchors, max_segments: 3, max_samples: 40}
-  reason:
-    {use: sft, latent_loop: coconut, depth_policy: {use: mlp, n_max: 3}, aligner: stepwise, samples: packed,
-     epochs: 3, batch_size: 15, eval_users: 10, eval_width: 10, score: trie, checkpoint_every: 2,
-     log_every: 1}
-  rl:
-    {use: rl, epochs: 2, max_samples: 30, batch_size: 10, candidates: 4, eval_users: 10, eval_width: 10,
-     checkpoint_every: 1, log_every: 1, optimizer: {lr: 1.0e-2, warmup: 0.2}}
-  evaluate: {use: evaluate}
-"""
+SPEC = Path(__file__).with_suffix(".yaml")
 STAGES = ("dataset", "tokenize", "ground", "anchors", "reason", "rl", "evaluate")
 
 
@@ -82,9 +63,8 @@ def start(folder: Path, processes: int, *options: str) -> list[int]:
     """A run in a folder, on so many processes; their ids."""
     from lasar_kit.cli import main as lasar_kit
 
-    arguments = ["run", str(folder / "kill.yaml"), "--output", str(folder / "kill"), *options]
+    arguments = ["run", str(SPEC), "--output", str(folder / "kill"), *options]
     folder.mkdir(exist_ok=True)
-    (folder / "kill.yaml").write_text(SPEC)
     ranks: list[dict[str, str]] = [{}]
     if processes > 1:
         with socket.socket() as free:
@@ -102,32 +82,43 @@ def finish(folder: Path, children: Sequence[int]) -> None:
         raise SystemExit(f"exit codes {codes}: {(folder / 'said.txt').read_text()}")
 
 
+def over(process: int) -> bool:
+    """Whether a process has ended; it can still be waited for."""
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def worked(process: int) -> float:
+    """Seconds that another process has computed; its clock stands as in Linux's clock_getcpuclockid."""
+    return time.clock_gettime((~process << 3) | 2)
+
+
 def durations(folder: Path, children: Sequence[int]) -> dict[str, float]:
-    """Watch a run to its end; the seconds that each stage took."""
+    """Watch a run to its end; the seconds that the main process computed for each stage."""
     stages, began, ended = folder / "kill" / "stages", {}, {}
-    while len(ended) < len(STAGES) and os.waitpid(children[0], os.WNOHANG)[0] == 0:
-        now = time.monotonic()
+    while not over(children[0]):
+        now = worked(children[0])
         for name in STAGES:
-            if (stages / f".{name}.partial").exists():
-                began.setdefault(name, now)
             if (stages / name).exists():
-                began.setdefault(name, now)
                 ended.setdefault(name, now)
-        time.sleep(0.002)
+            if name in ended or (stages / f".{name}.partial").exists():
+                began.setdefault(name, now)
+        time.sleep(0.001)
+    finish(folder, children)
     return {name: ended[name] - began[name] for name in STAGES}
 
 
-def kill(folder: Path, children: Sequence[int], stage: str, seconds: float) -> str | None:
-    """Kill a run so long after a stage began; the stage that it hit, None where the run was over."""
-    stages = folder / "kill" / "stages"
-    while not (stages / f".{stage}.partial").exists() and not (stages / stage).exists():
-        time.sleep(0.001)
-    time.sleep(seconds)
+def kill(folder: Path, children: Sequence[int], stage: str, seconds: float) -> str:
+    """Kill a run once a stage has computed so long; the stage that it hit."""
+    stages, began = folder / "kill" / "stages", None
+    while (began is None or worked(children[0]) < began + seconds) and not over(children[0]):
+        if began is None and ((stages / f".{stage}.partial").exists() or (stages / stage).exists()):
+            began = worked(children[0])
+        time.sleep(0.0005)
     for child in children:
         os.kill(child, signal.SIGKILL)
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     if codes[0] != -signal.SIGKILL:
-        return None
+        return "after the end"
     hit = [name for name in STAGES if (stages / f".{name}.partial").exists()]
     return hit[0] if hit else f"before {next((n for n in STAGES if not (stages / n).exists()), 'the end')}"
 
@@ -147,32 +138,28 @@ def contents(folder: Path) -> dict[str, Any]:
     return found
 
 
-def kills(root: Path, processes: int, numbers: range, draw: random.Random) -> list[Result]:
-    """Kills by their numbers, the stages in turn: where each hit, and whether the run ended alike."""
-    whole, hits = root / f"whole{processes}", []
-    taken = durations(whole, children := start(whole, processes))
-    for child in children:
-        try:
-            os.waitpid(child, 0)
-        except ChildProcessError:
-            continue
+def kills(root: Path, processes: int, count: int, draw: random.Random) -> list[Result]:
+    """So many kills, the stages in turn: where each hit, and whether the run ended alike.
+
+    One that missed its stage counts as well, and another one takes its turn.
+    """
+    whole, hits, aimed = root / f"whole{processes}", [], 0
+    taken = durations(whole, start(whole, processes))
     expected = contents(whole)
     assert {"metrics.json", "predictions.jsonl", "model/model.safetensors"} <= set(expected)
-    for number in numbers:
-        stage, hit = STAGES[number % len(STAGES)], None
-        share = draw.random()
-        while hit is None:
-            folder = root / "cut" / "run"
-            shutil.rmtree(folder.parent, ignore_errors=True)
-            folder.parent.mkdir()
-            hit = kill(folder, start(folder, processes), stage, share * taken[stage])
-            share /= 2  # where the run was over
+    while aimed < count:
+        stage = STAGES[aimed % len(STAGES)]
+        folder = root / "cut" / "run"
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        folder.parent.mkdir()
+        hit = kill(folder, start(folder, processes), stage, draw.random() * taken[stage])
         finish(folder, start(folder, processes, "--resume"))
         found = contents(folder)
         apart = sorted(n for n in {*found, *expected} if found.get(n) != expected.get(n))
         resumed = "goes on after update" in (folder / "said.txt").read_text()
         hits.append({"stage": hit, "same": not apart, "apart": apart, "from_checkpoint": resumed})
-        print(f"{processes} processes, kill {number + 1}: {hits[-1]}", flush=True)
+        aimed += hit == stage
+        print(f"{processes} processes, {aimed} of {count} aimed at {stage}: {hits[-1]}", flush=True)
     return hits
 
 
@@ -226,31 +213,11 @@ def measure(args: argparse.Namespace) -> Result:
     imported = (sklearn.cluster, sklearn.decomposition, Qwen3ForCausalLM)  # before any fork
     assert all(imported)
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        parts = [(1, range(args.one)[n::4]) for n in range(4)] + [(2, range(args.two)[n::2]) for n in (0, 1)]
-        found = kills_at_once(root, [part for part in parts if part[1]], args.seed)
-        return {**machine(), "runs": found, "cost": cost(root, args.epochs)}
-
-
-def kills_at_once(root: Path, parts: Sequence[tuple[int, range]], seed: int) -> Result:
-    """`kills` side by side, put together by the number of processes."""
-    children = []
-    for place, (processes, numbers) in enumerate(parts):
-        own = root / str(place)
-        own.mkdir()
-
-        def work(own: Path = own, processes: int = processes, numbers: range = numbers) -> None:
-            hits = kills(own, processes, numbers, random.Random(f"{seed} {processes} {numbers}"))
-            (own / "kills.json").write_text(json.dumps(hits))
-
-        children.append(fork(work, own / "worker.txt"))
-    found: Result = {}
-    for place, child in enumerate(children):
-        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
-            raise SystemExit((root / str(place) / "worker.txt").read_text())
-        run = found.setdefault(str(parts[place][0]), {"kills": []})
-        run["kills"] += json.loads((root / str(place) / "kills.json").read_text())
-    return found
+        root, runs = Path(folder), {}
+        for processes, count in ((1, args.one), (2, args.two)):
+            draw = random.Random(f"{args.seed} {processes}")
+            runs[str(processes)] = {"kills": kills(root, processes, count, draw)}
+        return {**machine(), "runs": runs, "cost": cost(root, args.epochs)}
 
 
 def text(result: Result) -> str:
@@ -287,8 +254,8 @@ def tables(result: Result) -> list[Shown]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--one", type=int, default=30, help="kills of a run on one process")
-    parser.add_argument("--two", type=int, default=10, help="kills of a run on two processes")
+    parser.add_argument("--one", type=int, default=30, help="kills of a run on one process that hit")
+    parser.add_argument("--two", type=int, default=10, help="kills of a run on two processes that hit")
     parser.add_argument("--epochs", type=float, default=3.3, help="of the stage whose checkpoints are timed")
     parser.add_argument("--seed", type=int, default=0)
     main(parser, RESULT, measure, text, tables)

@@ -21,7 +21,7 @@ from lasar_kit.spec.yaml_source import dump
 OUTPUT = "out"
 """The one folder, beside the case's files, that a command may write to."""
 
-WHOLE = {"spec.lock.yaml", "log.jsonl", "metrics.json", "predictions.jsonl", "model", "stages"}
+WHOLE = {".lock", "spec.lock.yaml", "log.jsonl", "metrics.json", "predictions.jsonl", "model", "stages"}
 """What a run leaves behind at its top."""
 
 Files = dict[str, bytes]
@@ -29,7 +29,7 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Case:
-    """A command line and the files that it finds in its working directory.
+    """A command line, and the files and symbolic links (to where) that it finds in its working directory.
 
     `group` is a format or a kind of specs, `label` the class of the mistake. `expect` says whether the input
     is wrong for certain, sound for certain, or either; `names` must stand in what is said of a wrong one.
@@ -42,6 +42,7 @@ class Case:
     expect: Literal["refused", "accepted", "either"] = "refused"
     names: tuple[str, ...] = ()
     note: str = ""
+    links: dict[str, str] = field(default_factory=dict)
 
 
 class Hang(BaseException):
@@ -95,11 +96,10 @@ def call(arguments: tuple[str, ...], folder: Path, seconds: float = 120) -> Said
 
 
 def _tree(folder: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of change of all that is in a folder but the output."""
-    found = {}
+    """Size and time of change of all that is in a folder but the output, wherever that leads."""
+    found, output = {}, os.path.realpath(folder / OUTPUT)
     for root, folders, files in os.walk(folder):
-        if Path(root) == folder and OUTPUT in folders:
-            folders.remove(OUTPUT)
+        folders[:] = [name for name in folders if os.path.realpath(os.path.join(root, name)) != output]
         for name in (*folders, *files):
             stat = os.lstat(os.path.join(root, name))
             found[os.path.relpath(os.path.join(root, name), folder)] = (
@@ -112,12 +112,12 @@ def half_written(output: Path) -> str | None:
     """What in the folder of a run is not whole."""
     if not output.is_dir():
         return None
-    if extra := {path.name for path in output.iterdir()} - WHOLE:
+    if extra := {path.name for path in output.iterdir() if not path.is_symlink()} - WHOLE:
         return f"left in the run: {sorted(extra)}"
     stages = output / "stages"
-    for stage in sorted(stages.iterdir()) if stages.is_dir() else ():
+    for stage in sorted(stages.iterdir()) if stages.is_dir() and not stages.is_symlink() else ():
         # Work that the next run goes on with stays, by design.
-        if not stage.name.endswith(".work") and Artifact.read(stage) is None:
+        if not (stage.name.endswith(".work") or stage.is_symlink()) and Artifact.read(stage) is None:
             return (
                 f"half a stage: {stage.name}, {sorted(p.name for p in stage.iterdir())}, no sound {MANIFEST}"
             )
@@ -132,6 +132,9 @@ def judge(case: Case, folder: Path, seconds: float = 120) -> str | None:
     for name, data in case.files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
+    for name, target in case.links.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(target)
     before = _tree(folder)
     said = call(case.arguments, folder, seconds)
     if said.trouble:

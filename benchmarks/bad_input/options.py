@@ -31,7 +31,7 @@ BASE: dict[str, Any] = {
             "depth_policy": {"use": "mlp"},
             "aligner": {"use": "stepwise"},
         },
-        "rl": {"use": "rl", "epochs": 0.1, "rewards": [], "objectives": []},
+        "rl": {"use": "rl", "epochs": 0.1},
         "evaluate": {"use": "evaluate", "max_users": 10},
     },
 }

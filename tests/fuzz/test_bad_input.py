@@ -107,6 +107,15 @@ def test_other_files(load: Any, harness: Any, make: str) -> None:
     taken_well(harness, getattr(load("bad_input.files"), make)(), 10)
 
 
+def test_links(load: Any, harness: Any) -> None:
+    taken_well(harness, load("bad_input.links").links(), 25)
+
+
+@pytest.mark.parametrize("make", ["sizes", "parts", "numbers", "odd_data", "odd_reasoning"])
+def test_runs_to_the_end(load: Any, harness: Any, make: str) -> None:
+    taken_well(harness, getattr(load("bad_input.whole"), make)(), 3)
+
+
 @pytest.mark.parametrize("make", ["damaged_runs", "wrong_texts"])
 def test_files_of_runs(load: Any, harness: Any, run: dict[str, bytes], make: str) -> None:
     taken_well(harness, getattr(load("bad_input.commands"), make)(run), 10)
