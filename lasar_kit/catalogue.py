@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib
 import importlib.util
 import sys
@@ -12,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lasar_kit.discovery import installed_packages, registry_in, registry_of
+from lasar_kit.discovery import code_of, installed_packages, registry_in, registry_of
 from lasar_kit.errors import UserError, nearest
 from lasar_kit.registry import KINDS, Entry, Registry, entry_mistakes, read_registry
 
@@ -130,18 +129,31 @@ class Catalogue:
         return built
 
     def fingerprint(self, kind: str, name: str) -> str:
-        """SHA-256 of the Python sources beside a component's build target, so that an edit makes it new."""
+        """A component's build target and the SHA-256 of the sources it stands among (see `code_of`), so that
+        an edit makes it new; the sources of the kit's own stages are no component's."""
         entry = self.get(kind, name)
         if entry.build not in self._fingerprints:
-            module = self._module_file(entry)
-            packaged = (module.parent / "__init__.py").is_file()
-            sources = module.parent.rglob("*.py") if packaged else module.parent.glob("*.py")
-            digest = hashlib.sha256(entry.build.encode())
-            for path in sorted(sources, key=lambda path: path.relative_to(module.parent).as_posix()):
-                digest.update(path.relative_to(module.parent).as_posix().encode() + b"\0")
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-            self._fingerprints[entry.build] = digest.hexdigest()
+            ours = entry.build.startswith("lasar_kit.")
+            code = "" if ours else code_of(self._module_file(entry), self._registry_folder(entry.origin))
+            self._fingerprints[entry.build] = f"{entry.build} {code}"
         return self._fingerprints[entry.build]
+
+    def hook_code(self, hook: str) -> list[str]:
+        """The implementations of a hook that plugins bring, each with the SHA-256 of the sources it stands
+        among; those of the kit itself are not named."""
+        found = []
+        for implementation in getattr(self.hooks.hook, hook).get_hookimpls():
+            function = implementation.function
+            place, file = f"{function.__module__}:{function.__qualname__}", function.__code__.co_filename
+            if not place.startswith("lasar_kit."):
+                folder = self._registry_folder(implementation.plugin_name.rpartition(" ")[0])
+                found.append(f"{place} {code_of(Path(file), folder) if Path(file).is_file() else ''}")
+        return sorted(found)
+
+    def _registry_folder(self, origin: str) -> Path | None:
+        """Where the registry of a plugin lies that is a plain folder; None for one that is installed."""
+        registry = registry_in(self._folders[origin]) if origin in self._folders else None
+        return registry.parent if registry else None
 
     def _module_file(self, entry: Entry) -> Path:
         """The source file of an entry's build target."""

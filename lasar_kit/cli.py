@@ -6,12 +6,14 @@ import io
 import json
 import os
 import sys
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
+from lasar_kit import __version__
+from lasar_kit.cli_plugins import OPTIONS, Plugin, discovered, plugins, warn
 from lasar_kit.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,15 +25,29 @@ INTERRUPTED = 130
 # By version Typer uses the installed click or a copy of its own; what it exports has the right base in both.
 UsageError = cast(type[Exception], typer.BadParameter.__base__)
 
-_options: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
-app = typer.Typer(help="Latent-reasoning generative recommenders: run, check and list.", **_options)
-plugins = typer.Typer(help="What components there are, and their options.", **_options)
+app = typer.Typer(help="Latent-reasoning generative recommenders: run, check and list.", **OPTIONS)
 app.add_typer(plugins, name="plugins")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"lasar-kit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options_of_all(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+    ] = False,
+) -> None: ...
+
 
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="A run in YAML.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of it.")]
-Plugin = Annotated[
-    list[Path] | None, typer.Option("--plugin", metavar="PATH", help="Folder of a plugin: its registry.toml.")
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Begin every stage anew.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on as always, but begin no run that is not there yet.")
 ]
 
 
@@ -44,45 +60,35 @@ def run(
         Path | None, typer.Option(metavar="DIR", help="Folder of the run; runs/NAME when absent.")
     ] = None,
     plugin: Plugin = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Compute every stage anew.")] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint of a stage that was cut off.")
-    ] = False,
+    no_cache: NoCache = False,
+    resume: Resume = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     processes: Annotated[int, typer.Option(min=1, help="Processes of this machine to run on.")] = 1,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Refuse operations that do not repeat bit by bit.")
     ] = False,
 ) -> None:
-    """Run a spec, reusing the stages that are done."""
+    """Run a spec: what is done is reused, what was cut off goes on."""
     from lasar_kit.engine import launch, stopping
 
     if resume and no_cache:
         raise UserError("--resume: goes on with what --no-cache would throw away; give one of them")
     with launch.joined(), stopping.heeded():
-        from lasar_kit.spec import missing_files
-
-        catalogue = _catalogue(plugin)
+        catalogue = discovered(plugin)
         catalogue.load_hooks()
-        _warn(catalogue)
+        warn(catalogue)
         loaded = _load(spec, set_, catalogue)
         if processes > 1 and not dry_run and not launch.inside():
             raise typer.Exit(launch.launch(processes, context.obj))
-        _caution(loaded)
-        folder = output or Path("runs") / loaded.spec.name
-        if missing := missing_files(loaded):
-            raise UserError(*missing)
+        folder = _folder_of_run(loaded, output, resume, set_ or ())
         from lasar_kit.engine import runner
-        from lasar_kit.engine.output import check_output
 
-        if os.environ.get("RANK", "0") == "0":
-            check_output(folder)
         if dry_run:
             runner.dry_run(loaded, catalogue, folder, not no_cache)
             return
         if deterministic:
             launch.make_deterministic()
-        runner.run_spec(loaded, catalogue, folder, not no_cache, resume)
+        runner.run_spec(loaded, catalogue, folder, not no_cache)
 
 
 @app.command()
@@ -90,8 +96,8 @@ def check(spec: Spec, set_: Set = None, plugin: Plugin = None) -> None:
     """Check a spec without running it, and show which stage reads from which."""
     from lasar_kit.spec import missing_files
 
-    catalogue = _catalogue(plugin)
-    _warn(catalogue)
+    catalogue = discovered(plugin)
+    warn(catalogue)
     loaded = _load(spec, set_, catalogue)
     _caution(loaded)
     for line in missing_files(loaded):  # which may be there where it is run
@@ -107,9 +113,9 @@ def schema(plugin: Plugin = None) -> None:
     """Print the JSON Schema of a spec, for editors."""
     from lasar_kit.spec.schema import json_schema
 
-    catalogue = _catalogue(plugin)
+    catalogue = discovered(plugin)
     found, problems = json_schema(catalogue)
-    _warn(catalogue)
+    warn(catalogue)
     for line in problems:
         print(f"left out: {line}", file=sys.stderr)
     print(json.dumps(found, indent=2))
@@ -118,18 +124,27 @@ def schema(plugin: Plugin = None) -> None:
 @app.command()
 def recommend(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
-    history: Annotated[str, typer.Option(metavar="ID,ID,…", help="Raw item ids, oldest first.")],
+    history: Annotated[
+        str | None, typer.Option(metavar="ID,ID,…", help="Raw item ids, oldest first.")
+    ] = None,
+    histories: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Many histories, one a line as of --history.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 10,
+    exclude_history: Annotated[
+        bool, typer.Option("--exclude-history", help="Leave out what a history holds.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each history.")] = False,
     plugin: Plugin = None,
 ) -> None:
-    """Recommend the next items after a history, with the model of a run."""
-    ids = [item.strip() for item in history.split(",")]
-    if not all(ids):
-        raise UserError(f"--history: must be item ids with commas between them (got {history!r})")
-    catalogue = _catalogue(plugin)
+    """Recommend the next items after histories, with the model of a run."""
+    from lasar_kit.histories import histories as read
+
+    asked = read(history, histories)
+    catalogue = discovered(plugin)
     from lasar_kit.engine.recommend import recommend as show
 
-    show(run, ids, k, catalogue)
+    show(run, asked, k, catalogue, exclude_history, as_json)
 
 
 @app.command()
@@ -153,92 +168,10 @@ def compare(
     show(runs, stage)
 
 
-@plugins.command("list")
-def plugins_list(
-    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="Only this kind.")] = None,
-    plugin: Plugin = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As a JSON list.")] = False,
-) -> None:
-    """List components by kind."""
-    from lasar_kit import listing
-
-    catalogue = _catalogue(plugin)
-    _warn(catalogue)
-    print(listing.as_json(catalogue, kind) if as_json else listing.as_text(catalogue, kind))
-
-
-@plugins.command("show")
-def plugins_show(
-    kind: Annotated[str, typer.Argument(metavar="KIND")],
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    plugin: Plugin = None,
-) -> None:
-    """Show a component: where it comes from, its options, and an example."""
-    from lasar_kit import listing
-
-    print(listing.describe(_catalogue(plugin), kind, name))
-
-
-@plugins.command("check")
-def plugins_check(
-    kind: Annotated[str, typer.Argument(metavar="KIND")],
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    plugin: Plugin = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one of its options.")
-    ] = None,
-) -> None:
-    """Hold a component against the laws of its kind; exit 1 if it breaks one."""
-    from lasar_kit.spec.load import set_options
-    from lasar_kit.testing import check_component
-
-    options = set_options(set_ or ())
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", folder)  # else it leaves one in the cwd
-        results = check_component(kind, name, options, _catalogue(plugin))
-    from lasar_kit.testing.table import as_text
-
-    print(as_text(f"{kind} {name}", results))
-    if not all(result.ok for result in results):
-        raise typer.Exit(1)
-
-
-@plugins.command("new")
-def plugins_new(
-    kind: Annotated[str, typer.Argument(metavar="KIND")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the component and of its package.")],
-    output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder to write; NAME with hyphens when absent.")
-    ] = None,
-) -> None:
-    """Write a package around a new component: options, an implementation that works, a contract test."""
-    from lasar_kit.scaffold import write_package
-
-    folder = output or Path(name.replace("_", "-"))
-    for path in write_package(kind, name, folder):
-        print(path)
-    print(f"next: python -m pip install -e '{folder}[test]' && python -m pytest {folder}")
-
-
-def _catalogue(plugin: list[Path] | None) -> Catalogue:
-    from lasar_kit.catalogue import Catalogue
-
-    return Catalogue.discover(plugin or ())
-
-
 def _load(spec: Path, overrides: list[str] | None, catalogue: Catalogue) -> LoadedSpec:
     from lasar_kit.spec import load_spec
 
     return load_spec(spec, overrides or (), catalogue)
-
-
-def _warn(catalogue: Catalogue) -> None:
-    """Tell what of a plugin cannot be used, by one process; other plugins are no worse for it."""
-    if os.environ.get("RANK", "0") != "0":
-        return
-    for origin, lines in catalogue.problems.items():
-        for line in lines:
-            print(f"plugin {origin}: {line}", file=sys.stderr)
 
 
 def _caution(loaded: LoadedSpec) -> None:
@@ -248,6 +181,22 @@ def _caution(loaded: LoadedSpec) -> None:
     if os.environ.get("RANK", "0") == "0":
         for line in cautions(loaded):
             print(f"warning: {line}", file=sys.stderr)
+
+
+def _folder_of_run(loaded: LoadedSpec, output: Path | None, resume: bool, overrides: Sequence[str]) -> Path:
+    """Where a run is to write; `UserError` for what keeps it from beginning there."""
+    from lasar_kit.engine.output import check_output, check_settings
+    from lasar_kit.spec import missing_files
+
+    _caution(loaded)
+    if missing := missing_files(loaded):
+        raise UserError(*missing)
+    folder = output or Path("runs") / loaded.spec.name
+    if os.environ.get("RANK", "0") == "0":
+        check_output(folder, resume)
+        if output is None:
+            check_settings(folder, loaded, overrides)
+    return folder
 
 
 def _print_anything() -> None:

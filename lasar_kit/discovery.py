@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import os
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -47,6 +50,36 @@ def registry_in(folder: Path) -> Path | None:
     found = [folder / "registry.toml"] if (folder / "registry.toml").is_file() else []
     found = found or sorted(folder.glob("*/registry.toml"))
     return found[0] if len(found) == 1 else None
+
+
+def code_of(file: Path, folder: Path | None = None) -> str:
+    """SHA-256 of the sources that a module stands among: all of its outermost package, or of the modules
+    beside it where it is in none; and of all in the `folder` of the plugin that it belongs to."""
+    package = file.parent
+    while (package.parent / "__init__.py").is_file():
+        package = package.parent
+    roots = [package] if (package / "__init__.py").is_file() else []
+    if folder is not None:
+        roots.append(folder)
+    sources = {path: path.relative_to(root) for root in roots for path in _sources(root)}
+    if not roots:
+        alone = package.name in _INSTALLED  # among what has nothing to do with it
+        sources = {path: Path(path.name) for path in ([file] if alone else package.glob("*.py"))}
+    digest = hashlib.sha256()
+    for path, name in sorted(sources.items(), key=lambda item: item[1].as_posix()):
+        digest.update(name.as_posix().encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _sources(folder: Path) -> Iterator[Path]:
+    """All Python files below a folder, but for environments and what is hidden."""
+    for place, inside, files in os.walk(folder):
+        inside[:] = [
+            name
+            for name in inside
+            if not name.startswith(".") and not Path(place, name, "pyvenv.cfg").is_file()
+        ]
+        yield from (Path(place, name) for name in files if name.endswith(".py"))
 
 
 def installed_packages() -> dict[str, str]:

@@ -17,11 +17,12 @@ class UserError(Exception):
     """
 
     def __init__(self, *lines: str) -> None:
-        self.lines = tuple(map(_one_line, lines))
+        self.lines = tuple(map(one_line, lines))
         super().__init__("\n".join(self.lines))
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """A text fit to be shown: on one line, without control characters, and not very long."""
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST * 2 // 3]} … {text[-_LONGEST // 3 :]}"
     if text.isprintable():

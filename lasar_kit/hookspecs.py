@@ -28,7 +28,8 @@ def lasar_components() -> list[Entry]:  # type: ignore[empty-body]
 @hookspec(firstresult=True)
 def lasar_run_stage(run: Any, stage: PlannedStage, context: Any) -> Any:
     """Run a stage in place of its own code, writing into `context.folder`, and return its report; or return
-    None to leave it alone. A wrapper sees every stage from both sides."""
+    None to leave it alone. A wrapper sees every stage from both sides. The sources that an implementation
+    stands among are in the key of every stage: an edit makes all anew."""
 
 
 @hookspec
@@ -43,7 +44,11 @@ def lasar_stage_start(run: Any, stage: PlannedStage) -> None:
 
 @hookspec
 def lasar_step_end(run: Any, stage: PlannedStage, step: int, metrics: Mapping[str, float]) -> None:
-    """A training step, counted from 1, is done."""
+    """A training stage has something to log: `metrics`, as in log.jsonl, after `step` updates.
+
+    Called for each logged update (every `log_every`, and the last), from 1; and for each validation by
+    itself, whose metrics are named `validation_…`, of which RL has one at step 0, before its first update.
+    """
 
 
 @hookspec

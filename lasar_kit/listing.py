@@ -128,7 +128,7 @@ def _example(entry: Entry, config: type[ComponentConfig]) -> str:
             value = list(value)
         if value is not None and value != []:
             options[field.alias or name] = value
-    return example(entry.kind, options)
+    return example("rollout" if getattr(config, "draws", False) else entry.kind, options)
 
 
 def describe(catalogue: Catalogue, kind: str, name: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"hidden_size": 32, "layers": 2, "heads": 2, "kv_heads": 1, "initializer_std": 0.3}
@@ -32,7 +33,7 @@ def load() -> Iterator[Callable[[str], Any]]:
             return module
 
         yield script
-    for name in ("decode", "latent", "report", "rl_step"):
+    for name in ("decode", "latent", "report", "rl_step", "scaling"):
         if name not in before:
             sys.modules.pop(name, None)
 
@@ -44,6 +45,45 @@ def test_the_document_holds_the_tables_of_the_results(load: Callable[[str], Any]
     document = (ROOT / "docs" / "latent.md").read_text(encoding="utf-8")
     _, shown, _ = document.split(f"<!-- table: {name} -->")
     assert shown.strip() == report.markdown(script.text(result), script.tables(result))
+
+
+def test_the_document_holds_the_table_of_scaling(load: Callable[[str], Any]) -> None:
+    """None as long as it was not measured."""
+    script, report = load("scaling"), load("report")
+    document = (ROOT / "docs" / "processes.md").read_text(encoding="utf-8")
+    _, shown, _ = document.split("<!-- table: scaling -->")
+    result = json.loads(script.RESULT.read_text(encoding="utf-8")) if script.RESULT.exists() else None
+    expected = report.markdown(script.text(result), script.tables(result)) if result else ""
+    assert shown.strip() == expected
+
+
+def test_scaling_takes_medians_and_compares_lists(
+    load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs by a stand-in: alone 8, 10 and 30 seconds, two processes 5, 4 and 4 with other lists."""
+    script = load("scaling")
+    took, asked = iter([8.0, 5.0, 10.0, 4.0, 30.0, 4.0]), []
+
+    def run(folder: Path, output: Path, *options: str) -> None:
+        asked.append(options)
+        made = yaml.safe_load((folder / "scaling.yaml").read_text())
+        trains = "stages.evaluate=null" in options
+        assert trains or (output / "stages" / "ground").is_dir()  # a copy of the trained run
+        stage = output / "stages" / ("ground" if trains else "evaluate")
+        stage.mkdir(parents=True)  # so it was not there yet
+        report = {"parameters": 3, "users": made["dataset"]["users"]}
+        seconds = 0 if trains else next(took)
+        (stage / "artifact.json").write_text(json.dumps({"report": report, "seconds": seconds}))
+        (stage / "predictions.jsonl").write_text("" if "1" in options else "x")
+
+    monkeypatch.setattr(script, "run", run)
+    sizes = {"users": 40, "items": 60, "codes": 8, "width": 16, "layers": 1, "epochs": 1.0}
+    result = json.loads(json.dumps(script.measure(Namespace(processes=[1, 2], repeats=3, **sizes))))
+    assert asked[1:] == [("--processes", "1"), ("--processes", "2")] * 3
+    ((_, rows),) = script.tables(result)
+    assert rows == [["1", "10.0", "4", "1.00 ×"], ["2", "4.0", "10", "2.50 ×"]]
+    assert "LISTS THAT DIFFER" in script.text(result)
+    assert "equal lists for every user" in script.text({**result, "equal_lists": True})
 
 
 def test_latent_measures_all_ways_on_the_same_model(load: Callable[[str], Any]) -> None:

@@ -134,7 +134,7 @@ def test_the_readme_recommends_what_the_shop_sells(
     readme = (ROOT / "README.md").read_text()
     command = re.search(r"recommend runs/quickstart --history (\S+) -k 3", readme)
     assert command is not None
-    recommend(quickstart, command[1].split(","), 3, Catalogue.discover())
+    recommend(quickstart, [("--history", command[1].split(","))], 3, Catalogue.discover())
     assert len(re.findall(r" item-\d+ ", capsys.readouterr().out)) == 3
     items = stored_dataset.load(quickstart / "stages" / "dataset").items
     titles = dict(zip(items["id"], items["title"], strict=True))

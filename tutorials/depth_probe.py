@@ -44,4 +44,6 @@ def main(run: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: {Path(sys.argv[0]).name} RUN, the folder of a finished run of depth_probe.yaml")
     main(Path(sys.argv[1]))

@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,29 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def sha256(path: Path) -> str:
+    """Of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove(path: Path) -> None:
+    """Remove a folder, or a link to one, whose files stay; nothing where there is neither."""
+    if path.is_symlink():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder's files, with their times: what a user does to the copy harms nothing else."""
+    for path in _files(source):
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, copy)
+
+
 def link_tree(source: Path, target: Path) -> None:
-    """Copy a folder; files are hard links where the file system has them, since artifacts never change."""
+    """Copy a folder within a stage's own; files are hard links where the file system has them."""
     shutil.copytree(source, target, copy_function=link_file)
 
 
@@ -55,6 +77,10 @@ def link_file(source: str | Path, target: str | Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 @dataclass(frozen=True)
@@ -68,7 +94,7 @@ class Artifact:
 
     @classmethod
     def read(cls, path: Path) -> Artifact | None:
-        """The artifact in a folder, or None where there is none that is whole."""
+        """The artifact in a folder, or None where there is none whose files have their sizes."""
         try:
             manifest = read_json(path / MANIFEST)
             whole = all((path / name).stat().st_size == size for name, size in manifest["files"].items())
@@ -77,34 +103,87 @@ class Artifact:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
+    def damage(self) -> str | None:
+        """What is not as it was written, None where all is; reads every file."""
+        try:
+            manifest = read_json(self.path / MANIFEST)
+            changed = [
+                name for name in manifest["files"] if sha256(self.path / name) != manifest["sha256"][name]
+            ]
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"{MANIFEST} cannot be read, or not what it names"
+        return f"{changed[0]} is not what was written" if changed else None
+
 
 class ArtifactStore:
-    """The `stages` folder of a run; the runs beside it serve as its cache."""
+    """The `stages` folder of a run; the runs beside it serve as its cache.
 
-    def __init__(self, run: Path) -> None:
+    `wanted` are the keys of stages still to come: an artifact of theirs whose place another stage takes is
+    put aside until the run is done. `tell` hears of artifacts that are not reused because they are damaged.
+    """
+
+    def __init__(self, run: Path, tell: Callable[[str], None] = lambda line: None) -> None:
         self.run = run
         self.folder = run / "stages"
+        self.wanted: frozenset[str] = frozenset()
+        self._tell = tell
+
+    @cached_property
+    def _places(self) -> dict[str, list[Path]]:
+        """Where artifacts are said to be, by key: this run's own, then those of runs in folders beside it.
+
+        Looked up once; a run beside may change meanwhile, so each is read again when it is asked for.
+        """
+        beside = sorted(self.run.parent.glob("*/stages/*/" + MANIFEST)) if self.run.parent.is_dir() else []
+        places: dict[str, list[Path]] = {}
+        for manifest in dict.fromkeys([*sorted(self.folder.glob("*/" + MANIFEST)), *beside]):
+            try:
+                places.setdefault(str(read_json(manifest)["key"]), []).append(manifest.parent)
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return places
+
+    def _candidates(self, name: str, key: str) -> Iterator[Artifact]:
+        """Finished stages with this key, that of this name first; what they hold is not looked at."""
+        places = self._places.get(key, [])
+        for path in sorted(places, key=lambda path: path != self.folder / name):
+            found = Artifact.read(path)
+            if found is not None and found.key == key:
+                yield found
 
     def find(self, name: str, key: str) -> Artifact | None:
-        """A finished stage with this key: this run's own, else that of a run in a folder beside it."""
-        own = Artifact.read(self.folder / name)
-        if own is not None and own.key == key:
-            return own
-        beside = sorted(self.run.parent.glob("*/stages/*/" + MANIFEST)) if self.run.parent.is_dir() else []
-        for manifest in beside:
-            found = Artifact.read(manifest.parent)
-            if found is not None and found.key == key:
-                return found
+        """A finished stage with this key that is as it was written: this run's own, else one beside it."""
+        return next((found for found in self._candidates(name, key) if self._sound(found, found)), None)
+
+    def adopt(self, name: str, key: str) -> tuple[Artifact, Path] | None:
+        """Have an artifact of this key as this run's own: it, and where it was; None where there is none.
+
+        What a kill left of the work on the stage goes.
+        """
+        for found in self._candidates(name, key):
+            own = found if found.path == self.folder / name else self._copied(found, name)
+            if own is not None and self._sound(own, found):
+                if own is not found:
+                    own = self._commit(own.path, name)
+                shutil.rmtree(self._works(name), ignore_errors=True)
+                return own, found.path
         return None
 
-    def adopt(self, name: str, found: Artifact) -> Artifact:
-        """Have another run's artifact as this run's own; what a kill left of the work on it goes."""
-        shutil.rmtree(self._works(name), ignore_errors=True)
-        if found.path == self.folder / name:
-            return found
+    def _copied(self, found: Artifact, name: str) -> Artifact | None:
+        """A copy that is yet to be committed; None where the artifact was replaced meanwhile."""
         partial = self._partial(name)
-        link_tree(found.path, partial)
-        return self._commit(partial, name)
+        try:
+            copy_tree(found.path, partial)
+        except (FileNotFoundError, PermissionError):
+            return None
+        copy = Artifact.read(partial)
+        return copy if copy is not None and copy.key == found.key else None
+
+    def _sound(self, artifact: Artifact, origin: Artifact) -> bool:
+        """Whether an artifact is as it was written; tells of its origin if not."""
+        if damage := artifact.damage():
+            self._tell(f"{origin.path} is damaged: {damage}; it is not reused")
+        return not damage
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
@@ -132,16 +211,24 @@ class ArtifactStore:
         self, partial: Path, name: str, kind: str, key: str, report: Mapping[str, Any], seconds: float
     ) -> Artifact:
         """Write the manifest last, then put the folder in its place."""
-        files = {
-            str(path.relative_to(partial)): path.stat().st_size
-            for path in sorted(partial.rglob("*"))
-            if path.is_file()
+        files = {str(path.relative_to(partial)): path for path in _files(partial)}
+        manifest = {
+            "type": kind,
+            "key": key,
+            "seconds": round(seconds, 1),
+            "report": report,
+            "files": {name: path.stat().st_size for name, path in files.items()},
+            "sha256": {name: sha256(path) for name, path in files.items()},
         }
-        manifest = {"type": kind, "key": key, "seconds": round(seconds, 1), "report": report, "files": files}
         write_json(partial / MANIFEST, manifest)
         artifact = self._commit(partial, name)
         shutil.rmtree(self._works(name), ignore_errors=True)
         return artifact
+
+    def tidy(self) -> None:
+        """Throw away what was put aside for stages of this run, now that all are done."""
+        for aside in self.folder.glob(".*.kept"):
+            remove(aside)
 
     def _works(self, name: str) -> Path:
         return self.folder / f".{name}.work"
@@ -153,11 +240,18 @@ class ArtifactStore:
 
     def _commit(self, partial: Path, name: str) -> Artifact:
         final, old = self.folder / name, self.folder / f".{name}.old"
-        shutil.rmtree(old, ignore_errors=True)
-        if final.exists():
-            final.rename(old)
+        there = Artifact.read(final)
+        if there is not None and there.key in self.wanted:
+            aside = self.folder / f".{there.key}.kept"
+            self._places.setdefault(there.key, []).append(aside)
+        else:
+            aside = old
+        remove(aside)
+        if final.exists() or final.is_symlink():
+            final.rename(aside)
         partial.rename(final)
-        shutil.rmtree(old, ignore_errors=True)
+        remove(old)
         artifact = Artifact.read(final)
         assert artifact is not None, final
+        self._places.setdefault(artifact.key, []).append(final)
         return artifact

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from lasar_kit.core.dataset import Sequences
+from lasar_kit.core.user_cosine import user_cosine
 
 DECAY, RECENT = 0.7, 10
 """Item-KNN weighs the last 10 items of a history by 0.7 ** age, the latest having age 0."""
@@ -28,12 +29,7 @@ class ItemKnn:
     """Cosine between the users of two items, summed over the recent history with a decay by age."""
 
     def __init__(self, train: Sequences, items: int) -> None:
-        user = np.repeat(np.arange(len(train)), train.lengths)
-        seen = sparse.csr_matrix((np.ones(len(train.items)), (user, train.items)), shape=(len(train), items))
-        seen.data[:] = 1.0  # a repeat counts once
-        norm = np.sqrt(np.asarray(seen.sum(0)).ravel())
-        unit = seen @ sparse.diags(1.0 / np.maximum(norm, 1.0))
-        self.cosine = (unit.T @ unit).tocsr()
+        self.cosine = user_cosine(train, items)
         self.cosine.setdiag(0.0)  # an item is no neighbour of its own
 
     def score(self, histories: Sequence[Int[np.ndarray, " L"]]) -> Float[np.ndarray, "U I"]:

@@ -6,7 +6,6 @@ log so far, `best/` with the best model so far, and `manifest.json` with the SHA
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,15 +17,10 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lasar_kit.engine.artifacts import link_file, link_tree, read_json
+from lasar_kit.engine.artifacts import link_file, link_tree, read_json, sha256
+from lasar_kit.engine.output import LOG
 
-MANIFEST, TENSORS, VALUES, BEST, LOG = (
-    "manifest.json",
-    "state.safetensors",
-    "state.json",
-    "best",
-    "log.jsonl",
-)
+MANIFEST, TENSORS, VALUES, BEST = "manifest.json", "state.safetensors", "state.json", "best"
 KEEP = 2
 """Checkpoints of a stage that are kept: should the last one be damaged, there is the one before it."""
 
@@ -112,8 +106,7 @@ class Checkpoints:
         stat = path.stat()
         identity = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if identity not in self._digests:
-            with path.open("rb") as file:
-                self._digests[identity] = hashlib.file_digest(file, "sha256").hexdigest()
+            self._digests[identity] = sha256(path)
         return self._digests[identity]
 
 

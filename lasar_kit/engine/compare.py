@@ -1,83 +1,152 @@
 """Compares finished runs, or the models of one, on the users that all were asked about.
 
-Method: paired bootstrap over users.
+Runs of one spec under several seeds are one row. Method: paired bootstrap over users.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 from jaxtyping import Float
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from lasar_kit import metrics
 from lasar_kit.core.bootstrap import paired_bootstrap
 from lasar_kit.engine.console import Screen
-from lasar_kit.engine.output import reading_run
+from lasar_kit.engine.output import LOCK, PREDICTIONS, reading_run
 from lasar_kit.engine.report_table import read_metrics
-from lasar_kit.engine.stages.evaluate import PREDICTIONS
 from lasar_kit.errors import UserError, nearest
 
 SHOWN = ("hr@5", "hr@10", "ndcg@5", "ndcg@10")
 RESAMPLES = 10_000
+SAME_MODEL = ("name", "seed", "tracking")
+"""Keys of a spec in which the runs of one row may differ."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run: its folder, its spec, and what it says of each stage that ranked items for users, in order."""
+
+    path: Path
+    spec: Mapping[str, Any]
+    stages: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> Finished:
+        """`UserError` where nothing in the folder was ranked."""
+        stored = read_metrics(path)
+        ranked = {name: row for name, row in stored.items() if predictions(path, name).is_file()}
+        if not ranked:
+            raise UserError(f"{path}: no stage of this run holds predictions; run the spec again")
+        with reading_run(path):
+            spec = dict(yaml.safe_load((path / LOCK).read_text(encoding="utf-8")))
+            return cls(path, {**spec, "name": str(spec["name"]), "seed": int(spec["seed"])}, ranked)
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluate stage of a run: each user's target and metrics, in the order of user ids."""
+    """One evaluate stage of a run, or of S runs that differ in their seed: each user's target, metrics by
+    seed with users in the order of their ids, mean depths, and whether lists leave out histories."""
 
     label: str
     targets: dict[str, str]
-    values: dict[str, Float[np.ndarray, " U"]]
-    mean_depth: float
+    values: dict[str, Float[np.ndarray, "S U"]]
+    depth: Float[np.ndarray, " S"]
+    exclude_history: bool
+
+
+def predictions(run: Path, stage: str) -> Path:
+    """Where a stage of a run keeps what it ranked."""
+    return run / "stages" / stage / PREDICTIONS
 
 
 def compare(runs: Sequence[Path], stage: str | None) -> None:
-    """Print each run's metrics, and, for all but the first, the change against it with its p-value.
+    """Print each model's metrics, and, for all but the first, the change against it with its p-value.
 
-    `stage` names the evaluate stage, the last of each run when None; of a single run all evaluate stages are
-    compared. Raises `UserError` where they were not asked for the same items of the same users.
+    Runs whose specs differ in the seed alone are one row: means, standard deviations over seeds, and tests of
+    each user's mean. `stage` names the evaluate stage, the last of each run when None; of a single spec all
+    are compared. Raises `UserError` where they were not asked for the same items of the same users, or not
+    all left the same out of their lists.
     """
-    if len(runs) == 1 and stage is None:
-        found = [_read(runs[0], name) for name in read_metrics(runs[0])]
+    specs = _by_spec([Finished.read(run) for run in runs])
+    if len(specs) == 1 and stage is None:
+        found = [_over_seeds(specs[0], name) for name in specs[0][0].stages]
     else:
-        found = [_read(run, stage) for run in runs]
-    if len(found) < 2:
+        found = [_over_seeds(same, stage) for same in specs]
+    if len(found) == len(specs[0]) == 1:
         raise UserError("compare: give at least two runs, or one with several evaluate stages")
     for other in found[1:]:
-        _check_same_users(found[0], other)
+        _check_same_question(found[0], other)
     Screen().print(_table(found))
 
 
-def _read(run: Path, stage: str | None) -> Evaluated:
-    stored = read_metrics(run)
-    name = stage or list(stored)[-1]
-    if name not in stored:
-        raise UserError(f"{run}: no evaluate stage {name!r}; {nearest(name, stored)}")
-    with reading_run(run):
-        return _evaluated(run, name, float(stored[name]["mean_depth"]))
+def _by_spec(runs: Sequence[Finished]) -> list[list[Finished]]:
+    """Runs of one spec under different seeds together; another run under the same seed is another row."""
+    rows: dict[tuple[str, int], list[Finished]] = {}
+    seen: Counter[tuple[str, int]] = Counter()
+    for run in runs:
+        model = repr({key: run.spec[key] for key in run.spec if key not in SAME_MODEL})
+        seed = run.spec["seed"]
+        rows.setdefault((model, seen[model, seed]), []).append(run)
+        seen[model, seed] += 1
+    return list(rows.values())
 
 
-def _evaluated(run: Path, name: str, mean_depth: float) -> Evaluated:
-    targets, ranks = {}, {}
-    with (run / "stages" / name / PREDICTIONS).open(encoding="utf-8") as file:
+def _over_seeds(runs: Sequence[Finished], stage: str | None) -> Evaluated:
+    """One stage of runs that differ in their seed alone."""
+    found = [_read(run, stage) for run in runs]
+    if len(found) == 1:
+        return found[0]
+    for other in found[1:]:
+        _check_same_question(found[0], other)
+    values = {name: np.concatenate([one.values[name] for one in found]) for name in found[0].values}
+    model = found[0].label.removeprefix(runs[0].path.name)
+    label = runs[0].spec["name"] + model
+    return replace(found[0], label=label, values=values, depth=np.concatenate([one.depth for one in found]))
+
+
+def _read(run: Finished, stage: str | None) -> Evaluated:
+    name = stage or list(run.stages)[-1]
+    if name not in run.stages:
+        raise UserError(f"{run.path}: no evaluate stage {name!r}; {nearest(name, run.stages)}")
+    with reading_run(run.path):
+        return _evaluated(run, name)
+
+
+def _evaluated(run: Finished, name: str) -> Evaluated:
+    targets: dict[str, str] = {}
+    found: dict[str, tuple[int, int]] = {}
+    with predictions(run.path, name).open(encoding="utf-8") as file:
         for text in file:
             line = json.loads(text)
             targets[line["user"]] = line["target"]
-            items = line["items"]
-            ranks[line["user"]] = items.index(line["target"]) + 1 if line["target"] in items else 0
-    if not ranks:
-        raise UserError(f"{run}: the stage {name!r} holds no predictions; run the spec again")
-    rank = np.array([ranks[user] for user in sorted(ranks)])
-    return Evaluated(f"{run.name} {name}", targets, metrics.per_user(rank), mean_depth)
+            found[line["user"]] = line["rank"], line["ties"]
+    if not found:
+        raise UserError(f"{run.path}: the stage {name!r} holds no predictions; run the spec again")
+    rank, ties = np.array([found[user] for user in sorted(found)]).T
+    values = {key: value[None] for key, value in metrics.per_user(rank, ties).items()}
+    row, options = run.stages[name], run.spec["stages"][name]
+    label = f"{run.path.name} {row.get('label', name)}"
+    depth = np.array([float(row.get("mean_depth", np.nan))])
+    return Evaluated(label, targets, values, depth, bool(options.get("exclude_history")))
 
 
-def _check_same_users(first: Evaluated, other: Evaluated) -> None:
+def _check_same_question(first: Evaluated, other: Evaluated) -> None:
+    if first.exclude_history != other.exclude_history:
+        mine, theirs = (str(one.exclude_history).lower() for one in (other, first))
+        raise UserError(
+            f"{other.label}: exclude_history is {mine}, that of {first.label} {theirs}; "
+            "give runs that leave out the same"
+        )
     if first.targets == other.targets:
         return
     only = len(first.targets.keys() - other.targets), len(other.targets.keys() - first.targets)
@@ -91,20 +160,30 @@ def _check_same_users(first: Evaluated, other: Evaluated) -> None:
 
 def _table(found: Sequence[Evaluated]) -> Table:
     users = len(found[0].targets)
-    caption = f"{users:,} users; change against the first row, two-sided p of {RESAMPLES:,} paired resamples"
+    caption = f"{users:,} users"
+    if any(len(row.depth) > 1 for row in found):
+        caption += "; mean ± standard deviation over seeds"
+    if len(found) > 1:
+        caption += f"; change against the first row, two-sided p of {RESAMPLES:,} paired resamples"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption)
-    table.add_column("run", no_wrap=True)
+    table.add_column("run")
     for name in (*(name.upper() for name in SHOWN), "depth"):
         table.add_column(name, justify="right")
     for row in found:
-        cells = [f"{row.values[name].mean():.4f}" for name in SHOWN]
-        table.add_row(row.label, *cells, f"{row.mean_depth:.2f}")
+        cells = [row.values[name].mean(1) for name in SHOWN]
+        depth = "" if np.isnan(row.depth).any() else f"{row.depth.mean():.2f}"
+        table.add_row(escape(row.label), *(f"{cell.mean():.4f}" for cell in cells), depth)
+        if len(row.depth) > 1:
+            deviations = [f"± {cell.std(ddof=1):.4f}" for cell in cells]
+            table.add_row(
+                f"  {len(row.depth)} seeds", *deviations, depth and f"± {row.depth.std(ddof=1):.2f}"
+            )
         if row is not found[0]:
             changes = (_change(found[0].values[name], row.values[name]) for name in SHOWN)
             table.add_row("", *changes, style="dim")
     return table
 
 
-def _change(first: Float[np.ndarray, " U"], other: Float[np.ndarray, " U"]) -> str:
-    found = paired_bootstrap(other, first, np.random.default_rng(0), RESAMPLES)
-    return f"{found.difference:+.4f} p={found.p_value:.3f}"
+def _change(first: Float[np.ndarray, "S U"], other: Float[np.ndarray, "T U"]) -> str:
+    found = paired_bootstrap(other.mean(0), first.mean(0), np.random.default_rng(0), RESAMPLES)
+    return f"{round(found.difference, 4) + 0.0:+.4f} p={found.p_value:.3f}"  # 0.0 has no sign to show

@@ -27,9 +27,10 @@ class Screen:
     """Prints for one process; a silent one serves the other ranks."""
 
     def __init__(self, silent: bool = False) -> None:
-        self.console = Console(quiet=silent, highlight=False)
-        if not self.console.is_terminal:
-            self.console = Console(quiet=silent, highlight=False, width=100)  # a file has no width of its own
+        # Without emoji: `:key:` in a title is no picture.
+        self.console = Console(quiet=silent, highlight=False, emoji=False)
+        if not self.console.is_terminal:  # a file has no width of its own
+            self.console = Console(quiet=silent, highlight=False, emoji=False, width=100)
 
     def print(self, *values: object) -> None:
         """Print lines, tables or panels."""

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from rich.markup import escape
 
 from lasar_kit.core.processes import from_all, from_main, is_main, world_max
 from lasar_kit.engine import checkpoints, faults, stopping
 from lasar_kit.engine.checkpoints import Checkpoints
+from lasar_kit.engine.output import LOG
 from lasar_kit.engine.training_state import can_be_kept, capture, restore
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ class Keeper:
         self.able = can_be_kept(training.updater)
 
     def resume(self) -> None:
-        """Go on from the last checkpoint that is whole, if the run is to be resumed; else they all go."""
+        """Go on from the last checkpoint that is whole, if there is one."""
         path = from_main(self._find)
         if path is None:
             return
@@ -63,11 +65,11 @@ class Keeper:
     def _find(self) -> Path | None:
         """The checkpoint to go on from; what belongs to another version of the stage goes."""
         for other in self.context.work.parent.glob(f"*/{FOLDER}"):
-            if other != self.checkpoints.folder or not self.context.resume:
+            if other != self.checkpoints.folder:
                 Checkpoints(other).clear()
         path, problems = self.checkpoints.latest()
         for line in problems:
-            self.context.screen.print(f"  [yellow]{line}[/yellow]; the one before it is taken")
+            self.context.screen.print(f"  [yellow]{escape(line)}[/yellow]; the one before it is taken")
         return path
 
     def _write(self) -> None:
@@ -84,4 +86,4 @@ class Keeper:
     def _shared(self) -> set[Path]:
         """Files of the artifact that a checkpoint has too, by hard links."""
         files = {path for path in self.context.folder.rglob("*") if path.is_file()}
-        return files - {self.context.folder / checkpoints.LOG}
+        return files - {self.context.folder / LOG}

@@ -58,7 +58,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         for rank, failure in error.failures.items():
             if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:
                 name = signal.Signals(-failure.exitcode).name
-                sys.stderr.write(f"process {rank} was ended by {name}; go on with --resume\n")
+                sys.stderr.write(f"process {rank} was ended by {name}; run it again to go on\n")
                 return 128 - failure.exitcode
         code = error.get_first_failure()[1].exitcode
         return code if code > 0 else 128 - code

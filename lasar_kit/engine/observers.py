@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from lasar_kit.engine.console import duration
+from lasar_kit.engine.output import LOG
 from lasar_kit.engine.report_table import metrics_table
 from lasar_kit.hookspecs import hookimpl
 
@@ -16,14 +19,14 @@ if TYPE_CHECKING:
     from lasar_kit.engine.run import Run
     from lasar_kit.spec.plan import PlannedStage
 
-LOG = "log.jsonl"
-
 
 class JsonLog:
     """`log.jsonl`: a line a logged step, as it happens; a stage's lines stay with its artifact too."""
 
     def __init__(self, run: Path) -> None:
         self.path = run / LOG
+        if self.path.is_symlink():
+            self.path.unlink()
         self.path.write_text("", encoding="utf-8")
 
     @hookimpl
@@ -50,7 +53,7 @@ class Narrator:
     @hookimpl
     def lasar_stage_start(self, run: Run, stage: PlannedStage) -> None:
         self.started = time.monotonic()
-        use = "" if stage.config.use == stage.name else f" [dim]{stage.config.use}[/dim]"
+        use = "" if stage.config.use == stage.name else f" [dim]{escape(stage.config.use)}[/dim]"
         run.screen.print(f"[bold]{stage.name}[/bold]{use}")
 
     @hookimpl
@@ -61,7 +64,7 @@ class Narrator:
             if (shown := name.removeprefix("validation_")) != name
         ]
         if found:
-            run.screen.print(f"  update {step:,}: validation {', '.join(found)}")
+            run.screen.print(f"  update {step:,}: validation {escape(', '.join(found))}")
 
     @hookimpl
     def lasar_stage_end(self, run: Run, stage: PlannedStage, report: Mapping[str, Any]) -> None:
@@ -69,6 +72,6 @@ class Narrator:
 
     @hookimpl
     def lasar_run_end(self, run: Run, metrics: Mapping[str, Any]) -> None:
-        if metrics:
-            run.screen.print(metrics_table(metrics))
-        run.screen.print(f"results in {run.output}")
+        if (table := metrics_table(metrics)).row_count:
+            run.screen.print(table)
+        run.screen.print(f"results in {escape(str(run.output))}")

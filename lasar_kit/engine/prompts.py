@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lasar_kit.core.interfaces import PromptTemplate
 from lasar_kit.core.values import Anchors, SidTable
+from lasar_kit.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,31 @@ class PromptBatch:
         moved["tasks"] = {name: rows.to(device) for name, rows in self.tasks.items()}
         return replace(self, **moved)
 
+    def rows(self, which: Sequence[int]) -> PromptBatch:
+        """Some rows of it, without tasks."""
+        shared = {"tail", "inline", "tasks", "anchors"}
+        taken: dict[str, Any] = {
+            name: value[list(which)]
+            for name, value in vars(self).items()
+            if name not in shared and value is not None
+        }
+        if self.anchors is not None:
+            taken["anchors"] = Anchors(self.anchors.states[list(which)], self.anchors.mask[list(which)])
+        return replace(self, tasks={}, **taken)
+
 
 class PromptBuilder:
     """Writes histories (rows of the item table) through a template, at most `max_history` items of each."""
 
-    def __init__(self, template: PromptTemplate, tokenizer: Any, table: SidTable, max_history: int) -> None:
-        self.table, self.max_history = table, max_history
+    def __init__(
+        self,
+        template: PromptTemplate,
+        tokenizer: Any,
+        table: SidTable,
+        max_history: int,
+        name: str = "this one",
+    ) -> None:
+        self.table, self.max_history, self.name = table, max_history, name
         self.tokens = table.tokens.cpu().numpy()
         start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         self.head, self.separator, self.tail = (
@@ -84,10 +104,15 @@ class PromptBuilder:
         self.bare = len(self.separator) == len(self.tail) == 0
 
     def prompts(self, histories: Sequence[Int[np.ndarray, " H"]]) -> PromptBatch:
-        """One prompt a row, tail included in the chain."""
+        """One prompt a row, tail included in the chain; `UserError` where that is nothing at all."""
         rows = [
             np.concatenate([self._chain(history[-self.max_history :]), self.tail]) for history in histories
         ]
+        if not all(map(len, rows)):
+            raise UserError(
+                f"prompt {self.name}: nothing is left of it for a user without a history; it needs text "
+                "around {history}, or a start token"
+            )
         last = np.full((len(rows), 1), max(map(len, rows)) - 1)
         return self._batch(rows, last, np.ones_like(last, dtype=bool), tail=self.tail[:0])
 

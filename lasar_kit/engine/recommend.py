@@ -1,26 +1,30 @@
-"""Recommends items for one history, from a finished run."""
+"""Recommends items from a finished run: loaded once, asked for any number of histories."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from accelerate import PartialState
+from accelerate import Accelerator
+from jaxtyping import Int
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.values import Env
 from lasar_kit.engine import stored_dataset
 from lasar_kit.engine.artifacts import Artifact
 from lasar_kit.engine.console import Screen, quiet_libraries
-from lasar_kit.engine.output import LOCK, reading_run
-from lasar_kit.engine.ranking import Ranking, with_sharers
+from lasar_kit.engine.output import LOCK, MODEL, reading_run
+from lasar_kit.engine.ranking import rank_users, with_sharers, without_history
 from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.runner import MODEL
 from lasar_kit.engine.sids import Sids
-from lasar_kit.errors import UserError, nearest
+from lasar_kit.errors import UserError, nearest, one_line
 from lasar_kit.spec.load import load_spec
 
 if TYPE_CHECKING:
@@ -28,28 +32,111 @@ if TYPE_CHECKING:
     from lasar_kit.spec.load import LoadedSpec
     from lasar_kit.spec.plan import PlannedStage
 
+BATCH = 64
+"""Histories that are decoded at once."""
 
-def recommend(run: Path, history: list[str], k: int, catalogue: Catalogue) -> None:
-    """Print the k best items behind a history of raw item ids, oldest first, with titles and scores."""
-    if not (run / LOCK).is_file():
-        raise UserError(f"{run}: is not the folder of a run, it holds no {LOCK}")
+
+@dataclass(frozen=True)
+class Recommended:
+    """An item: its raw id, its title, and its log-probability behind the history."""
+
+    item: str
+    title: str
+    score: float
+
+
+class LoadedRun:
+    """The last model of a finished run, in memory; `lasar_kit.load_run` makes one."""
+
+    def __init__(
+        self, dataset: Dataset, recommender: Recommender, width: int, accelerator: Accelerator
+    ) -> None:
+        self._ids: list[str] = dataset.items["id"].to_list()
+        self._titles: list[str] = dataset.items["title"].to_list()
+        self._row = {item: row for row, item in enumerate(self._ids)}
+        self._recommender, self._width, self._accelerator = recommender, width, accelerator
+
+    @classmethod
+    def load(cls, run: Path, catalogue: Catalogue) -> LoadedRun:
+        """`UserError` where the folder holds no finished model."""
+        if not (run / LOCK).is_file():
+            raise UserError(f"{run}: is not the folder of a run, it holds no {LOCK}")
+        loaded = load_spec(run / LOCK, [], catalogue)
+        checkpoint = _last_checkpoint(run, loaded)
+        decoder, accelerator = loaded.spec.decoder, Accelerator()
+        with reading_run(run):
+            dataset = stored_dataset.load(_artifact(run, "dataset"))
+            sids = Sids.load(_artifact(run, checkpoint.inputs["sids"]))
+            env = Env(seed=loaded.spec.seed, device=str(accelerator.device))
+            recommender = Recommender.load(run / MODEL, catalogue, decoder, sids, env)
+            return cls(dataset, recommender.eval(), decoder.width, accelerator)
+
+    def rank(
+        self, histories: Sequence[Sequence[str]], k: int = 10, exclude_history: bool = False
+    ) -> list[list[Recommended]]:
+        """The best items behind each history of raw ids, oldest first: at most `k`, best first.
+
+        Lists are those of `evaluate`: with `exclude_history`, what is left of the beam. Raises `UserError`
+        for ids that the run's catalogue does not have.
+        """
+        rows = [self.rows(history) for history in histories]
+        if not rows:
+            return []
+        found = rank_users(self._recommender, rows, max(k, self._width), BATCH, self._accelerator)
+        found = with_sharers(found, self._recommender.prompts.table)
+        if exclude_history:
+            found = without_history(found, rows)
+        return [
+            [
+                Recommended(self._ids[item], self._titles[item], float(score))
+                for item, score in zip(items[:k], scores[:k], strict=True)
+                if item >= 0
+            ]
+            for items, scores in zip(found.items, found.scores, strict=True)
+        ]
+
+    def rows(self, history: Sequence[str]) -> Int[np.ndarray, " L"]:
+        """Rows of raw ids in the item table; all unknown ones are reported."""
+        unknown = [item for item in history if item not in self._row]
+        if unknown:
+            raise UserError(*(f"no item {item!r} in this run; {self._hint(item)}" for item in unknown))
+        return np.array([self._row[item] for item in history], dtype=np.int64)
+
+    def _hint(self, item: str) -> str:
+        hint = nearest(item, self._row)
+        return hint if hint.startswith("did") else f"ids look like {self._ids[0]!r}"
+
+
+def recommend(
+    run: Path,
+    asked: Sequence[tuple[str, list[str]]],
+    k: int,
+    catalogue: Catalogue,
+    exclude_history: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Print the k best items behind each history: a table each, or a line of JSON each.
+
+    A history of raw item ids, oldest first, comes with the place that it was given in.
+    """
     quiet_libraries()
-    loaded = load_spec(run / LOCK, [], catalogue)
-    checkpoint = _last_checkpoint(run, loaded)
-    with reading_run(run):
-        dataset = stored_dataset.load(_artifact(run, "dataset"))
-    rows = _rows(history, dataset)
-    with reading_run(run):
-        sids = Sids.load(_artifact(run, checkpoint.inputs["sids"]))
-        env = Env(seed=loaded.spec.seed, device=str(PartialState().device))
-        recommender = Recommender.load(run / MODEL, catalogue, loaded.spec.decoder, sids, env).eval()
-    width = max(k, loaded.spec.decoder.width)
-    beams, depth = recommender.recommend(recommender.prompts.prompts([rows]), width)
-    ranking = with_sharers(
-        Ranking(beams.items[:, 0].cpu().numpy(), beams.logp[:, 0].cpu().numpy(), depth[:, 0].cpu().numpy()),
-        recommender.prompts.table,
-    )
-    Screen().print(_table(ranking, dataset, k))
+    model = LoadedRun.load(run, catalogue)
+    unknown: list[str] = []
+    for place, history in asked:
+        try:
+            model.rows(history)
+        except UserError as error:
+            unknown += (f"{place}: {line}" for line in error.lines)
+    if unknown:
+        raise UserError(*unknown)
+    histories = [history for _, history in asked]
+    for (place, history), items in zip(asked, model.rank(histories, k, exclude_history), strict=True):
+        if as_json:
+            print(
+                json.dumps({"history": history, "items": [asdict(one) for one in items]}, ensure_ascii=False)
+            )
+        else:
+            Screen().print(_table(items, "" if len(asked) == 1 else place))
 
 
 def _last_checkpoint(run: Path, loaded: LoadedSpec) -> PlannedStage:
@@ -66,30 +153,13 @@ def _artifact(run: Path, name: str) -> Path:
     return path
 
 
-def _rows(history: list[str], dataset: Dataset) -> np.ndarray:
-    """Rows of raw ids in the item table; all unknown ones are reported."""
-    row = {item: index for index, item in enumerate(dataset.items["id"])}
-    unknown = [item for item in history if item not in row]
-    if unknown:
-        raise UserError(*(f"--history: no item {item!r} in this run; {_hint(item, row)}" for item in unknown))
-    return np.array([row[item] for item in history], dtype=np.int64)
-
-
-def _hint(item: str, known: dict[str, int]) -> str:
-    hint = nearest(item, known)
-    return hint if hint.startswith("did") else f"ids look like {next(iter(known))!r}"
-
-
-def _table(ranking: Ranking, dataset: Dataset, k: int) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+def _table(items: Sequence[Recommended], title: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title=Text(title) if title else None)
     table.add_column("rank", justify="right")
     table.add_column("item", no_wrap=True)
     table.add_column("title")
     table.add_column("log-probability", justify="right")
-    titles = dataset.items["title"]
-    shown = [
-        (item, score) for item, score in zip(ranking.items[0], ranking.scores[0], strict=True) if item >= 0
-    ]
-    for rank, (item, score) in enumerate(shown[:k], start=1):
-        table.add_row(str(rank), dataset.items["id"][int(item)], titles[int(item)], f"{score:.3f}")
+    for rank, one in enumerate(items, start=1):
+        # As texts: what data hold is no markup.
+        table.add_row(str(rank), Text(one_line(one.item)), Text(one_line(one.title)), f"{one.score:.3f}")
     return table

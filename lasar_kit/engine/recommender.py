@@ -20,6 +20,7 @@ from lasar_kit.core.values import Beams, Env, LatentTrace, Prompt
 from lasar_kit.engine.artifacts import read_json, write_json
 from lasar_kit.engine.prompts import PromptBatch, PromptBuilder
 from lasar_kit.engine.sids import Sids
+from lasar_kit.errors import UserError
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
@@ -58,6 +59,29 @@ class Parts:
             for kind in ("backbone", "prompt", *TRAINED)
         }
         return cls(**configs, max_history=stored["max_history"])
+
+
+def _restore(part: nn.Module, state: Mapping[str, Tensor], name: str, parts: Parts, checkpoint: Path) -> None:
+    """Give a component the weights of a checkpoint, or `Misfit` with the options that do not fit them."""
+    mine = {key: value.shape for key, value in part.state_dict().items()}
+    if mine == {key: value.shape for key, value in state.items()}:
+        part.load_state_dict(state)
+        return
+    now: dict[str, Any] = getattr(parts, name).model_dump(mode="json")
+    then: Mapping[str, Any] = read_json(checkpoint / PARTS)[name]
+    differing = [
+        f"{key} {now.get(key)!r} instead of {then.get(key)!r}"
+        for key in {**then, **now}
+        if now.get(key) != then.get(key)
+    ]
+    raise Misfit(
+        f"{name}: the checkpoint's weights do not fit {', '.join(differing) or now['use']}; leave this as it "
+        "was in the stage before, or set 'fresh: true' to begin anew"
+    )
+
+
+class Misfit(UserError):
+    """A component's options do not fit the weights that it is to go on with."""
 
 
 class Recommender(nn.Module):
@@ -103,13 +127,13 @@ class Recommender(nn.Module):
             if isinstance(part, nn.Module):
                 stored = env.checkpoint / f"{name}.safetensors" if env.checkpoint else None
                 if stored is not None and stored.is_file():
-                    part.load_state_dict(load_file(stored))
+                    _restore(part, load_file(stored), name, parts, stored.parent)
                 part.to(env.device)
         table = sids.table(backbone.tokenizer)
         searcher = catalogue.build("decoder", decoder, inner)
         searcher.bind(table)
         template = catalogue.build("prompt", parts.prompt, inner)
-        prompts = PromptBuilder(template, backbone.tokenizer, table, parts.max_history)
+        prompts = PromptBuilder(template, backbone.tokenizer, table, parts.max_history, parts.prompt.use)
         return cls(backbone, loop, policy, searcher, prompts, parts)
 
     @property

@@ -12,10 +12,9 @@ from rich.table import Table
 
 from lasar_kit.engine.artifacts import read_json
 from lasar_kit.engine.console import Screen
-from lasar_kit.engine.output import reading_run
+from lasar_kit.engine.output import METRICS, reading_run
 from lasar_kit.errors import UserError
 
-METRICS = "metrics.json"
 SHOWN = ("hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20")
 
 
@@ -39,26 +38,30 @@ def report(run: Path) -> None:
     stored = read_metrics(run)
     with reading_run(run):
         table = metrics_table(stored)
+    if not table.row_count:
+        raise UserError(f"{run}: no stage of this run reports {', '.join(SHOWN)}")
     Screen().print(table)
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
-    """A row for each evaluate stage, behind the baselines that were asked for the same users."""
+    """A row for each stage that reports the metrics shown, behind the baselines asked for the same users."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
     for name in (*(name.upper() for name in SHOWN), "mean N"):
         table.add_column(name, justify="right", no_wrap=True)
     baselines: Any = None
     for stage, row in metrics.items():
-        if row["baselines"] != baselines:
+        if not any(name in row for name in SHOWN):  # a plugin's report on something else
+            continue
+        if "baselines" in row and row["baselines"] != baselines:
             baselines = row["baselines"]
             table.add_row(f"[dim]{row['users']:,} users")
             for name, values in baselines.items():
-                table.add_row(name, *_numbers(values))
-        label = row.get("label", stage)
-        table.add_row(f"[bold]{escape(label)}", *_numbers(row), f"{row['mean_depth']:.2f}")
+                table.add_row(escape(name), *_numbers(values))
+        depth = f"{row['mean_depth']:.2f}" if "mean_depth" in row else ""
+        table.add_row(f"[bold]{escape(str(row.get('label', stage)))}", *_numbers(row), depth)
     return table
 
 
 def _numbers(row: Mapping[str, Any]) -> list[str]:
-    return [f"{row[name]:.4f}" for name in SHOWN]
+    return [f"{row[name]:.4f}" if name in row else "" for name in SHOWN]

@@ -15,16 +15,21 @@ from lasar_kit.core.kl import exact_kl
 from lasar_kit.core.processes import world_max
 from lasar_kit.core.scoring import Score
 from lasar_kit.core.values import LatentTrace, Prompt, Rollout
+from lasar_kit.engine.alignment import aligned
 from lasar_kit.engine.prompts import PromptBatch
 from lasar_kit.engine.recommender import Recommender
+
+ALIGN = "align"
+"""The term of the terminal alignment."""
 
 
 @dataclass(frozen=True)
 class Group:
     """What a rollout fixed: G candidates a prompt (-1 for none), their rewards, the depth and its index.
 
-    `old_logp` is the policy's own log-probability of the candidates' tokens when it made them; None before
-    the first update on them, where it is the policy itself.
+    `old_logp` is the policy's own log-probability of the candidates' tokens when it made them, and
+    `old_depth_logp` its log-distribution over depths; None before the first update on them, where it is the
+    policy itself.
     """
 
     batch: PromptBatch
@@ -34,6 +39,16 @@ class Group:
     depth_index: Int[Tensor, " B"]
     world_reward: Float[Tensor, ""]
     old_logp: Float[Tensor, "B G M"] | None = None
+    old_depth_logp: Float[Tensor, "B C"] | None = None
+
+    def prompts(self, which: Sequence[int]) -> Group:
+        """Some prompts of it."""
+        taken = {
+            name: value[list(which)]
+            for name, value in vars(self).items()
+            if name not in ("batch", "world_reward") and value is not None
+        }
+        return replace(self, batch=self.batch.rows(which), **taken)
 
 
 @dataclass(frozen=True)
@@ -68,36 +83,47 @@ class RlStep(nn.Module):
         self.objectives = dict(objectives)
         self.aligner = aligner
         self.scorer = AnswerScorer(recommender.prompts.table, score, str(recommender.device))
-        self.report: dict[str, float] = {}
-        self.rollout: Rollout | None = None
+        self.seen: list[tuple[Rollout, dict[str, float]]] = []
 
     def forward(self, group: Group) -> Mapping[str, Float[Tensor, ""]]:
-        """Each objective's loss by its name, and `align`, as sums over what `counts` counts; numbers worth
-        logging are left in `report`."""
+        """Each objective's loss by its name, and `align`, as sums over what `counts` counts.
+
+        The rollout and numbers worth logging are added to `seen`; a number that an earlier objective has as
+        well is called by its own one, too.
+        """
         answers = group.batch.anchors is not None or any(
             getattr(objective, "reads_answers", True) for objective in self.objectives.values()
         )
         rollout, trace = self._answered(group) if answers else (self._unanswered(group), None)
-        losses = {}
-        self.report = {}
-        for name, objective in self.objectives.items():
-            losses[name], found = objective.loss(rollout)
-            self.report |= found
-        if trace is not None and group.batch.anchors is not None:
-            losses["align"] = self.aligner.loss(trace, group.batch.anchors).mean()
+        losses: dict[str, Float[Tensor, ""]] = {}
+        numbers: dict[str, float] = {}
         counts = self.counts(group)
-        losses = {name: loss * counts[name] for name, loss in losses.items()}
-        self.rollout = replace(rollout, logp=rollout.logp.detach(), depth_logp=rollout.depth_logp.detach())
+        for name, objective in self.objectives.items():
+            loss, found = objective.loss(rollout)
+            losses[name] = loss * counts[name]
+            numbers |= {f"{name}_{key}" if key in numbers else key: value for key, value in found.items()}
+        if trace is not None and group.batch.anchors is not None:
+            losses[ALIGN] = self.aligner.loss(trace, group.batch.anchors)[:, 0][self._aligned(group)].sum()
+        rollout = replace(rollout, logp=rollout.logp.detach(), depth_logp=rollout.depth_logp.detach())
+        self.seen.append((rollout, numbers))
         return losses
 
     def counts(self, group: Group) -> dict[str, int]:
-        """Over how many prompts each term is a mean: all of them, unless its objective says otherwise."""
+        """Over how many prompts each term is a mean: alignment over those with anchors (method 17), an
+        objective over all of them, unless it says otherwise."""
         prompts = len(group.depth)
-        found = {"align": prompts}
+        found = {ALIGN: int(self._aligned(group).sum())}
         for name, objective in self.objectives.items():
             counted = getattr(objective, "counted", None)
             found[name] = prompts if counted is None else int(counted(group.rewards, group.items >= 0))
         return found
+
+    def _aligned(self, group: Group) -> Bool[Tensor, " B"]:
+        """Which prompts have their thoughts held to anchors."""
+        anchors = group.batch.anchors
+        if anchors is None:
+            return torch.zeros_like(group.depth, dtype=torch.bool)
+        return aligned(self.aligner, group.depth, anchors.mask[:, 0].sum(-1))
 
     def _answered(self, group: Group) -> tuple[Rollout, LatentTrace]:
         """With the candidates under the policy and the reference; and the policy's thoughts."""
@@ -137,6 +163,7 @@ class RlStep(nn.Module):
             depth_index=group.depth_index,
             world_reward=group.world_reward,
             ref_kl=ref_kl,
+            old_depth_logp=group.old_depth_logp,
         )
 
     def _score(self, model: Recommender, group: Group, steps: int) -> Scored:
@@ -158,6 +185,19 @@ class RlStep(nn.Module):
         theirs = self.scorer.distributions(self._reference[0].backbone, reference.states.flatten(0, 1), flat)
         steps = [exact_kl(p, q.detach()) for (p, _), (q, _) in zip(ours, theirs, strict=True)]
         return torch.stack(steps, dim=-1).view(scored.tokens.shape)
+
+
+def joined(rollouts: Sequence[Rollout]) -> Rollout:
+    """Rollouts of some prompts each as one."""
+    first, *others = rollouts
+    if not others:
+        return first
+    together: dict[str, Tensor] = {
+        name: torch.cat([getattr(rollout, name) for rollout in rollouts])
+        for name, value in vars(first).items()
+        if name != "world_reward" and value is not None
+    }
+    return replace(first, **together)
 
 
 def depth_numbers(depth: Int[Tensor, " B"], largest: int) -> dict[str, float]:

@@ -17,9 +17,11 @@ from lasar_kit.core.groups import masked_mean
 from lasar_kit.core.interfaces import Decoder, Reward
 from lasar_kit.core.policy import depth_at, greedy_depth, nearest_choice
 from lasar_kit.core.rewards import total_reward
+from lasar_kit.engine.precision import autocast
 from lasar_kit.engine.prompts import PromptBatch
 from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.rl_step import Group
+from lasar_kit.engine.stages.training_config import Precision
 
 
 @runtime_checkable
@@ -61,7 +63,8 @@ class Share:
 class RolloutMaker:
     """Draws a depth for each prompt, shared by its G candidates, and lets a decoder make these (method 22).
 
-    `sample` draws depths from the policy; else each prompt gets the most probable one.
+    `sample` draws depths from the policy; else each prompt gets the most probable one. A search wider than G
+    is cut to its best.
     """
 
     recommender: Recommender
@@ -71,10 +74,24 @@ class RolloutMaker:
     accelerator: Accelerator
     sample: bool
     seed: int
+    precision: Precision = "fp32"
+    width: int = 0
 
     @torch.no_grad()
     def make(self, batch: PromptBatch, target: Int[Tensor, " B"], share: Share) -> Group:
         """The group of each prompt; the model is left in evaluation mode."""
+        with autocast(self.accelerator.device, self.precision):
+            items, depth, index = self._candidates(batch, share)
+        rewards = total_reward(self.rewards, items, target)
+        mean = masked_mean(rewards, items >= 0).mean()
+        world = self.accelerator.reduce(mean * share.weight, reduction="sum")
+        assert isinstance(world, Tensor)
+        return Group(batch, items, rewards, depth, index, world)
+
+    def _candidates(
+        self, batch: PromptBatch, share: Share
+    ) -> tuple[Int[Tensor, "B G"], Int[Tensor, " B"], Int[Tensor, " B"]]:
+        """Items of each prompt, best first, the depth it was thought about, and its index in the support."""
         model = self.recommender.eval()
         prompt = model.read(batch)
         if self.sample:
@@ -86,9 +103,6 @@ class RolloutMaker:
         trace = model.latent_loop.run(model.backbone, prompt, depth, int(depth.max()))
         if isinstance(self.decoder, DrawingDecoder):
             self.decoder.draw_from(share.draws(f"candidates {self.seed}"))
-        items = self.decoder.search(model.backbone, trace, self.candidates).items[:, 0]
-        rewards = total_reward(self.rewards, items, target)
-        mean = masked_mean(rewards, items >= 0).mean()
-        world = self.accelerator.reduce(mean * share.weight, reduction="sum")
-        assert isinstance(world, Tensor)
-        return Group(batch, items, rewards, depth[:, 0], index[:, 0], world)
+        width = max(self.width, self.candidates)
+        items = self.decoder.search(model.backbone, trace, width).items[:, 0, : self.candidates]
+        return items, depth[:, 0], index[:, 0]

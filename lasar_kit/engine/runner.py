@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from lasar_kit.core.processes import from_main, is_main, wait_for_all
@@ -19,17 +20,17 @@ from lasar_kit.engine.artifacts import (
     MANIFEST,
     Artifact,
     ArtifactStore,
-    link_file,
-    link_tree,
+    copy_tree,
+    remove,
     write_json,
     write_text,
 )
 from lasar_kit.engine.console import Screen, quiet_libraries
-from lasar_kit.engine.output import LOCK, make_output
+from lasar_kit.engine.output import LOCK, METRICS, MODEL, PREDICTIONS, alone_in
 from lasar_kit.engine.run import Run
 from lasar_kit.errors import UserError
 from lasar_kit.hookspecs import hookimpl
-from lasar_kit.spec.plan import PlannedStage
+from lasar_kit.spec.plan import PlannedStage, plan
 from lasar_kit.spec.run_spec import DATASET
 
 if TYPE_CHECKING:
@@ -39,16 +40,13 @@ if TYPE_CHECKING:
     from lasar_kit.spec.load import LoadedSpec
     from lasar_kit.spec.run_spec import RunSpec
 
-METRICS, PREDICTIONS, MODEL = "metrics.json", "predictions.jsonl", "model"
-
 
 @dataclass(frozen=True)
 class Step:
-    """A stage, the key of its artifact, and that artifact if there already is one."""
+    """A stage, and the key of its artifact."""
 
     stage: PlannedStage
     key: str
-    found: Artifact | None
 
 
 class BuiltinStages:
@@ -61,27 +59,25 @@ class BuiltinStages:
         return run.catalogue.build("stage", stage.config, context.env()).run(context)
 
 
-def run_spec(
-    loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool, resume: bool = False
-) -> None:
+def run_spec(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
     """Run all stages; leaves `spec.lock.yaml`, `metrics.json`, `predictions.jsonl`, `log.jsonl`, `model/` and
-    `stages/<name>/` in `output`. With `resume`, a training stage that was cut off goes on from its last
-    checkpoint.
+    `stages/<name>/` in `output`. With `use_cache`, what is finished is reused, and a stage that was cut off
+    goes on.
 
     On several processes all call this, with a file system in common. The main one looks for artifacts and
-    writes; only it calls observers.
+    writes; only it calls observers. `UserError` where another run is at work in `output`.
     """
-    with faults.disk("run", output):
-        _run_all(loaded, catalogue, output, use_cache, resume)
+    with faults.disk("run", output), alone_in(output) if is_main() else nullcontext():
+        _run_all(loaded, catalogue, output, use_cache)
 
 
-def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool, resume: bool) -> None:
+def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
     catalogue.load_hooks()
     quiet_libraries()
     main = is_main()
     run = Run(loaded.spec, output, catalogue, Screen(silent=not main))
-    store = ArtifactStore(output)
-    steps = from_main(lambda: list(_steps(loaded, catalogue, store, use_cache)))
+    store = _store(output, run.screen)
+    steps = from_main(lambda: list(_steps(loaded, catalogue)))
     hooks = catalogue.hooks
     observers = [BuiltinStages(), *(_observers(loaded, output) if main else ())]
     for observer in observers:
@@ -89,10 +85,12 @@ def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: 
     try:
         if main:
             hooks.hook.lasar_run_start(run=run)
-        for step in steps:
-            reused = from_main(partial(_reuse, run, step, store))
-            run.artifacts[step.stage.name] = reused or _run_stage(run, step, store, use_cache, resume)
+        for number, step in enumerate(steps):
+            store.wanted = frozenset(later.key for later in steps[number + 1 :])
+            reused = from_main(partial(_reuse, run, step, store)) if use_cache else None
+            run.artifacts[step.stage.name] = reused or _run_stage(run, step, store, use_cache)
         if main:
+            store.tidy()
             hooks.hook.lasar_run_end(run=run, metrics=_collect(run, [step.stage for step in steps]))
     finally:
         for observer in observers:
@@ -105,20 +103,25 @@ def _observers(loaded: LoadedSpec, output: Path) -> list[object]:
     from lasar_kit.engine.tracking import Tracking
 
     trackers = Tracking.of(loaded, output)
-    make_output(output)
     write_text(output / LOCK, loaded.dump())
     return [JsonLog(output), Narrator(), *trackers]
 
 
+def _store(output: Path, screen: Screen) -> ArtifactStore:
+    return ArtifactStore(output, lambda line: screen.print(f"[yellow]{escape(line)}[/yellow]"))
+
+
 def _reuse(run: Run, step: Step, store: ArtifactStore) -> Artifact | None:
-    """The artifact that there already is, as this run's own."""
-    if step.found is None:
+    """The artifact that there already is by now, as this run's own."""
+    name = step.stage.name
+    adopted = store.adopt(name, step.key)
+    if adopted is None:
         return None
-    origin = "unchanged" if step.found.path.is_relative_to(run.output) else f"from {step.found.path}"
-    run.screen.print(f"[bold]{step.stage.name}[/bold] [dim]reused, {origin}[/dim]")
+    artifact, origin = adopted
+    where = "unchanged" if origin == artifact.path else f"from {escape(str(origin))}"
+    run.screen.print(f"[bold]{name}[/bold] [dim]reused, {where}[/dim]")
     from lasar_kit.engine.observers import log_again
 
-    artifact = store.adopt(step.stage.name, step.found)
     log_again(run.output, artifact.path)
     return artifact
 
@@ -127,32 +130,40 @@ def dry_run(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: b
     """Print the resolved spec and what each stage would reuse; writes nothing."""
     screen = Screen()
     screen.console.print(loaded.dump(), markup=False)
-    table = Table(title=f"Stages of {output}")
+    table = Table(title=f"Stages of {escape(str(output))}")
     for heading in ("stage", "use", "reads", "would"):
         table.add_column(heading)
-    for step in _steps(loaded, catalogue, ArtifactStore(output), use_cache):
-        reads = ", ".join(dict.fromkeys(step.stage.inputs.values()))
-        would = "run" if step.found is None else f"reuse {step.found.path}"
-        table.add_row(step.stage.name, step.stage.config.use, reads, would)
+    store, left = _store(output, screen), dict[str, str]()
+    for step in _steps(loaded, catalogue):
+        name, reads = step.stage.name, ", ".join(dict.fromkeys(step.stage.inputs.values()))
+        found = store.find(name, step.key) if use_cache else None
+        if found is not None:
+            would = f"reuse {found.path}"
+        elif use_cache and step.key in left:
+            would = f"reuse what {left[step.key]} leaves"
+        else:
+            would = "go on" if use_cache and store.work(name, step.key).is_dir() else "run"
+        left.setdefault(step.key, name)
+        table.add_row(name, escape(step.stage.config.use), reads, escape(would))
     screen.print(table)
 
 
-def _steps(loaded: LoadedSpec, catalogue: Catalogue, store: ArtifactStore, use_cache: bool) -> Iterator[Step]:
-    """The data set and all stages, each with its key and what there is of it."""
+def _steps(loaded: LoadedSpec, catalogue: Catalogue) -> Iterator[Step]:
+    """The data set and all stages, each with its key."""
     from lasar_kit.spec import StageConfig
 
     spec = loaded.spec
+    catalogue.load_hooks()
     files = _source(spec, catalogue).files()
     missing = [f"dataset: {path} does not exist" for path in files if not path.exists()]
     if missing:
         raise UserError(*missing)
     keys = {DATASET: fingerprints.dataset_key(spec, files, catalogue)}
-    first = PlannedStage(DATASET, StageConfig(use=spec.dataset.use), {})
-    yield Step(first, keys[DATASET], store.find(DATASET, keys[DATASET]) if use_cache else None)
+    yield Step(PlannedStage(DATASET, StageConfig(use=spec.dataset.use), {}), keys[DATASET])
     for stage in loaded.plan:
         inputs = {kind: keys[source] for kind, source in stage.inputs.items()}
         keys[stage.name] = key = fingerprints.stage_key(stage, spec, inputs, catalogue)
-        yield Step(stage, key, store.find(stage.name, key) if use_cache else None)
+        yield Step(stage, key)
 
 
 def _source(spec: RunSpec, catalogue: Catalogue) -> DataSource:
@@ -178,7 +189,7 @@ def _load_dataset(run: Run, folder: Path) -> dict[str, int]:
     return counts
 
 
-def _run_stage(run: Run, step: Step, store: ArtifactStore, use_cache: bool, resume: bool) -> Artifact:
+def _run_stage(run: Run, step: Step, store: ArtifactStore, use_cache: bool) -> Artifact:
     """Run one stage into a folder of its own, which becomes its artifact when all is written.
 
     A stage that is not `sharded` runs on the main process, while the others wait.
@@ -189,10 +200,10 @@ def _run_stage(run: Run, step: Step, store: ArtifactStore, use_cache: bool, resu
         hooks.lasar_stage_start(run=run, stage=stage)
     with store.writing(stage.name) if main else nullcontext(Path()) as folder:
         run.writing = from_main(lambda: folder)
-        work = from_main(lambda: store.work(stage.name, step.key, fresh=not (use_cache or resume)))
+        work = from_main(lambda: store.work(stage.name, step.key, fresh=not use_cache))
         report: Any = None
         if main or type(stage.config).sharded:
-            context = _context(run, stage, work, resume)
+            context = _context(run, stage, work)
             place, advice = _advice(stage)
             with faults.memory(place, advice), faults.disk(place, run.output):
                 report = hooks.lasar_run_stage(run=run, stage=stage, context=context)
@@ -213,20 +224,26 @@ def _advice(stage: PlannedStage) -> tuple[str, str]:
     return place, " or ".join(lower) or "use a machine with more"
 
 
-def _context(run: Run, stage: PlannedStage, work: Path, resume: bool) -> StageContext:
+def _context(run: Run, stage: PlannedStage, work: Path) -> StageContext:
     from lasar_kit.engine.observers import log_again
     from lasar_kit.engine.stage import StageContext
+
+    planned = {made.name: made for made in plan(run.spec)}
+
+    def folders(name: str) -> dict[str, Path]:
+        inputs = planned[name].inputs if name in planned else {}
+        return {kind: run.artifacts[source].path for kind, source in inputs.items()}
 
     return StageContext(
         name=stage.name,
         spec=run.spec,
         folder=run.writing,
-        inputs={kind: run.artifacts[source].path for kind, source in stage.inputs.items()},
+        inputs=folders(stage.name),
+        origins={kind: folders(source) for kind, source in stage.inputs.items()},
         catalogue=run.catalogue,
         screen=run.screen,
         emit=partial(_emit, run, stage),
         work=work,
-        resume=resume,
         log_again=partial(log_again, run.output, run.writing),
     )
 
@@ -242,21 +259,29 @@ def _collect(run: Run, stages: list[PlannedStage]) -> dict[str, Any]:
     made: dict[str, list[str]] = {}
     for stage in stages:
         made.setdefault(type(stage.config).produces, []).append(stage.name)
-    metrics = {name: dict(run.artifacts[name].report) for name in made.get("report", [])}
+    metrics = {name: dict(run.artifacts[name].report or {}) for name in made.get("report", [])}
     write_json(run.output / METRICS, metrics)
     (run.output / PREDICTIONS).unlink(missing_ok=True)
-    if metrics:
-        link_file(run.artifacts[list(metrics)[-1]].path / PREDICTIONS, run.output / PREDICTIONS)
+    predicted = [path for name in metrics if (path := run.artifacts[name].path / PREDICTIONS).is_file()]
+    if predicted:
+        _place(predicted[-1], run.output / PREDICTIONS)
     _place_model(run, made.get("checkpoint", []))
     return metrics
 
 
+def _place(source: Path, target: Path) -> None:
+    """A copy of a file, whole or not at all."""
+    half = target.with_name(f".{target.name}.partial")
+    shutil.copy2(source, half)
+    half.replace(target)
+
+
 def _place_model(run: Run, checkpoints: list[str]) -> None:
-    """The last checkpoint as `model/`, whole or not at all."""
+    """A copy of the last checkpoint as `model/`, whole or not at all."""
     partial_model = run.output / f".{MODEL}.partial"
     for stale in (run.output / MODEL, partial_model):
-        shutil.rmtree(stale, ignore_errors=True)
+        remove(stale)
     if checkpoints:
-        link_tree(run.artifacts[checkpoints[-1]].path, partial_model)
+        copy_tree(run.artifacts[checkpoints[-1]].path, partial_model)
         (partial_model / MANIFEST).unlink()
         partial_model.rename(run.output / MODEL)

@@ -46,12 +46,28 @@ def longest_per_user(train: Sequences, max_history: int) -> list[Window]:
 
 def packed(train: Sequences, items: int) -> list[Window]:
     """Each user in windows of at most `items` items, one overlapping, so that every item but a user's first
-    is the answer of exactly one position."""
+    is the answer of exactly one position.
+
+    A longer user is cut, and the answers behind a cut see the items since the cut alone: see `shortened`.
+    """
     return [
         Window(user, start, min(start + items, length))
         for user, length in enumerate(train.lengths.tolist())
         for start in range(0, length - 1, items - 1)
     ]
+
+
+RULES = {"sliding": sliding, "longest_per_user": longest_per_user}
+"""The rules by which a training part becomes prompts of one answer each."""
+
+
+def shortened(windows: Sequence[Window], max_history: int) -> float:
+    """The share of packed windows' answers that see fewer items than `sliding` would show them."""
+    answers = sum(len(window) - 1 for window in windows)
+    short = sum(
+        seen < min(window.start + seen, max_history) for window in windows for seen in range(1, len(window))
+    )
+    return short / answers
 
 
 def epoch_batches(

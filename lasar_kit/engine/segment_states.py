@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -20,13 +21,35 @@ Chain = tuple[Int[np.ndarray, " L"], Int[np.ndarray, " reads"]]
 """Token ids to read in one go, and the places at which the state is asked for."""
 
 
+def pieces_of(text: str, segments: Sequence[str]) -> list[str]:
+    """The segments of a text, each with what parts it from the one before.
+
+    That is what stands between them in the text, or a space where a segment's words do not stand there.
+    """
+    pieces: list[str] = []
+    end = 0
+    for segment in segments:
+        words = r"\s+".join(map(re.escape, segment.split()))  # a segmenter may join lines
+        found = re.compile(words).search(text, end)
+        between = " " if found is None else text[end : found.start()]
+        pieces.append(between + segment if pieces else segment)
+        end = end if found is None else found.end()
+    return pieces
+
+
 def chains_of(
-    segments: Sequence[Int[np.ndarray, " l"]], context: SegmentContext, prompt: Int[np.ndarray, " P"]
+    segments: Sequence[Int[np.ndarray, " l"]],
+    context: SegmentContext,
+    start: Int[np.ndarray, " s"],
+    prompt: Int[np.ndarray, " P"],
 ) -> list[Chain]:
-    """One text's segments as chains; their reads, in order, are the ends of the segments."""
+    """One text's segments as chains; their reads, in order, are the ends of the segments.
+
+    Every chain begins as texts do in training: by the start token, if there is one, or by the prompt.
+    """
+    before = prompt if context == "prompt_prefixed" else start
     if context == "segment_only":
-        return [(segment, np.array([len(segment) - 1])) for segment in segments]
-    before = prompt if context == "prompt_prefixed" else prompt[:0]
+        return [(np.concatenate([before, one]), np.array([len(before) + len(one) - 1])) for one in segments]
     ends = len(before) + np.cumsum([len(segment) for segment in segments]) - 1
     return [(np.concatenate([before, *segments]), ends)]
 

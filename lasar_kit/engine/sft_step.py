@@ -33,9 +33,16 @@ class SftStep(nn.Module):
         self.aligner = aligner
         self.scorer = AnswerScorer(recommender.prompts.table, score, str(recommender.device))
 
-    def forward(self, batch: PromptBatch) -> Mapping[str, Float[Tensor, ""]]:
+    def forward(
+        self, batch: PromptBatch, choosing: bool = False
+    ) -> Mapping[str, Float[Tensor, ""]] | Int[Tensor, "B R"]:
         """Sums, in float32: `ce` over answer tokens, `align` and `policy` over prompts with a label, and each
-        task with texts, by its name, over its answer tokens."""
+        task with texts, by its name, over its answer tokens.
+
+        `choosing` asks for nothing but how long each prompt would be thought about.
+        """
+        if choosing:
+            return self._depth(self.recommender.read(batch), batch)
         assert batch.targets is not None
         targets_nM = batch.targets[batch.mask]
         tasks = {name: self._task(rows) for name, rows in batch.tasks.items()}
@@ -71,18 +78,22 @@ class SftStep(nn.Module):
         return -self.scorer.logp(self.recommender.backbone, states, targets).sum()
 
     def _think(self, prompt: Prompt, batch: PromptBatch) -> LatentTrace:
-        """Run the loop, each prompt at its own depth, those without one as the policy chooses (method: N
-        during SFT)."""
-        policy = self.recommender.depth_policy
-        with torch.no_grad():
-            depth = greedy_depth(policy, prompt.h0)
-            if batch.depth is not None:
-                given = torch.tensor(policy.support, device=depth.device)[nearest_choice(policy, batch.depth)]
-                depth = torch.where(batch.depth > 0, given, depth)
+        """Run the loop, each prompt at its own depth."""
+        depth = self._depth(prompt, batch)
         trace: LatentTrace = self.recommender.latent_loop.run(
             self.recommender.backbone, prompt, depth, world_max(depth)
         )
         return trace
+
+    @torch.no_grad()
+    def _depth(self, prompt: Prompt, batch: PromptBatch) -> Int[Tensor, "B R"]:
+        """As given, and as the policy chooses where nothing is (method: N during SFT)."""
+        policy = self.recommender.depth_policy
+        depth = greedy_depth(policy, prompt.h0)
+        if batch.depth is None:
+            return depth
+        given = torch.tensor(policy.support, device=depth.device)[nearest_choice(policy, batch.depth)]
+        return torch.where(batch.depth > 0, given, depth)
 
     def _policy(
         self, prompt: Prompt, label: Int[Tensor, "B R"], labelled: Bool[Tensor, "B R"]

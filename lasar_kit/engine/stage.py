@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 class StageContext:
     """A stage's surroundings.
 
-    `folder` is where it writes its artifact; `inputs` are the folders of the artifacts it reads, by type;
+    `folder` is where it writes its artifact; `inputs` are the folders of the artifacts it reads, by type, and
+    `origins` those of the artifacts that each of them was made from;
     `emit(step, metrics)` logs a step. `work` is a folder to make if wanted: it outlives a run that is cut
-    off, and the next run of the same stage finds it. With `resume`, training goes on from a checkpoint there;
-    `log_again()` takes over the log that it puts into `folder`.
+    off, and the next run of the same stage finds it and goes on from there; `log_again()` takes over the log
+    that it puts into `folder`.
     """
 
     name: str
@@ -36,8 +37,8 @@ class StageContext:
     screen: Screen
     emit: Callable[[int, Mapping[str, float]], None]
     work: Path
-    resume: bool = False
     log_again: Callable[[], None] = lambda: None
+    origins: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
 
     def dataset(self) -> Dataset:
         """The data set it reads."""

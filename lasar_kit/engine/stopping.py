@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
+from typing import Any
+
+AGAIN = 0.05
+"""Seconds until a signal is sent once more that came where no exception gets through."""
 
 PREEMPTED = 75
-"""Exit code of a run that SIGTERM ended (EX_TEMPFAIL of sysexits.h): try again later, with --resume."""
+"""Exit code of a run that SIGTERM ended (EX_TEMPFAIL of sysexits.h): try again later."""
 
 
 class Stopped(BaseException):
@@ -17,7 +24,8 @@ class Stopped(BaseException):
 
     def __init__(self, number: int, place: str = "") -> None:
         name = signal.Signals(number).name
-        super().__init__(f"{place or 'stopped'}: {name}; go on with --resume")
+        super().__init__(f"{place or 'stopped'}: {name}; run it again to go on")
+        self.number = number
         self.code = PREEMPTED if number == signal.SIGTERM else 128 + number
 
 
@@ -43,9 +51,12 @@ def heeded() -> Iterator[None]:
         yield
         return
     before = {number: signal.signal(number, _take) for number in (signal.SIGTERM, signal.SIGINT)}
+    tell = sys.unraisablehook
+    sys.unraisablehook = partial(_once_more, tell)
     try:
         yield
     finally:
+        sys.unraisablehook = tell
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -60,6 +71,19 @@ def deferred() -> Iterator[None]:
             raise Stopped(_Pending.number)
     finally:
         _Pending.waits, _Pending.number = False, 0
+
+
+def _once_more(tell: Callable[[sys.UnraisableHookArgs], Any], lost: sys.UnraisableHookArgs) -> None:
+    """Python drops what is raised in a finaliser, or in a callback of its own imports; a signal counts all
+    the same, and is told of when it does."""
+    error = lost.exc_value
+    if not isinstance(error, Stopped | KeyboardInterrupt):
+        tell(lost)
+        return
+    number = error.number if isinstance(error, Stopped) else signal.SIGINT
+    again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 def _take(number: int, frame: FrameType | None) -> None:

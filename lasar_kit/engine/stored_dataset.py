@@ -30,12 +30,12 @@ def save(dataset: Dataset, folder: Path) -> None:
 
 def load(folder: Path) -> Dataset:
     """What `save` wrote."""
-    users = pl.read_parquet(folder / "users.parquet")
+    users = pl.read_parquet(folder / "users.parquet", glob=False)  # a folder may be called `run[1]`
     lengths = users["items"].list.len().to_numpy().astype(np.int64)
     flat = users["items"].explode(empty_as_null=False).to_numpy().astype(np.int32)
     return Dataset(
         users=tuple(users["id"]),
-        items=pl.read_parquet(folder / "items.parquet"),
+        items=pl.read_parquet(folder / "items.parquet", glob=False),
         sequences=Sequences(np.concatenate([[0], lengths.cumsum()]), flat),
         cuts=users.select(CUTS).to_numpy().astype(np.int64) if CUTS[0] in users.columns else None,
     )

@@ -13,15 +13,16 @@ from jaxtyping import Int
 
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.reasoning.from_dataset import requests_of
-from lasar_kit.engine.samples import Window, sliding
+from lasar_kit.engine.samples import RULES, Window
 from lasar_kit.engine.stage import StageContext
+from lasar_kit.engine.stages.text_config import PromptRule
 from lasar_kit.errors import UserError
 from lasar_kit.spec import ComponentConfig
 
 
-def training_prompts(dataset: Dataset, context: StageContext, limit: int) -> list[Window]:
+def training_prompts(dataset: Dataset, context: StageContext, rule: PromptRule, limit: int) -> list[Window]:
     """The training prompts that a teacher reasons about, in order; `limit` of them by the seed, 0 for all."""
-    windows = sliding(dataset.train, context.spec.max_history)
+    windows = RULES[rule](dataset.train, context.spec.max_history)
     if 0 < limit < len(windows):
         chosen = np.random.default_rng(context.spec.seed).choice(len(windows), limit, replace=False)
         windows = [windows[index] for index in np.sort(chosen)]
@@ -34,13 +35,15 @@ def ask_teacher(
     dataset: Dataset,
     windows: Sequence[Window],
     wanted: Sequence[int] | None = None,
+    told: dict[str, float] | None = None,
 ) -> Iterator[tuple[int, str | None]]:
     """`(n, text)` of the n-th prompt, in any order: of all prompts, or of those `wanted`.
 
-    A window's last item is the one to come; the teacher is told of it only if it asks.
+    A window's last item is the one to come; the teacher is told of it only if it asks. `told` takes up the
+    numbers that it reports.
     """
     wanted = range(len(windows)) if wanted is None else wanted
-    told: dict[str, float] = {}
+    told = {} if told is None else told
     env = context.env(device=str(PartialState().device), report=told.update)
     teacher = context.catalogue.build("teacher", config, env)
     places = [(windows[n].user, windows[n].start, windows[n].stop - 1) for n in wanted]

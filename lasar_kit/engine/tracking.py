@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,11 +64,39 @@ class Tracking:
 
 def _started(name: str, loaded: LoadedSpec, output: Path) -> Any:
     """A tracker of accelerate's, told what run this is; local files go to the folder of the run."""
+    from accelerate import Accelerator
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
-    spec, kind = loaded.spec, LOGGER_TYPE_TO_CLASS[name]
-    where = {"logging_dir": str(output.resolve() / "tracking")} if kind.requires_logging_directory else {}
-    tracker = kind(spec.name, **where)
-    tracker.start()
-    tracker.store_init_configuration({"name": spec.name, "seed": spec.seed, "spec": loaded.dump()})
+    Accelerator()  # without which trackers do not start
+    folder = output.resolve() / "tracking"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        where = {"tensorboard": {"logging_dir": str(folder)}, "wandb": {"dir": str(folder)}}
+        options = where.get(name) or _mlflow_options(folder)
+        tracker = LOGGER_TYPE_TO_CLASS[name](loaded.spec.name, **options)
+        tracker.start()
+        tracker.store_init_configuration(_flat(loaded.spec.model_dump(mode="json")))
+    except Exception as error:  # of the tracker's own kinds: no account, no network, no such store
+        what = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
+        raise UserError(f"tracking: {name}: cannot be started ({what})") from error
     return tracker
+
+
+def _mlflow_options(folder: Path) -> dict[str, str]:
+    """Have MLflow write there, unless it was told where to."""
+    mlflow: Any = import_module("mlflow")  # by name, since it need not be installed
+    if mlflow.is_tracking_uri_set():
+        return {}
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    return {"logging_dir": (folder / "mlartifacts").as_uri()}
+
+
+def _flat(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """A spec's values by dotted keys; lists and nulls as JSON, since trackers take plain values alone."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{above}{key}.")
+        else:
+            found[above + key] = value if isinstance(value, str | int | float) else json.dumps(value)
+    return found

@@ -15,7 +15,6 @@ from accelerate import Accelerator
 from jaxtyping import Int
 
 from lasar_kit.core.dataset import Dataset
-from lasar_kit.core.interfaces import Aligner
 from lasar_kit.engine import faults, samples, stopping
 from lasar_kit.engine.anchor_store import AnchorStore
 from lasar_kit.engine.console import Tick
@@ -23,11 +22,10 @@ from lasar_kit.engine.heldout import HeldOut
 from lasar_kit.engine.keeping import Keeper
 from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.stage import StageContext
-from lasar_kit.engine.stages.config import TrainingConfig
+from lasar_kit.engine.stages.training_config import TrainingConfig
 from lasar_kit.engine.updates import Update, Updater
 from lasar_kit.engine.validation import SELECTED_BY, BestCheckpoint
 from lasar_kit.errors import UserError
-from lasar_kit.spec import ComponentConfig
 
 SHOWN = 10
 """Users that are named where a batch went wrong."""
@@ -71,6 +69,7 @@ class Training(ABC):
             config.eval_batch_size,
             config.patience,
             config.score,
+            precision=config.precision,
         )
 
     @abstractmethod
@@ -103,7 +102,14 @@ class Training(ABC):
                 if self._validate_if_due():
                     keeper.stop_if_asked()
         self.accelerator.wait_for_everyone()
+        self.context.screen.print(f"  kept: {self._kept()}")
         return self._report(self.done)
+
+    def _kept(self) -> str:
+        """Which model the artifact is."""
+        if self.best.best_update:
+            return f"the model of update {self.best.best_update:,}"
+        return "the model before the first update; no update made it better on validation"
 
     def _make_update(self, windows: Sequence[samples.Window], tick: Tick) -> None:
         """One update: shown, counted and logged."""
@@ -164,6 +170,7 @@ class Training(ABC):
             "updates": done,
             "epochs": round(done / self.per_epoch, 3),
             f"best_{SELECTED_BY}": self.best.best,
+            "best_update": self.best.best_update,
             "validations": self.best.history,
         }
 
@@ -173,15 +180,3 @@ class Training(ABC):
             first = epoch * self.per_epoch
             batches = samples.epoch_batches(self.windows, self.schedule.batch_size, self.seed, epoch)
             yield from islice(batches, self.done - first, self.updates - first)
-
-
-def build_aligner(context: StageContext, config: ComponentConfig, recommender: Recommender) -> Aligner:
-    """An aligner for a recommender's states."""
-    backbone = recommender.backbone
-    env = context.env(
-        hidden_size=backbone.hidden_size,
-        head=backbone.logits,
-        frozen_head=lambda: recommender.frozen().backbone.logits,
-    )
-    aligner: Aligner = context.catalogue.build("aligner", config, env)
-    return aligner

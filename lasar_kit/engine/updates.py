@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import DistributedType, set_seed
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import get_cosine_schedule_with_warmup
 
 from lasar_kit.engine.faults import NotFinite
-from lasar_kit.engine.stages.config import OptimizerConfig, Precision
+from lasar_kit.engine.precision import autocast
+from lasar_kit.engine.stages.training_config import OptimizerConfig, Precision
 
 
 def training_processes(seed: int) -> Accelerator:
@@ -76,8 +77,7 @@ class Updater:
 
     `step(batch)` returns the *sums* of a batch's losses by term; an update divides each by its count in the
     global batch, so that it is the same however the batch is split over passes and processes.
-    `precision` is that of the forward passes. An accelerator's own would hold for the whole process, and
-    stages may differ.
+    `precision` is that of the forward passes.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Updater:
         rates: Mapping[str, float] | None = None,
     ) -> None:
         self.accelerator = accelerator
-        self.bf16 = precision == "bf16"
+        self.precision: Precision = precision
         self.clip = config.clip
         self.plain: Any = step
         sharded = accelerator.distributed_type == DistributedType.FSDP
@@ -113,6 +113,13 @@ class Updater:
         self.replica.load_state_dict(ours)
         return self.replica
 
+    @torch.no_grad()
+    def depths(self, batch: Any) -> Tensor:
+        """How long a step of SFT will think about each prompt of a batch, by the weights as they are."""
+        with autocast(self.accelerator.device, self.precision):
+            found: Tensor = self.step(batch, choosing=True)
+        return found
+
     def update(self, passes: Sequence[tuple[Callable[[], Any], float]], terms: Mapping[str, Term]) -> Update:
         """One update, or `NotFinite` and none; `passes` are this process's batches, made when needed, each
         with its weight.
@@ -125,7 +132,7 @@ class Updater:
         for index, (make, weight) in enumerate(passes):
             waits = index + 1 < len(passes)
             with self.accelerator.no_sync(self.step) if waits else nullcontext():
-                with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.bf16):
+                with autocast(self.accelerator.device, self.precision):
                     sums = self.step(make())
                 found = [
                     sums[name] / max(t.count, 1) if name in sums else means.new_zeros(())

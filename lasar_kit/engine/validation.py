@@ -18,10 +18,14 @@ from lasar_kit.core.answers import AnswerScorer
 from lasar_kit.core.processes import in_shares
 from lasar_kit.core.scoring import Score
 from lasar_kit.engine.heldout import HeldOut
+from lasar_kit.engine.precision import autocast
 from lasar_kit.engine.ranking import batches_of_users, rank_users, target_ranks, with_sharers
 from lasar_kit.engine.recommender import Recommender
+from lasar_kit.engine.stages.training_config import Precision
 
 SELECTED_BY = "ndcg@10"
+REMEMBERED = ("best", "best_score", "best_update", "waited", "history")
+"""Of `BestCheckpoint`, by a checkpoint of training."""
 
 
 def answer_loss(recommender: Recommender, held_out: HeldOut, score: Score, batch_size: int) -> float:
@@ -60,8 +64,10 @@ class BestCheckpoint:
     patience: int
     score: Score
     depth_cost: float = 0.0
+    precision: Precision = "fp32"
     best: float = -1.0
     best_score: float = -math.inf
+    best_update: int = 0
     waited: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     shared: set[Path] = field(default_factory=set)
@@ -72,7 +78,7 @@ class BestCheckpoint:
 
     def state(self) -> dict[str, Any]:
         """What it remembers, as JSON; the files in `folder` belong to it."""
-        return {name: getattr(self, name) for name in ("best", "best_score", "waited", "history")}
+        return {name: getattr(self, name) for name in REMEMBERED}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave."""
@@ -81,17 +87,22 @@ class BestCheckpoint:
 
     def validate(self, recommender: Recommender, accelerator: Accelerator, update: int) -> dict[str, float]:
         """Rank the validation items; write the checkpoint if it is the best so far."""
-        ranking = rank_users(recommender, self.held_out.histories, self.width, self.batch_size, accelerator)
+        with autocast(accelerator.device, self.precision):
+            ranking = rank_users(
+                recommender, self.held_out.histories, self.width, self.batch_size, accelerator
+            )
+            loss = answer_loss(recommender, self.held_out, self.score, self.batch_size)
         table = recommender.prompts.table
         items = with_sharers(ranking, table).items
         values = metrics.summary(*target_ranks(items, self.held_out.target, table), cutoffs=(10,))
         if ranking.depth.any():
             values["depth"] = float(ranking.depth.mean())
-        values["loss"] = answer_loss(recommender, self.held_out, self.score, self.batch_size)
+        values["loss"] = loss
         score = values[SELECTED_BY] - self.depth_cost * float(ranking.depth.mean())
         better = score > self.best_score
         if better:
             self.best, self.best_score, self.waited = values[SELECTED_BY], score, 0
+            self.best_update = update
             if accelerator.is_main_process:
                 while self.shared:
                     self.shared.pop().unlink(missing_ok=True)

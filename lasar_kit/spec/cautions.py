@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from lasar_kit.spec.component import StageConfig
+from lasar_kit.spec.component import ComponentConfig
+from lasar_kit.spec.lineage import line_of
 from lasar_kit.spec.load import LoadedSpec
 
 
 def cautions(loaded: LoadedSpec) -> list[str]:
     """A line for each, as `file:line: stages.NAME: what`."""
-    found: list[str] = []
+    found = [
+        f"{loaded.where(kind)}: {kind}: {', '.join(idle)} have no effect beside {kind}'s other options"
+        for kind, config in loaded.spec
+        if isinstance(config, ComponentConfig) and (idle := config.without_effect())
+    ]
     stages = {stage.name: stage for stage in loaded.plan}
     for stage in loaded.plan:
-        line: list[tuple[str, StageConfig]] = []
-        source = stage.inputs.get("checkpoint")
-        while source is not None:
-            line.append((source, stages[source].config))
-            source = stages[source].inputs.get("checkpoint")
+        line = line_of(stage, loaded.plan)
+        inputs = {
+            kind: (source, stages[source].config) for kind, source in stage.inputs.items() if source in stages
+        }
         where = loaded.where("stages", stage.name)
-        for text in stage.config.cautions(loaded.spec.backbone, line):
+        for text in stage.config.cautions(loaded.spec.backbone, line, inputs):
             found.append(f"{where}: stages.{stage.name}: {text}")
     return found

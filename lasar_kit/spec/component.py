@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, Union, get_args, get_origin
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -163,26 +164,35 @@ class SpecModel(BaseModel):
 
 
 class ComponentConfig(SpecModel):
-    """Options of one component. Subclasses give every option a default, a description and its bounds."""
+    """Options of one component. Subclasses give every option a default, a description and its bounds.
+
+    `unkeyed` names options that leave the result as it is: a change of them makes nothing anew.
+    """
+
+    unkeyed: ClassVar[tuple[str, ...]] = ()
 
     use: str = Field(description="Name of the component.")
+
+    def without_effect(self) -> tuple[str, ...]:
+        """Options that are set and yet do nothing beside the others: `check` and `run` warn of them."""
+        return ()
 
 
 class StageConfig(ComponentConfig):
     """Options of one stage, and the artifact types it reads and writes.
 
     `consumes` must be there when the stage runs, `accepts` may be, `produces` is what it leaves behind.
-    `reads` names the top-level keys of the spec that it depends on, besides its own options. A `sharded`
-    stage runs on every process of a run and writes on the main one; any other runs there alone. `unkeyed`
-    names options that leave the result as it is.
+    `reads` names the top-level keys of the spec that it depends on, besides its own options; `unread` the
+    options of the components there that it does without. A `sharded` stage runs on every process of a run and
+    writes on the main one; any other runs there alone.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("seed",)
+    unread: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     consumes: ClassVar[tuple[str, ...]] = ()
     accepts: ClassVar[tuple[str, ...]] = ()
     produces: ClassVar[str] = ""
     sharded: ClassVar[bool] = False
-    unkeyed: ClassVar[tuple[str, ...]] = ()
 
     from_: str | None = Field(
         default=None,
@@ -190,18 +200,40 @@ class StageConfig(ComponentConfig):
         description="Earlier stage to read from; the nearest that fits when absent.",
     )
 
-    def cautions(self, backbone: ComponentConfig, line: Sequence[tuple[str, StageConfig]]) -> Iterator[str]:
+    def cautions(
+        self,
+        backbone: ComponentConfig,
+        line: Sequence[tuple[str, StageConfig]],
+        inputs: Mapping[str, tuple[str, StageConfig]],
+    ) -> Iterator[str]:
         """What is allowed but hardly meant, a line each.
 
-        `line` are the stages that the checkpoint it reads has gone through, by name, the latest first.
+        `line` are the stages that the checkpoint it reads has gone through, by name, the latest first;
+        `inputs` the stages it reads from, by type of artifact.
         """
+        yield from ()
+
+    def mistakes(self, line: Sequence[tuple[str, StageConfig]]) -> Iterator[tuple[str, str]]:
+        """Options that cannot be what they are behind the stages in `line`: the option, and what is wrong."""
         yield from ()
 
 
 class DecoderConfig(ComponentConfig):
-    """Options that every decoder has."""
+    """Options that every decoder has. One that `draws` makes candidates and ranks nothing."""
+
+    draws: ClassVar[bool] = False
 
     width: int = Field(50, ge=1, description="Beams kept at each level, and items returned.")
+
+
+def _ranks(decoder: DecoderConfig | None) -> DecoderConfig | None:
+    if decoder is not None and decoder.draws:
+        raise ValueError(f"must rank items; {decoder.use} draws them, as the 'rollout' of a stage rl may")
+    return decoder
+
+
+Ranks = AfterValidator(_ranks)
+"""Marks a field whose decoder must rank items."""
 
 
 class ConfigSource(Protocol):

@@ -20,27 +20,31 @@ def missing_files(loaded: LoadedSpec) -> list[str]:
     """A line for each path that leads nowhere, as `file:line: dataset.path: no such file or folder: …`."""
     return [
         f"{loaded.where(*key)}: {messages.dotted(key)}: no such file or folder: {path}{_hint(path)}"
-        for key, path in _read_paths(loaded.spec, ())
+        for key, path in read_paths(loaded.spec)
         if not os.path.exists(path)
     ]
 
 
-def _read_paths(value: object, key: Key) -> Iterator[tuple[Key, str]]:
-    """All paths in a value that must exist, each with the key that it stands at."""
+def read_paths(value: object, key: Key = (), marked: bool = False) -> Iterator[tuple[Key, str]]:
+    """All paths in a value that must exist, each with the key that it stands at.
+
+    Those of a model are what its fields mark; `marked` says so of a value that stands outside of one.
+    """
     if isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
-            inside, place = getattr(value, name), (*key, field.alias or name)
-            marked = any(isinstance(mark, MustExist) for mark in (*field.metadata, *_marks(field.annotation)))
-            if marked and isinstance(inside, os.PathLike | str) and os.path.isabs(inside):
-                yield place, str(inside)
-            else:
-                yield from _read_paths(inside, place)
+            marks = (*field.metadata, *_marks(field.annotation))
+            place = (*key, field.alias or name)
+            yield from read_paths(
+                getattr(value, name), place, any(isinstance(mark, MustExist) for mark in marks)
+            )
     elif isinstance(value, Mapping):
         for name, inside in value.items():
-            yield from _read_paths(inside, (*key, str(name)))
+            yield from read_paths(inside, (*key, str(name)), marked)
     elif isinstance(value, list | tuple):
         for position, inside in enumerate(value):
-            yield from _read_paths(inside, (*key, position))
+            yield from read_paths(inside, (*key, position), marked)
+    elif marked and isinstance(value, os.PathLike | str) and os.path.isabs(value):
+        yield key, str(value)
 
 
 def _marks(annotation: Any) -> Iterator[object]:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lasar_kit.errors import UserError
-from lasar_kit.spec import messages
+from lasar_kit.spec import lineage, messages
 from lasar_kit.spec.component import ConfigSource
 from lasar_kit.spec.merge import merge
 from lasar_kit.spec.plan import PlannedStage, plan
@@ -44,7 +44,7 @@ class LoadedSpec:
 
 
 def _read_chain(path: Path, shown: str, chain: tuple[Path, ...], mistakes: list[str]) -> Node | None:
-    """The table of a file, merged onto what it extends.
+    """The table of a file, merged onto what it extends; `chain` holds the files that extend this one.
 
     A name is not inherited: two runs of one name would write to one folder.
     """
@@ -56,35 +56,35 @@ def _read_chain(path: Path, shown: str, chain: tuple[Path, ...], mistakes: list[
     extends = own.pop("extends", None)
     if extends is None:
         return node
-    if not isinstance(extends.value, str) or not extends.value:
-        mistakes.append(f"{extends.place}: extends: must be the path of a spec")
+    shown_base = os.path.normpath(os.path.join(os.path.dirname(shown), str(extends.value)))
+    problem = _no_base(extends.value, path, shown_base, chain)
+    if problem:
+        mistakes.append(f"{extends.place}: extends: {problem}")
         return None
-    base_path = path.parent / extends.value
-    base_shown = os.path.normpath(os.path.join(os.path.dirname(shown), extends.value))
-    try:
-        chain = (*chain, path.resolve())
-        in_circle, there = base_path.resolve() in chain, base_path.is_file()
-    except (OSError, RuntimeError, ValueError) as error:  # too long, links in a circle, a null character
-        mistakes.append(f"{extends.place}: extends: is no path: {error}")
-        return None
-    if len(chain) > LONGEST_CHAIN:
-        mistakes.append(
-            f"{extends.place}: extends: the {len(chain)}th file of a chain, at most {LONGEST_CHAIN}"
-        )
-        return None
-    if in_circle:
-        names = " -> ".join(step.name for step in (*chain, base_path))
-        mistakes.append(f"{extends.place}: extends: goes round in a circle: {names}")
-        return None
-    if not there:
-        mistakes.append(f"{extends.place}: extends: no such file: {base_shown}")
-        return None
-    base = _read_chain(base_path, base_shown, chain, mistakes)
+    assert isinstance(extends.value, str)
+    base = _read_chain(path.parent / extends.value, shown_base, (*chain, path.resolve()), mistakes)
     if base is None:
         return None
     assert isinstance(base.value, dict)
     inherited = {key: value for key, value in base.value.items() if key != "name"}
     return merge(Node(inherited, base.place), Node(own, node.place))
+
+
+def _no_base(extends: object, path: Path, shown_base: str, chain: tuple[Path, ...]) -> str | None:
+    """Why what a file says that it extends cannot be; None where it can."""
+    if not isinstance(extends, str) or not extends:
+        return "must be the path of a spec"
+    base = path.parent / extends
+    try:
+        chain = (*chain, path.resolve())
+        in_circle, there = base.resolve() in chain, base.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, links in a circle, a null character
+        return f"is no path: {error}"
+    if len(chain) > LONGEST_CHAIN:
+        return f"the {len(chain)}th file of a chain, at most {LONGEST_CHAIN}"
+    if in_circle:
+        return f"goes round in a circle: {' -> '.join(step.name for step in (*chain, base))}"
+    return None if there else f"no such file: {shown_base}"
 
 
 def _override(override: str, mistakes: list[str]) -> Node | None:
@@ -144,5 +144,10 @@ def load_spec(path: Path, overrides: Sequence[str], catalogue: ConfigSource) -> 
         spec = RunSpec.model_validate(tree.plain(), context={"catalogue": catalogue})
     except ValidationError as error:
         raise UserError(*messages.lines(error, tree)) from None
-    planned = plan(spec, lambda key: f"{messages.find(tree, key)[1]}: ")
+
+    def where(key: tuple[str, ...]) -> str:
+        return f"{messages.find(tree, key)[1]}: "
+
+    planned = plan(spec, where)
+    lineage.check(planned, where)
     return LoadedSpec(path, spec, planned, tree)

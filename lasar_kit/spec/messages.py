@@ -108,7 +108,12 @@ def lines(error: ValidationError, tree: Node) -> list[str]:
     What the branches of a union say of one value is joined by "or".
     """
     messages: dict[tuple[Place, Path], list[ErrorDetails]] = {}
-    for detail in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    for detail in found:
+        here = detail["loc"]
+        inside = any(other["loc"][: len(here)] == here for other in found if other is not detail)
+        if detail["type"] == "too_short" and inside:
+            continue  # pydantic counts what is wrong in a list as missing from it
         path, place = find(tree, detail["loc"])
         last = detail["loc"][-1:]
         absent = detail["type"] == "missing" or last == ("use",)

@@ -10,6 +10,8 @@ from lasar_kit.spec.yaml_source import dump
 def example(kind: str, options: dict[str, Any]) -> str:
     """A piece of a spec, as YAML, that holds a component with these options where its kind belongs.
 
+    A decoder that draws is of the kind `rollout`.
+
     >>> print(example("aligner", {"use": "mine"}), end="")
     stages:
       reason:
@@ -27,6 +29,7 @@ def example(kind: str, options: dict[str, Any]) -> str:
         "aligner": ("reason", {"use": "sft", **inside}),
         "teacher": ("anchors", {"use": "anchors", **inside}),
         "segmenter": ("anchors", {"use": "anchors", **inside}),
+        "rollout": ("rl", {"use": "rl", **inside}),
         "reward": ("rl", {"use": "rl", "rewards": [inside]}),
         "rl_objective": ("rl", {"use": "rl", "objectives": [{"objective": options}]}),
     }

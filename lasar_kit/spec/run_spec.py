@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from lasar_kit.spec.component import ComponentConfig, DecoderConfig, SpecModel, StageConfig, component
+from lasar_kit.spec.component import ComponentConfig, DecoderConfig, Ranks, SpecModel, StageConfig, component
 
 DATASET = "dataset"
 """Name of the stage that loads the data set, which no other may have."""
@@ -53,7 +53,7 @@ class RunSpec(SpecModel):
     prompt: Annotated[ComponentConfig, component("prompt")] = Field(
         "minionerec", validate_default=True, description="The text around a history."
     )
-    decoder: Annotated[DecoderConfig, component("decoder")] = Field(
+    decoder: Annotated[DecoderConfig, component("decoder"), Ranks] = Field(
         "trie_beam", validate_default=True, description="How items are ranked."
     )
     stages: dict[StageName, Annotated[StageConfig, component("stage")]] = Field(

@@ -88,7 +88,7 @@ class FakeRunner:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, Path, bool]] = []
 
-    def run_spec(self, loaded: Any, catalogue: Any, output: Path, use_cache: bool, resume: bool) -> None:
+    def run_spec(self, loaded: Any, catalogue: Any, output: Path, use_cache: bool) -> None:
         self.calls.append(("run", loaded.spec.name, output, use_cache))
 
     def dry_run(self, loaded: Any, catalogue: Any, output: Path, use_cache: bool) -> None:

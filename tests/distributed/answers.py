@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +27,18 @@ from lasar_kit.core.values import Anchors, Env
 from lasar_kit.engine import launch
 from lasar_kit.engine.ranking import rank_users
 from lasar_kit.engine.recommender import Parts, Recommender
+from lasar_kit.engine.rl_step import Group, RlStep
 from lasar_kit.engine.sft_step import SftStep
 from lasar_kit.engine.sids import Sids
-from lasar_kit.engine.stages.config import OptimizerConfig
-from lasar_kit.engine.updates import Term, Updater, training_processes
+from lasar_kit.engine.stages.training_config import OptimizerConfig
+from lasar_kit.engine.updates import Term, Update, Updater, training_processes
 
 CATALOGUE = Catalogue.discover()
 SAMPLES = [([4, 9], 2), ([1], 7), ([5, 3, 8, 8], 11), ([20, 2], 4), ([6, 17, 3], 29)]
 """Histories and answers; how long they are thought about, by label, follows."""
 LABELS = [1, 3, 2, 2, 1]
+ROWS = [[0, 1, 2, 3, 4], [2], [4, 1, 0], [3, 2, 1, 0]]
+"""The samples of each batch: shares of 3 and 2, 1 and 0, 2 and 1, 2 and 2 of them."""
 
 
 def config(kind: str, name: str, **options: Any) -> Any:
@@ -42,13 +47,26 @@ def config(kind: str, name: str, **options: Any) -> Any:
     )
 
 
-def recommender() -> Recommender:
-    """Two layers of width 16 over thirty items; thinks up to three steps."""
+def backbone(lora: bool) -> Any:
+    """Of two layers and width 16, from scratch; or low-rank adapters on one that knows text alone."""
+    sizes = {"hidden_size": 16, "layers": 2, "heads": 2, "text_vocabulary": 300, "initializer_std": 0.2}
+    scratch = config("backbone", "qwen3", **sizes)
+    if not lora:
+        return scratch
+    folder = processes.from_main(tempfile.mkdtemp)
+    if processes.is_main():
+        text = Env(seed=3, corpus=lambda: ["soap and brush"])
+        CATALOGUE.build("backbone", scratch, text).save(Path(folder))
+    processes.wait_for_all()
+    return config("backbone", "qwen3", pretrained=folder, lora={"rank": 3, "alpha": 12})
+
+
+def recommender(lora: bool = False) -> Recommender:
+    """Ranks thirty items, thinks up to three steps."""
     leaves = torch.randperm(60, generator=torch.Generator().manual_seed(3))[:30]
     sids = Sids(torch.stack([leaves // 12, leaves // 3 % 4, leaves % 3], dim=1), (5, 4, 3))
-    sizes = {"hidden_size": 16, "layers": 2, "heads": 2, "text_vocabulary": 300, "initializer_std": 0.2}
     parts = Parts(
-        config("backbone", "qwen3", **sizes, embedding_dropout=0),
+        backbone(lora),
         config("prompt", "sid_only"),
         config("latent_loop", "coconut"),
         config("depth_policy", "mlp", n_max=3),
@@ -100,35 +118,86 @@ class Sharding(Accelerator):
         return nn.utils.clip_grad_norm_(parameters, largest)
 
 
-def updates(accelerator: Accelerator) -> dict[str, Any]:
+def sft(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
     """Losses of four SFT updates on unequal shares with unequal depths, and what is recommended then."""
-    model = recommender()
-    aligner = CATALOGUE.build(
-        "aligner",
-        config("aligner", "stepwise"),
-        Env(seed=0, hidden_size=16, head=model.backbone.logits),
-    )
-    updater = Updater(accelerator, SftStep(model, "trie", aligner), OptimizerConfig(lr=3e-3, warmup=0), 4)
-    found: dict[str, Any] = {"losses": [], "norms": []}
-    for rows in ([0, 1, 2, 3, 4], [2], [4, 1, 0], [3, 2, 1, 0]):
-        mine = np.array_split(rows, accelerator.num_processes)[accelerator.process_index]
+    model = recommender(lora)
+    step = SftStep(model, "trie", _aligner(model, "stepwise"))
+    updater = Updater(accelerator, step, OptimizerConfig(lr=3e-3, warmup=0), len(ROWS))
+    made = []
+    for rows in ROWS:
+        mine, there = _share(accelerator, rows)
         count = len(rows)
         terms = {"ce": Term(1.0, 3 * count), "align": Term(0.1, count), "policy": Term(0.1, count)}
-        made = mine if len(mine) else rows[:1]
-        update = updater.update([(lambda made=made: _batch(model, made), float(len(mine) > 0))], terms)
-        found["losses"].append(update.loss)
-        found["norms"].append(update.grad_norm)
+        made.append(updater.update([(lambda mine=mine: _batch(model, mine), there)], terms))
+    return _told(updater, made, accelerator)
+
+
+def rl(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
+    """The same of RL: two updates on the candidates of each batch, of which one group earns all the same."""
+    model = recommender(lora)
+    reference = model.frozen()
+    objectives = {
+        name: CATALOGUE.build("rl_objective", config("rl_objective", name, **more), Env(seed=0))
+        for name, more in (("grpo", {"kl": "exact", "beta": 0.1}), ("reinforce", {}))
+    }
+    step = RlStep(model, reference, objectives, _aligner(model, "terminal"), "trie")
+    updater = Updater(accelerator, step, OptimizerConfig(lr=3e-3, warmup=0), 2 * len(ROWS))
+    step.eval()
+    made = []
+    for rows in ROWS:
+        mine, there = _share(accelerator, rows)
+        group = _group(model, mine, rows)
+        counted = step.counts(group).items()
+        counts = processes.world_sum(torch.tensor([count * int(there) for _, count in counted]))
+        terms = {name: Term(1.0, int(count)) for (name, _), count in zip(counted, counts, strict=True)}
+        for _ in range(2):
+            made.append(updater.update([(lambda group=group: group, there)], terms))
+            rollout, _ = step.seen.pop()
+            if group.old_logp is None:
+                group = replace(group, old_logp=rollout.logp, old_depth_logp=rollout.depth_logp)
+        for objective in objectives.values():
+            objective.observe(rollout)
+    return _told(updater, made, accelerator)
+
+
+def _aligner(model: Recommender, name: str) -> Any:
+    env = Env(seed=0, hidden_size=16, head=model.backbone.logits)
+    return CATALOGUE.build("aligner", config("aligner", name), env)
+
+
+def _share(accelerator: Accelerator, rows: list[int]) -> tuple[list[int], float]:
+    """The rows of this process, the first for nothing where it has none; and whether it has any."""
+    mine = np.array_split(rows, accelerator.num_processes)[accelerator.process_index].tolist()
+    return mine or rows[:1], float(bool(mine))
+
+
+def _told(updater: Updater, made: list[Update], accelerator: Accelerator) -> dict[str, Any]:
     readable = updater.readable()
     assert not any(hasattr(p, "full_tensor") for p in readable.parameters())
-    found["lists"] = rank_users(
-        readable, [np.array(h) for h, _ in SAMPLES], 10, 2, accelerator
-    ).items.tolist()
-    return found
+    histories = [np.array(history) for history, _ in SAMPLES]
+    return {
+        "losses": [update.loss for update in made],
+        "terms": [dict(update.terms) for update in made],
+        "norms": [update.grad_norm for update in made],
+        "lists": rank_users(readable, histories, 10, 2, accelerator).items.tolist(),
+    }
 
 
-def _batch(model: Recommender, rows: Any) -> Any:
-    from dataclasses import replace
+def _group(model: Recommender, mine: list[int], rows: list[int]) -> Group:
+    """Four candidates a prompt, of which the last prompt's all earn the same."""
+    rewards = {row: torch.arange(4.0) * (row + 1) / 7 if row != 4 else torch.full((4,), 0.3) for row in rows}
+    depth = torch.tensor([LABELS[row] for row in mine])
+    return Group(
+        batch=_batch(model, mine),
+        items=torch.tensor([[(7 * row + 3 * n) % 30 for n in range(4)] for row in mine]),
+        rewards=torch.stack([rewards[row] for row in mine]),
+        depth=depth,
+        depth_index=depth - 1,
+        world_reward=torch.stack(list(rewards.values())).mean(),
+    )
 
+
+def _batch(model: Recommender, rows: list[int]) -> Any:
     batch = model.prompts.answered([(np.array(SAMPLES[row][0]), SAMPLES[row][1]) for row in rows])
     label = torch.tensor([[LABELS[row]] for row in rows])
     states = torch.stack([torch.randn(3, 16, generator=torch.Generator().manual_seed(int(r))) for r in rows])
@@ -159,9 +228,10 @@ def unreached() -> list[float]:
 
 
 def together() -> dict[str, Any]:
-    """What processes tell each other; the second has a number that the first lacks, and a smaller say."""
+    """What processes tell each other; the second has numbers that the first lacks, and a smaller say."""
     rank = int(os.environ.get("RANK", 0))
-    numbers = {"all": rank + 1.0} | ({"second": 5.0} if rank == 1 else {})
+    numbers = {"all": rank + 1.0, "a_min": rank - 3.0, "b_min": -rank, "a_max": rank - 7.0, "b_max": -rank}
+    numbers |= {"second": 5.0, "second_max": -4.0, "second_min": 6.0} if rank == 1 else {}
     return {
         "shares": processes.in_shares(range(7), lambda n: n * n),
         "mean": processes.world_mean(numbers, 1.0 if rank else 3.0),
@@ -183,8 +253,12 @@ def main(folder: Path) -> None:
             "together": together(),
             "ranking": ranking(),
             "embeddings": embeddings(),
-            "updates": updates(training_processes(0)),
-            "sharded": updates(Sharding()),
+            **{
+                f"{kind.__name__} {how} {'lora' if lora else 'all'}": kind(make(), lora)
+                for kind in (sft, rl)
+                for how, make in (("whole", lambda: training_processes(0)), ("sharded", Sharding))
+                for lora in (False, True)
+            },
             "unreached": unreached(),
         }
         (folder / f"{rank}.json").write_text(json.dumps(found))

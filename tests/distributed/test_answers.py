@@ -49,8 +49,17 @@ def test_both_processes_hold_the_same(two: list[dict[str, Any]]) -> None:
 def test_what_processes_tell_each_other(two: list[dict[str, Any]]) -> None:
     assert two[0]["together"] == {
         "shares": [0, 1, 4, 9, 16, 25, 36],
-        "mean": {"all": (3 * 1.0 + 1 * 2.0) / 4, "second": (3 * 0.0 + 1 * 5.0) / 4},
-        "nobody": {"all": 1.0},
+        "mean": {
+            "all": (3 * 1.0 + 1 * 2.0) / 4,
+            "second": (3 * 0.0 + 1 * 5.0) / 4,
+            "a_min": -3.0,
+            "b_min": -1.0,
+            "a_max": -6.0,
+            "b_max": 0.0,
+            "second_max": -4.0,
+            "second_min": 6.0,
+        },
+        "nobody": {"all": 1.0, "a_min": -3.0, "b_min": 0.0, "a_max": -7.0, "b_max": 0.0},
         "max": 9,
         "sum": [2, 1],
         "main": 0,
@@ -64,15 +73,23 @@ def test_lists_and_embeddings_are_equal_to_the_last_bit(
     assert two[0][part] == getattr(answers, part)()
 
 
-@pytest.mark.parametrize("part", ["updates", "sharded"])
-def test_updates_are_those_of_one_process(two: list[dict[str, Any]], answers: ModuleType, part: str) -> None:
-    """Shares of 3 and 2, 1 and 0, 2 and 1, 2 and 2 samples, thought about for 1 to 3 steps; whole, and with
-    weights sharded by `fully_shard`."""
-    alone = answers.updates(answers.training_processes(0))
-    assert two[0][part]["losses"] == pytest.approx(alone["losses"], abs=1e-5)
-    assert two[0][part]["norms"] == pytest.approx(alone["norms"], abs=1e-5)
-    assert two[0][part]["lists"] == alone["lists"]
-    assert max(alone["losses"]) - min(alone["losses"]) > 0.1  # it learnt something
+@pytest.mark.parametrize("trained", ["all", "lora"])
+@pytest.mark.parametrize("kind", ["sft", "rl"])
+def test_updates_are_those_of_one_process(
+    two: list[dict[str, Any]], answers: ModuleType, kind: str, trained: str
+) -> None:
+    """Unequal shares, thought about for 1 to 3 steps; weights whole, and sharded by `fully_shard`."""
+    alone = getattr(answers, kind)(answers.training_processes(0), trained == "lora")
+    for how in ("whole", "sharded"):
+        found = two[0][f"{kind} {how} {trained}"]
+        assert found["losses"] == pytest.approx(alone["losses"], abs=1e-5)
+        assert found["norms"] == pytest.approx(alone["norms"], rel=1e-5)
+        for ours, theirs in zip(found["terms"], alone["terms"], strict=True):
+            assert ours == pytest.approx(theirs, abs=1e-5)
+        assert found["lists"] == alone["lists"]
+    moved = max(alone["losses"]) - min(alone["losses"])
+    assert moved > 0.1
+    assert all(norm > 0 for norm in alone["norms"])
 
 
 def test_a_weight_that_no_loss_reaches_is_left_alone(two: list[dict[str, Any]], answers: ModuleType) -> None:

@@ -5,20 +5,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.small import CUT
+
 ROOT = Path(__file__).parents[2]
-SPEC = """
+SPEC = (
+    CUT
+    + """
 name: pair
-dataset: {use: demo, users: 40, items: 60}
-max_history: 5
-backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 300, embedding_dropout: 0.1}
-prompt: sid_only
-decoder: {use: trie_beam, width: 10}
+decoder: {score: null}
 stages:
-  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 2, codes: 8}}
-  ground:
-    {use: sft, samples: packed, epochs: 4, batch_size: 15, eval_users: 10, eval_width: 10,
-     checkpoint_every: 3}
+  ground: {epochs: 4, text: null, score: null, log_every: null}
+  anchors: null
+  reason: null
+  rl: null
+  evaluate: null
 """
+)
 FAULTY = """
 import os
 import signal
@@ -60,14 +62,14 @@ def test_a_process_that_dies_and_a_launcher_that_is_asked_to_stop(tmp_path: Path
 
     died = start(tmp_path, DIES="5")
     assert died.returncode == 137
-    assert "process 1 was ended by SIGKILL; go on with --resume\n" in died.stderr
+    assert "process 1 was ended by SIGKILL; run it again to go on\n" in died.stderr
     assert "Traceback" not in died.stderr
     assert [path.name for path in stages.glob(".ground.work/*/checkpoints/*")] == ["000000003"]
 
     asked = start(tmp_path, "--resume", ASKS="2")
     assert asked.returncode == 75, asked.stderr
     assert "goes on after update 3" in asked.stdout
-    assert asked.stderr.count("go on with --resume") == 1
+    assert asked.stderr.count("run it again to go on") == 1
     (stopped,) = set(stages.glob(".ground.work/*/checkpoints/*")) - set(
         stages.glob(".ground.work/*/checkpoints/000000003")
     )

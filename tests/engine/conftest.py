@@ -30,7 +30,7 @@ def build(catalogue: Catalogue, sids: Sids) -> Callable[..., Recommender]:
     """Builds a recommender of 2 layers and width 16 with a prompt of the given name; it may think."""
 
     def make(
-        prompt: str = "sid_only",
+        prompt: str | dict[str, str] = "sid_only",
         max_history: int = 6,
         sids: Sids = sids,
         thinks: bool = False,
@@ -44,7 +44,7 @@ def build(catalogue: Catalogue, sids: Sids) -> Callable[..., Recommender]:
         sizes = {"hidden_size": 16, "layers": 2, "heads": 2, "text_vocabulary": 300, "initializer_std": 0.2}
         parts = Parts(
             config("backbone", "qwen3", **{**sizes, **backbone}),
-            config("prompt", prompt),
+            config("prompt", **prompt) if isinstance(prompt, dict) else config("prompt", prompt),
             config("latent_loop", "coconut" if thinks else "none"),
             config("depth_policy", "mlp" if thinks else "none"),
             max_history,

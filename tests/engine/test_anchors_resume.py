@@ -112,7 +112,7 @@ def same(ours: Path, theirs: Path) -> None:
 
 @pytest.mark.parametrize("left", [0, 1, 33, 69])
 def test_texts_written_before_an_interruption_are_not_written_again(
-    whole: Path, begun: Path, monkeypatch: pytest.MonkeyPatch, left: int
+    whole: Path, begun: Path, monkeypatch: pytest.MonkeyPatch, left: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     counted = Counted(left, KeyboardInterrupt())
     count_texts(monkeypatch, counted)
@@ -121,7 +121,9 @@ def test_texts_written_before_an_interruption_are_not_written_again(
     stages = begun / "cut" / "stages"
     assert not (stages / "anchors").exists()
     assert counted.done == left
+    assert "goes on" not in capsys.readouterr().out
     run(begun)
+    assert ("goes on" in capsys.readouterr().out) is (left > 0)
     assert counted.done == PROMPTS
     same(stages / "anchors", whole / "anchors")
     assert {path.name for path in stages.iterdir()} == {"dataset", "tokenize", "ground", "anchors"}
@@ -202,6 +204,29 @@ def test_a_teacher_that_wrote_nothing(begun: Path, tmp_path: Path) -> None:
         UserError, match=r"^stages\.anchors\.teacher: jsonl wrote no text for any of 70 train"
     ):
         run(begun, f"stages.anchors.teacher={{use: jsonl, path: {tmp_path / 'texts.jsonl'}}}")
+
+
+def test_texts_of_a_single_segment_are_warned_of(begun: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(begun, "stages.anchors.segmenter={use: steps, max_segments: 1}")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "warning: 100% of the texts have a single segment" in shown
+    report = json.loads((begun / "cut" / "stages" / "anchors" / "artifact.json").read_text())["report"]
+    assert report["caution"].startswith("100% of the texts have a single segment")
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([1] * 91 + [2] * 9, "91% of the texts have a single segment"),
+        ([0] * 900 + [1] * 90 + [5] * 10, None),
+        ([8] * 40 + [0], "all texts have 8 segments"),
+        ([8] * 39 + [7], None),
+    ],
+)
+def test_what_is_lopsided(counts: list[int], said: str | None) -> None:
+    found = stage.lopsided(np.array(counts), 8)
+    assert found is None if said is None else found is not None and found.startswith(said)
+    assert stage.lopsided(np.ones(5, dtype=np.int64), 1) is None
 
 
 LINES = (80, 44)

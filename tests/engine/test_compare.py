@@ -5,44 +5,67 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from lasar_kit.core.bootstrap import paired_bootstrap
 from lasar_kit.engine.compare import compare
 from lasar_kit.errors import UserError
 
+Shown = pytest.CaptureFixture[str]
 
-def finished(folder: Path, ranks: list[int], stage: str = "evaluate", target: str = "t") -> Path:
-    """A run whose user n finds the target at `ranks[n]`, 0 for nowhere."""
+
+def finished(
+    folder: Path,
+    ranks: list[int],
+    stage: str = "evaluate",
+    target: str = "t",
+    ties: int = 1,
+    depth: float = 2.5,
+    label: str | None = None,
+    seed: int = 0,
+    **options: object,
+) -> Path:
+    """A run whose user n finds the target at `ranks[n]`, 0 for nowhere, of a list of which 2 are stored."""
     predictions = folder / "stages" / stage / "predictions.jsonl"
     predictions.parent.mkdir(parents=True)
     with predictions.open("w") as file:
         for user, rank in enumerate(ranks):
-            items = [f"i{n}" for n in range(20)]
-            if rank:
-                items[rank - 1] = target
-            file.write(json.dumps({"user": f"u{user}", "target": target, "items": items}) + "\n")
-    (folder / "metrics.json").write_text(json.dumps({stage: {"mean_depth": 2.5}}))
+            line = {"user": f"u{user}", "target": target, "rank": rank, "ties": ties, "items": ["i", "j"]}
+            file.write(json.dumps(line) + "\n")
+    row = {"mean_depth": depth} | ({"label": label} if label else {})
+    metrics, lock = folder / "metrics.json", folder / "spec.lock.yaml"
+    metrics.write_text(
+        json.dumps((json.loads(metrics.read_text()) if metrics.exists() else {}) | {stage: row})
+    )
+    spec = (
+        yaml.safe_load(lock.read_text()) if lock.exists() else {"name": "lasar", "seed": seed, "stages": {}}
+    )
+    spec["stages"][stage] = {"use": "evaluate", "exclude_history": False, **options}
+    lock.write_text(yaml.safe_dump(spec))
     return folder
 
 
-def test_metrics_and_changes_are_those_of_the_ranks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def shown(capsys: Shown) -> list[list[str]]:
+    return [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_metrics_and_changes_are_those_of_the_ranks(tmp_path: Path, capsys: Shown) -> None:
     first = finished(tmp_path / "first", [1, 7, 0, 0])
     second = finished(tmp_path / "second", [1, 2, 7, 0])
     compare([first, second], None)
-    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["first", "evaluate", "0.2500", "0.5000", "0.2500", "0.3333", "2.50"] in shown
+    lines = shown(capsys)
+    assert ["first", "evaluate", "0.2500", "0.5000", "0.2500", "0.3333", "2.50"] in lines
     ndcg = (1 + 1 / np.log2(3) + 1 / np.log2(8)) / 4
-    second_row = next(row for row in shown if row[:1] == ["second"])
+    second_row = next(row for row in lines if row[:1] == ["second"])
     assert second_row[2:6] == ["0.5000", "0.7500", f"{(1 + 1 / np.log2(3)) / 4:.4f}", f"{ndcg:.4f}"]
-    change = next(row for row in shown if row[:1] == ["+0.2500"])
+    change = next(row for row in lines if row[:1] == ["+0.2500"])
     assert change[2] == "+0.2500"
     # HR@5 differs for one user of four, 0 0 0 1: a resample's mean lies as far from 1/4 as 0 does unless
     # that user is drawn exactly once: 1 - 4 (1/4) (3/4)^3 = 0.578.
     assert float(change[1].removeprefix("p=")) == pytest.approx(0.578, abs=0.02)
 
 
-def test_equal_runs_do_not_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_equal_runs_do_not_differ(tmp_path: Path, capsys: Shown) -> None:
     compare([finished(tmp_path / name, [3, 0, 9]) for name in ("a", "b")], "evaluate")
     assert capsys.readouterr().out.count("+0.0000 p=1.000") == 4
 
@@ -63,14 +86,74 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         compare([first, first], "evalute")
 
 
-def test_the_models_of_one_run_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = finished(tmp_path / "run", [1, 0], stage="before")
-    finished(run, [1, 2], stage="after")
-    stored = {name: {"mean_depth": depth} for name, depth in (("before", 0.0), ("after", 2.5))}
-    (run / "metrics.json").write_text(json.dumps(stored))
+def test_the_models_of_one_run_are_compared(tmp_path: Path, capsys: Shown) -> None:
+    run = finished(tmp_path / "run", [1, 0], stage="before", depth=0.0)
+    finished(run, [1, 2], stage="after", label="LASAR [b]")
     compare([run], None)
-    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["run", "before", "0.5000", "0.5000", "0.5000", "0.5000", "0.00"] in shown
-    assert next(row for row in shown if row[:2] == ["run", "after"])[2:4] == ["1.0000", "1.0000"]
+    lines = shown(capsys)
+    assert ["run", "before", "0.5000", "0.5000", "0.5000", "0.5000", "0.00"] in lines
+    after = next(row for row in lines if row[:2] == ["run", "LASAR"])
+    assert after[2:5] == ["[b]", "1.0000", "1.0000"]
     with pytest.raises(UserError, match="at least two runs, or one with several evaluate stages"):
         compare([finished(tmp_path / "single", [1])], None)
+
+
+def test_a_hit_among_items_of_one_sid_is_shared(tmp_path: Path, capsys: Shown) -> None:
+    """At rank 4 with 4 items in one place the target is one of ranks 4 to 7: HR@5 2/4, HR@10 1."""
+    first, second = finished(tmp_path / "a", [4, 0], ties=4), finished(tmp_path / "b", [0, 9], ties=4)
+    compare([first, second], None)
+    lines = shown(capsys)
+    ndcg = [1 / np.log2(rank + 1) for rank in (4, 5, 6, 7)]
+    expected = [0.5 / 2, 1 / 2, sum(ndcg[:2]) / 4 / 2, sum(ndcg) / 4 / 2]
+    assert next(row for row in lines if row[:1] == ["a"])[2:6] == [f"{value:.4f}" for value in expected]
+    assert next(row for row in lines if row[:1] == ["b"])[2:4] == [
+        "0.0000",
+        "0.2500",
+    ]  # rank 9 or 10 of 9 to 12
+
+
+def test_seeds_of_one_spec_are_one_row(tmp_path: Path, capsys: Shown) -> None:
+    """HR@5 by seed 1/4, 2/4, 3/4: mean 1/2, deviation 1/4; users' means 1, 2/3, 1/3, 0."""
+    ranks = ([1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0])
+    seeds = [finished(tmp_path / f"s{n}", ranks[n], seed=n, depth=n) for n in range(3)]
+    plain = finished(tmp_path / "plain", [1, 0, 0, 7], seed=1, keep=5)
+    compare([plain, *seeds], None)
+    lines = shown(capsys)
+    row = next(row for row in lines if row[:1] == ["lasar"])
+    assert row[1:] == ["evaluate", *["0.5000"] * 4, "1.00"]
+    assert lines[lines.index(row) + 1] == ["3", "seeds", *["±", "0.2500"] * 4, "±", "1.00"]
+    means, one = np.array([1, 2 / 3, 1 / 3, 0]), np.array([1.0, 0, 0, 0])
+    found = paired_bootstrap(means, one, np.random.default_rng(0), 10_000)
+    assert lines[lines.index(row) + 2][:3] == ["+0.2500", f"p={found.p_value:.3f}", "+0.0000"]
+
+
+def test_a_spec_is_compared_with_itself_over_seeds_model_by_model(tmp_path: Path, capsys: Shown) -> None:
+    runs = [finished(tmp_path / f"s{n}", [1, 0], stage="before", seed=n) for n in range(2)]
+    compare(runs, None)
+    starts = [row[:2] for row in shown(capsys)]
+    assert starts[starts.index(["lasar", "before"]) + 1] == ["2", "seeds"]
+    for run in runs:
+        finished(run, [1, 2], stage="after")
+    compare(runs, None)
+    assert [row[1] for row in shown(capsys) if row[:1] == ["lasar"]] == ["before", "after"]
+    again = finished(tmp_path / "again", [1, 0], stage="after")  # another run of a seed is a row of its own
+    finished(again, [1, 2], stage="before")
+    compare([runs[0], finished(tmp_path / "twin", [1, 0], stage="before")], "before")
+    assert [row[0] for row in shown(capsys) if "before" in row] == ["s0", "twin"]
+
+
+def test_lists_with_and_without_histories_do_not_compare(tmp_path: Path) -> None:
+    first, second = finished(tmp_path / "a", [1]), finished(tmp_path / "b", [1], exclude_history=True)
+    with pytest.raises(UserError, match="b evaluate: exclude_history is true, that of a evaluate false"):
+        compare([first, second], None)
+
+
+def test_stages_without_predictions_are_passed_over(tmp_path: Path, capsys: Shown) -> None:
+    run, other = finished(tmp_path / "a", [1]), finished(tmp_path / "b", [1])
+    for folder in (run, other):
+        stored = json.loads((folder / "metrics.json").read_text())
+        (folder / "metrics.json").write_text(json.dumps(stored | {"coverage": {"items": 3}}))
+    compare([run, other], None)
+    assert ["b", "evaluate"] in [row[:2] for row in shown(capsys)]
+    with pytest.raises(UserError, match="a: no evaluate stage 'coverage'"):
+        compare([run, other], "coverage")

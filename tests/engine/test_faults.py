@@ -62,7 +62,7 @@ def test_a_full_disk_at_a_checkpoint(whole: Path, tmp_path: Path) -> None:
     assert "bytes needed, " in line
     assert "bytes free): " in line
     assert not list(work.glob("*/checkpoints/0*"))
-    assert counted(tmp_path, *ALONE, resume=True) == updates(whole, "ground")
+    assert counted(tmp_path, *ALONE) == updates(whole, "ground")
     same(tmp_path / "lasar" / "stages" / "ground", whole / "ground")
 
 
@@ -126,7 +126,7 @@ def test_a_loss_that_blew_up(
     named = line.split("the batch has the users ")[1]
     assert named.count(",") == 9
     assert named.endswith(" and 5 more")
-    assert counted(tmp_path, *ALONE, resume=True) == updates(whole, "ground") - 3
+    assert counted(tmp_path, *ALONE) == updates(whole, "ground") - 3
     same(tmp_path / "lasar" / "stages" / "ground", whole / "ground")
 
 

@@ -25,6 +25,10 @@ def test_summary_is_the_mean_over_users_with_hit_rates_first() -> None:
     assert list(row) == ["hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20"]
     assert row["hr@5"] == 0.5
     assert row["ndcg@20"] == pytest.approx((1 + 1 / np.log2(3)) / 4)
+    # Rank 2 or 3 of three listed: within the first two in one case of two.
+    assert metrics.summary(np.array([2, 0]), np.array([2, 1]), cutoffs=(2,)) == pytest.approx(
+        {"hr@2": 1 / 4, "ndcg@2": 1 / np.log2(3) / 4}
+    )
 
 
 @given(st.integers(1, 30), st.integers(1, 30))
@@ -45,6 +49,19 @@ def test_a_tie_is_the_mean_over_all_orders(rank: int, size: int, cutoff: int) ->
     values = metrics.per_user(np.array([rank]), np.array([size]), cutoffs=(cutoff,))
     assert values[f"hr@{cutoff}"][0] == pytest.approx(np.mean(hits))
     assert values[f"ndcg@{cutoff}"][0] == pytest.approx(np.mean(gains))
+
+
+def test_users_of_different_ties_do_not_touch_each_other() -> None:
+    """A miss stays one, whatever is said to share its score."""
+    rank, ties = np.array([2, 1, 0, 3, 0]), np.array([1, 4, 1, 2, 3])
+    together = metrics.per_user(rank, ties, cutoffs=(2, 4))
+    for user, pair in enumerate(zip(rank, ties, strict=True)):
+        alone = metrics.per_user(np.array([pair[0]]), np.array([pair[1]]), cutoffs=(2, 4))
+        assert {name: values[user] for name, values in together.items()} == pytest.approx(
+            {name: values[0] for name, values in alone.items()}
+        )
+    assert together["hr@2"].tolist() == [1, 0.5, 0, 0, 0]
+    assert together["hr@4"].tolist() == [1, 1, 0, 1, 0]
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=20))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lasar_kit.engine.artifacts import remove
 from lasar_kit.engine.compare import compare
-from lasar_kit.engine.output import LOCK, check_output, make_output, reading_run
+from lasar_kit.engine.output import LOCK, alone_in, check_output, make_output, reading_run
 from lasar_kit.engine.report_table import report
 from lasar_kit.errors import UserError
 
@@ -44,6 +45,40 @@ def test_what_can_be_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         make_output(file / "x")
 
 
+@pytest.mark.parametrize(
+    "link", ["stages", "tracking", ".model.partial", "stages/.x.work", "stages/.x.work/KEY/checkpoints"]
+)
+def test_a_link_that_a_run_would_write_through(tmp_path: Path, link: str) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (run / link).parent.mkdir(parents=True)
+    (run / link).symlink_to(elsewhere)
+    told = f"--output {run}: {link} is a symbolic link, and a run writes to no folder but its own"
+    with pytest.raises(UserError) as caught, alone_in(run):
+        pass
+    assert caught.value.lines == (told,)
+    with alone_in(tmp_path / "run2"):  # where there is none
+        pass
+
+
+def test_links_that_a_run_may_meet(tmp_path: Path) -> None:
+    """To its folder, and to what it replaces: removing such a link leaves what it leads to."""
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    (elsewhere / "stages").mkdir(parents=True)
+    run.symlink_to(elsewhere)
+    (elsewhere / "kept").write_text("")
+    (run / "stages" / "ground").symlink_to(elsewhere)
+    (run / "model").symlink_to(elsewhere)
+    with alone_in(run):
+        remove(run / "model")
+        remove(run / "stages" / "ground")
+        remove(run / "stages" / "never")
+    assert sorted(path.name for path in elsewhere.iterdir()) == [".lock", "kept", "stages"]
+    assert run.is_symlink()
+    remove(run / "stages")
+    assert not (elsewhere / "stages").exists()
+
+
 def test_a_damaged_file_is_told_of_with_what_it_caused(tmp_path: Path) -> None:
     with (
         pytest.raises(UserError, match=r"damaged \(KeyError: 'x'\); run the spec again"),
@@ -54,13 +89,16 @@ def test_a_damaged_file_is_told_of_with_what_it_caused(tmp_path: Path) -> None:
         raise UserError("as it was")
 
 
+LINE = '{"user": "u", "target": "t", "rank": 1, "ties": 1}\n'
+
+
 @pytest.mark.parametrize(
     ("metrics", "predictions", "told"),
     [
         ("[]", None, "expected an object with a table a stage, got a list"),
-        ('{"e": 3}', None, "missing or damaged"),
-        ('{"e": {}}', None, "missing or damaged"),
-        ('{"e": {"mean_depth": 0}}', None, "missing or damaged"),
+        ('{"e": {"mean_depth": 0}}', None, "no stage of this run holds predictions"),
+        ('{"e": 3}', LINE, "missing or damaged"),
+        ('{"e": {"mean_depth": "x"}}', LINE, "missing or damaged"),
         ('{"e": {"mean_depth": 0}}', "", "holds no predictions"),
         ('{"e": {"mean_depth": 0}}', '{"user": "u"', "missing or damaged"),
         ('{"e": {"mean_depth": 0}}', "[1]\n", "missing or damaged"),
@@ -71,7 +109,21 @@ def test_runs_with_damaged_results(tmp_path: Path, metrics: str, predictions: st
     (tmp_path / "metrics.json").write_text(metrics)
     if predictions is not None:
         (tmp_path / "stages" / "e" / "predictions.jsonl").write_text(predictions)
+    (tmp_path / "spec.lock.yaml").write_text("name: x\nseed: 0\nstages: {e: {use: evaluate}}\n")
     with pytest.raises(UserError, match=told):
         compare([tmp_path, tmp_path], None)
     with pytest.raises(UserError):
         report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "lock", [None, "- 1\n", "name: x\n", "{name: x, seed: [1], stages: {e: {}}}\n", "name: x\nseed: 0\n"]
+)
+def test_runs_with_a_damaged_spec(tmp_path: Path, lock: str | None) -> None:
+    (tmp_path / "stages" / "e").mkdir(parents=True)
+    (tmp_path / "metrics.json").write_text('{"e": {"mean_depth": 0}}')
+    (tmp_path / "stages" / "e" / "predictions.jsonl").write_text(LINE)
+    if lock is not None:
+        (tmp_path / "spec.lock.yaml").write_text(lock)
+    with pytest.raises(UserError, match="missing or damaged"):
+        compare([tmp_path, tmp_path], None)

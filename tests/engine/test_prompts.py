@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lasar_kit.core.vocabulary import sid_token
 from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.sids import Sids
+from lasar_kit.errors import UserError
 
 Build = Callable[..., Recommender]
 
@@ -35,6 +36,15 @@ def test_tokenising_the_parts_is_tokenising_the_whole(build: Build) -> None:
     tokenizer = recommender.backbone.tokenizer
     batch = recommender.prompts.prompts([np.array([1, 2, 3])])
     assert tokenizer(tokenizer.decode(batch.ids[0]))["input_ids"] == batch.ids[0].tolist()
+
+
+def test_a_prompt_of_nothing_is_refused_by_name(build: Build) -> None:
+    """A template of the history alone, for a user without one; `sid_only` still has its start token."""
+    bare = build({"name": "template", "text": "{history}"}).prompts
+    assert bare.prompts([np.array([4]), np.array([4, 7])]).lengths.tolist() == [3, 8]
+    with pytest.raises(UserError, match=r"^prompt template: nothing is left of it for a user with"):
+        bare.prompts([np.array([4, 7]), np.array([], dtype=np.int64)])
+    assert build("sid_only").prompts.prompts([np.array([], dtype=np.int64)]).lengths.tolist() == [1]
 
 
 def test_sid_only_is_a_start_token_and_the_latest_items(build: Build, sids: Sids) -> None:

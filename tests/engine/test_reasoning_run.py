@@ -16,31 +16,19 @@ from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.sids import Sids
 from lasar_kit.errors import UserError
 from lasar_kit.spec import LoadedSpec, load_spec
+from tests.small import SHOP
 
-SPEC = """
+SPEC = (
+    SHOP
+    + """
 name: thinking
-dataset: {use: demo, users: 60, items: 60}
-max_history: 6
-backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 400}
-prompt: sid_only
-decoder: {use: trie_beam, width: 20, score: trie}
 stages:
-  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 3, codes: 8}}
-  ground: {use: sft, samples: packed, epochs: 2, eval_users: 20, eval_width: 10, log_every: 1, score: trie}
-  anchors: {use: anchors, max_segments: 5}
-  reason:
-    use: sft
-    latent_loop: coconut
-    depth_policy: {use: mlp, n_max: 5}
-    aligner: stepwise
-    samples: packed
-    epochs: 3
-    eval_users: 20
-    eval_width: 10
-    log_every: 1
-    score: trie
-  evaluate: evaluate
+  ground: {epochs: 2, log_every: 1}
+  anchors: {max_segments: 5, max_samples: null}
+  reason: {depth_policy: {n_max: 5}, epochs: 3, log_every: 1}
+  rl: null
 """
+)
 
 
 def load(folder: Path, *overrides: str) -> tuple[LoadedSpec, Catalogue]:
@@ -83,7 +71,7 @@ def test_the_model_thinks_and_says_how_long(thinking: Path) -> None:
 
 
 def test_anchors_are_the_states_at_the_ends_of_the_teachers_segments(thinking: Path) -> None:
-    """Each stored state against transformers' own forward over that one segment."""
+    """Each stored state against transformers' own forward over that one segment, begun as training texts."""
     loaded, catalogue = load(thinking.parent)
     stages = thinking / "stages"
     dataset = stored_dataset.load(stages / "dataset")
@@ -104,7 +92,8 @@ def test_anchors_are_the_states_at_the_ends_of_the_teachers_segments(thinking: P
         anchors, label = store.batch([[(window.user, window.stop - 1)]], 1)
         assert label.item() == len(segments) == anchors.mask.sum()
         for place, segment in enumerate(segments):
-            ids = recommender.backbone.tokenizer(segment, add_special_tokens=False, return_tensors="pt")
+            ids = recommender.backbone.tokenizer("<bos>" + segment, return_tensors="pt")
+            assert ids["input_ids"][0, 0] == recommender.backbone.tokenizer.bos_token_id
             with torch.no_grad():
                 state = recommender.backbone.model.model(ids["input_ids"]).last_hidden_state[0, -1]
             assert torch.allclose(anchors.states[0, 0, place], state, atol=5e-3, rtol=5e-3)
@@ -152,8 +141,9 @@ def test_depth_is_reported_by_choice_drawn_and_forced(thinking: Path) -> None:
         assert hits / 60 == pytest.approx(row["hr@10"])
     assert list(rows["3"]["by_depth"]) == ["3"]
     assert len(rows["sample"]["by_depth"]) > 2
-    loaded, catalogue = load(thinking.parent, "stages.evaluate.depth=9")
     with pytest.raises(
-        UserError, match="depth 9 cannot be forced: this model's depth policy has 1, 2, 3, 4, 5"
+        UserError,
+        match=r"^--set stages.evaluate.depth: stages.evaluate.depth: depth 9 cannot be forced: this model's "
+        r"depth policy has 1, 2, 3, 4, 5",
     ):
-        runner.run_spec(loaded, catalogue, thinking.parent / "depth-9", True)
+        load(thinking.parent, "stages.evaluate.depth=9")

@@ -58,7 +58,7 @@ def test_the_run_is_one_that_shows_a_difference(whole: Path) -> None:
 def test_sft_is_resumed_to_the_bit(whole: Path, begin: Callable[[str], Path], calls: int) -> None:
     folder = begin("ground")
     killed(folder, calls, *ALONE)
-    assert counted(folder, *ALONE, resume=True) == updates(whole, "ground") - calls // 3 * 3
+    assert counted(folder, *ALONE) == updates(whole, "ground") - calls // 3 * 3
     same(folder / "lasar" / "stages" / "ground", whole / "ground")
     assert lines(folder / "lasar" / "log.jsonl") == lines(whole / "ground" / "log.jsonl")
 
@@ -69,7 +69,7 @@ def test_rl_is_resumed_to_the_bit(whole: Path, begin: Callable[[str], Path], cal
     """Also from between two updates on the same candidates."""
     folder = begin("rl")
     killed(folder, calls)
-    assert counted(folder, resume=True) == 2 * (updates(whole, "rl") - calls // 2)
+    assert counted(folder) == 2 * (updates(whole, "rl") - calls // 2)
     same(folder / "lasar" / "stages" / "rl", whole / "rl")
     assert lines(folder / "lasar" / "log.jsonl") == lines(whole.parent / "log.jsonl")
 
@@ -79,22 +79,22 @@ def test_a_run_may_be_cut_off_again_and_while_a_model_is_written(
 ) -> None:
     folder = begin("ground")
     killed(folder, 4, *ALONE)
-    killed(folder, 4, *ALONE, resume=True)
+    killed(folder, 4, *ALONE)
     assert "goes on after update 3" in capsys.readouterr().out
-    killed(folder, 0, *ALONE, resume=True, owner=Recommender)
-    run(folder, *ALONE, resume=True)
+    killed(folder, 0, *ALONE, owner=Recommender)
+    run(folder, *ALONE)
     same(folder / "lasar" / "stages" / "ground", whole / "ground")
 
 
-def test_a_stage_without_a_checkpoint_and_a_run_not_resumed_begin_anew(
+def test_a_stage_without_a_checkpoint_and_a_run_without_cache_begin_anew(
     whole: Path, begin: Callable[[str], Path]
 ) -> None:
     every = updates(whole, "ground")
-    for kept, resume, left in ((0, True, every), (3, False, every), (3, True, every - 3)):
+    for kept, use_cache, left in ((0, True, every), (3, False, every), (3, True, every - 3)):
         folder = begin("ground")
         options = (*ALONE, f"stages.ground.checkpoint_every={kept}")
         killed(folder, 5, *options)
-        assert counted(folder, *options, resume=resume) == left
+        assert counted(folder, *options, use_cache=use_cache) == left
         same(folder / "lasar" / "stages" / "ground", whole / "ground")
 
 
@@ -102,8 +102,8 @@ def test_checkpoints_of_another_version_of_the_stage_go(whole: Path, begin: Call
     folder = begin("ground")
     killed(folder, 5, *ALONE)
     other = (*ALONE, "stages.ground.optimizer.lr=0.002")
-    killed(folder, 4, *other, resume=True)
-    assert counted(folder, *ALONE, resume=True) == updates(whole, "ground")
+    killed(folder, 4, *other)
+    assert counted(folder, *ALONE) == updates(whole, "ground")
 
 
 def damage(file: Path, how: str) -> None:
@@ -134,7 +134,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     assert sorted(path.name for path in kept.iterdir()) == ["000000006", "000000009"]
     damage(kept / "000000009" / name, how)
     capsys.readouterr()
-    assert counted(folder, *ALONE, resume=True) == updates(whole, "ground") - 6
+    assert counted(folder, *ALONE) == updates(whole, "ground") - 6
     shown = " ".join(capsys.readouterr().out.split())
     assert f"000000009 is damaged: {name}" in shown.replace("- ", "-")
     assert "goes on after update 6" in shown
@@ -158,5 +158,5 @@ def test_sigkill(whole: Path, begin: Callable[[str], Path]) -> None:
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not (stages / "ground").exists()
-    assert counted(folder, *ALONE, resume=True) <= updates(whole, "ground") - 6
+    assert counted(folder, *ALONE) <= updates(whole, "ground") - 6
     same(stages / "ground", whole / "ground")

@@ -15,25 +15,9 @@ from lasar_kit.engine import runner, validation
 from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.rl_step import Group, RlStep
 from lasar_kit.spec import load_spec
+from tests.small import SHOP
 
-SPEC = """
-name: lasar
-dataset: {use: demo, users: 60, items: 60}
-max_history: 6
-backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 400}
-prompt: sid_only
-decoder: {use: trie_beam, width: 20, score: trie}
-stages:
-  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 3, codes: 8}}
-  ground: {use: sft, samples: packed, epochs: 3, eval_users: 20, eval_width: 10, score: trie}
-  anchors: {use: anchors, max_segments: 4, max_samples: 100}
-  reason:
-    {use: sft, latent_loop: coconut, depth_policy: {use: mlp, n_max: 4}, aligner: stepwise, samples: packed,
-     epochs: 1, eval_users: 20, eval_width: 10, score: trie}
-  rl: {use: rl, epochs: 1, max_samples: 96, batch_size: 32, eval_users: 20, eval_width: 10, log_every: 1,
-       optimizer: {lr: 1.0e-3, warmup: 0}}
-  evaluate: evaluate
-"""
+SPEC = SHOP + "name: lasar\n"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +51,7 @@ def test_every_term_and_number_is_logged(finished: Path) -> None:
         "ratio",
         "clipped",
     }
-    expected |= {"kl", "zero_variance_groups", "depth_entropy", "baseline", "advantage_rms"}
+    expected |= {"kl", "zero_variance", "depth_entropy", "baseline", "advantage_rms"}
     assert expected <= set(lines[0])
     for line in lines:
         total = line["loss_grpo"] + 0.01 * line["loss_reinforce"] + 1e-5 * line["loss_align"]
@@ -103,7 +87,10 @@ def test_every_way_of_rl_runs(finished: Path, overrides: tuple[str, ...]) -> Non
 
 @pytest.mark.parametrize("ranks", [(1, 2), (2, 1)])
 def test_the_best_on_validation_is_kept_the_model_it_began_with_among_them(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, ranks: tuple[int, int]
+    finished: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ranks: tuple[int, int],
 ) -> None:
     """Every target at the first of `ranks` before the first update, at the second after the last."""
     coming = iter(ranks)
@@ -114,6 +101,13 @@ def test_the_best_on_validation_is_kept_the_model_it_began_with_among_them(
     report = json.loads((folder / "stages" / "rl" / "artifact.json").read_text())["report"]
     assert [line["update"] for line in report["validations"]] == [0, 3]
     assert report["best_ndcg@10"] == 1
+    assert report["best_update"] == (0 if ranks[0] == 1 else 3)
+    told = "the model of update 3"
+    if ranks[0] == 1:
+        told = "the model before the first update; no update made it better on validation"
+    shown = capsys.readouterr().out
+    assert shown.count("kept: ") == 1
+    assert f"  kept: {told}\n" in shown
     kept = [load_file(folder / "stages" / name / "model.safetensors") for name in ("rl", "reason")]
     same = [torch.equal(weight, kept[1][name]) for name, weight in kept[0].items()]
     assert all(same) if ranks[0] == 1 else not any(same)

@@ -64,6 +64,8 @@ def test_draws_differ_by_row_call_and_key() -> None:
 class Kept:
     """Stands for an accelerator: keeps what a process gives to the sum over all."""
 
+    device = torch.device("cpu")
+
     def __init__(self) -> None:
         self.given: list[float] = []
 
@@ -81,12 +83,12 @@ class Hits:
 
 
 def make(
-    recommender: Recommender, decoder: Any, share: Share, sample: bool = True, seed: int = 0
+    recommender: Recommender, decoder: Any, share: Share, sample: bool = True, seed: int = 0, width: int = 0
 ) -> tuple[Group, float]:
     rows = list(share.made)
     batch = recommender.prompts.answered([(np.array(HISTORIES[row]), TARGETS[row]) for row in rows])
     world: Any = Kept()
-    maker = RolloutMaker(recommender, decoder, [(1.0, Hits())], 4, world, sample, seed)
+    maker = RolloutMaker(recommender, decoder, [(1.0, Hits())], 4, world, sample, seed, width=width)
     return maker.make(batch, torch.tensor(TARGETS)[rows], share), world.given[0]
 
 
@@ -160,3 +162,26 @@ def test_evaluation_draws_by_user(processes: int) -> None:
             found[torch.from_numpy(users)] = rule(Level(), torch.zeros(len(users), 1, 3))
     assert torch.equal(found, expected)
     assert len(expected.unique()) > 3
+
+
+def test_a_wider_search_is_cut_to_its_best(build: Callable[..., Recommender], catalogue: Catalogue) -> None:
+    recommender = build(thinks=True)
+    config = catalogue.config_class("decoder", "trie_beam").model_validate({"use": "trie_beam"})
+    decoder = catalogue.build("decoder", config, Env())
+    decoder.bind(recommender.prompts.table)
+    share = Share.of(0, len(HISTORIES), 0, 1)
+    narrow = make(recommender, decoder, share, sample=False)[0].items
+    wide = make(recommender, decoder, share, sample=False, width=30)[0].items  # the whole catalogue
+    assert wide.shape == narrow.shape == (len(HISTORIES), 4)
+    asked: list[int] = []
+    search = decoder.search
+
+    def spy(backbone: Any, trace: Any, width: int) -> Any:
+        asked.append(width)
+        found = search(backbone, trace, width)
+        assert torch.equal(found.items[:, 0, :4], wide)
+        return found
+
+    decoder.search = spy
+    make(recommender, decoder, share, sample=False, width=30)
+    assert asked == [30]

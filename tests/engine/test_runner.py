@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lasar_kit import metrics
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.engine import runner
+from lasar_kit.engine.compare import SHOWN, compare
 from lasar_kit.engine.recommend import recommend
 from lasar_kit.engine.stages.evaluate import EvaluateStage
 from lasar_kit.errors import UserError
@@ -49,7 +50,8 @@ def lines(path: Path) -> list[dict]:  # type: ignore[type-arg]
 
 def test_the_run_folder_holds_what_is_promised(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
-    assert names == {"spec.lock.yaml", "metrics.json", "predictions.jsonl", "log.jsonl", "model", "stages"}
+    written = {"spec.lock.yaml", "metrics.json", "predictions.jsonl", "log.jsonl", "model", "stages"}
+    assert names == {".lock", *written}
     assert {path.name for path in (finished / "stages").iterdir()} == {
         "dataset",
         "tokenize",
@@ -58,11 +60,18 @@ def test_the_run_folder_holds_what_is_promised(finished: Path) -> None:
     }
     row = json.loads((finished / "metrics.json").read_text())["evaluate"]
     six = {f"{name}@{k}" for name in ("hr", "ndcg") for k in (5, 10, 20)}
-    assert set(row) == {"users", "mean_depth", "baselines"} | six
+    assert set(row) == {"users", "short_lists", "mean_depth", "baselines"} | six
     assert set(row["baselines"]) == {"popularity", "item_knn"}
     assert all(set(values) == six for values in row["baselines"].values())
     assert row["users"] == 80
     assert row["mean_depth"] == 0.0
+
+
+def test_no_file_is_shared_with_another(finished: Path) -> None:
+    """Whoever saves a model into `model/`, or edits a file where it lies, changes that one alone."""
+    files = [path for path in finished.rglob("*") if path.is_file()]
+    assert {path.name for path in files} >= {"model.safetensors", "predictions.jsonl"}
+    assert [path for path in files if path.stat().st_nlink > 1] == []
 
 
 def test_predictions_give_the_metrics_again(finished: Path) -> None:
@@ -98,12 +107,22 @@ def test_the_model_loads_with_transformers_and_spells_sids(finished: Path) -> No
     assert not list(finished.rglob("*.bin")) + list(finished.rglob("*.pkl")) + list(finished.rglob("*.pt"))
 
 
-def test_the_same_spec_and_seed_give_the_same_metrics(finished: Path) -> None:
+def test_the_same_spec_and_seed_give_the_same_metrics(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     again = run(finished.parent / "again", use_cache=False)
     assert (again / "metrics.json").read_bytes() == (finished / "metrics.json").read_bytes()
     assert (again / "predictions.jsonl").read_bytes() == (finished / "predictions.jsonl").read_bytes()
     other = run(finished.parent / "other", "seed=1")
     assert (other / "metrics.json").read_bytes() != (finished / "metrics.json").read_bytes()
+    capsys.readouterr()
+    compare([finished, other], None)  # one spec, two seeds
+    stored = [json.loads((folder / "metrics.json").read_text())["evaluate"] for folder in (finished, other)]
+    means = [f"{np.mean([row[name] for row in stored]):.4f}" for name in SHOWN]
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    row = next(row for row in shown if row[:2] == ["small", "evaluate"])
+    assert row[2:6] == means
+    assert shown[shown.index(row) + 1][:2] == ["2", "seeds"]
 
 
 def test_only_what_changed_is_computed_again(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,15 +189,15 @@ def test_recommend_ranks_titles_for_raw_ids(finished: Path, capsys: pytest.Captu
     dataset = stored_dataset.load(finished / "stages" / "dataset")
     ids = dataset.items["id"].to_list()
     history = [ids[item] for item in dataset.sequences[3][:-1]]
-    recommend(finished, history, 4, Catalogue.discover())
+    recommend(finished, [("--history", history)], 4, Catalogue.discover())
     shown = capsys.readouterr().out
     places = [shown.index(item) for item in rows[3]["items"][:4]]
     assert places == sorted(places)
     assert dataset.items["title"][ids.index(rows[3]["items"][0])].split()[0] in shown
-    with pytest.raises(UserError, match="no item 'nonsense' in this run"):
-        recommend(finished, ["nonsense"], 4, Catalogue.discover())
+    with pytest.raises(UserError, match=r"^--history: no item 'nonsense' in this run"):
+        recommend(finished, [("--history", ["nonsense"])], 4, Catalogue.discover())
     with pytest.raises(UserError, match="is not the folder of a run"):
-        recommend(finished.parent, history, 4, Catalogue.discover())
+        recommend(finished.parent, [("--history", history)], 4, Catalogue.discover())
 
 
 def test_items_may_share_a_sid(finished: Path) -> None:
@@ -189,6 +208,10 @@ def test_items_may_share_a_sid(finished: Path) -> None:
     assert all(len(set(row["items"])) == len(row["items"]) for row in rows)
     stored = json.loads((folder / "metrics.json").read_text())["evaluate"]
     assert 0 < stored["hr@20"] <= 1
+    found = np.array([[row["rank"], row["ties"]] for row in rows])
+    assert found[:, 1].max() > 1
+    for name, value in metrics.summary(*found.T).items():
+        assert stored[name] == pytest.approx(value)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,22 @@ def test_packed_answers_every_item_but_the_first_once(train: Sequences, items: i
     assert all(2 <= len(window) <= items for window in windows)
 
 
+@given(trains, st.integers(2, 9), st.integers(1, 9))
+def test_packed_tells_how_many_answers_see_less_than_sliding(
+    train: Sequences, items: int, history: int
+) -> None:
+    """Against each answer's history in `sliding`; where no user is longer than a window there is none."""
+    windows = samples.packed(train, items)
+    if not windows:
+        return
+    sliding = {(w.user, w.stop - 1): len(w) - 1 for w in samples.sliding(train, history)}
+    seen = {(w.user, i): i - w.start for w in windows for i in range(w.start + 1, w.stop)}
+    fewer = [place for place, count in seen.items() if count < sliding[place]]
+    assert samples.shortened(windows, history) == len(fewer) / len(sliding)
+    if train.lengths.max() <= items:
+        assert not fewer
+
+
 def test_longest_per_user_is_the_last_sliding_one() -> None:
     train = Sequences.of([[1, 2, 3, 4], [5], [6, 7]])
     assert samples.longest_per_user(train, 2) == [samples.Window(0, 1, 4), samples.Window(2, 0, 2)]

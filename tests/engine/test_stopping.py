@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,9 +72,9 @@ def test_the_update_at_hand_is_finished_and_kept(
         send(patch, Updater, "update", 5, number)
         assert started(tmp_path) == code
     name = signal.Signals(number).name
-    assert capsys.readouterr().err == f"stages.ground, after update 5: {name}; go on with --resume\n"
+    assert capsys.readouterr().err == f"stages.ground, after update 5: {name}; run it again to go on\n"
     assert not (tmp_path / "lasar" / "stages" / "ground").exists()
-    assert counted(tmp_path, *OPTIONS, resume=True) == updates(whole, "ground") - 5
+    assert counted(tmp_path, *OPTIONS) == updates(whole, "ground") - 5
     same(tmp_path / "lasar" / "stages" / "ground", whole / "ground")
 
 
@@ -84,7 +86,7 @@ def test_a_validation_at_hand_is_finished_too(
         assert started(tmp_path) == 75
     with monkeypatch.context() as patch:
         send(patch, BestCheckpoint, "validate", 1)
-        run(tmp_path, *OPTIONS, resume=True)
+        run(tmp_path, *OPTIONS)
     same(tmp_path / "lasar" / "stages" / "ground", whole / "ground")
 
 
@@ -104,8 +106,48 @@ def test_what_is_not_training_ends_at_once(
 
     send(monkeypatch, RqKmeans, "fit", 1, signal.SIGTERM)
     assert started(tmp_path) == 75
-    assert capsys.readouterr().err == "stopped: SIGTERM; go on with --resume\n"
+    assert capsys.readouterr().err == "stopped: SIGTERM; run it again to go on\n"
     assert sorted(path.name for path in (tmp_path / "lasar" / "stages").iterdir()) == ["dataset"]
+
+
+@pytest.mark.parametrize(
+    ("number", "ends"), [(signal.SIGTERM, stopping.Stopped), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_signal_in_a_finaliser_is_not_lost(
+    capsys: pytest.CaptureFixture[str], number: int, ends: type[BaseException]
+) -> None:
+    """Where Python drops exceptions and says so."""
+
+    class Last:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+            return None  # a line at which the signal is taken
+
+    def work() -> None:
+        over = time.monotonic() + 20
+        with stopping.heeded():
+            Last()
+            while time.monotonic() < over:
+                pass
+
+    hook = sys.unraisablehook
+    with pytest.raises(ends):
+        work()
+    assert capsys.readouterr() == ("", "")
+    assert sys.unraisablehook is hook
+
+
+def test_other_trouble_in_a_finaliser_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(str(lost.exc_value)))
+
+    class Last:
+        def __del__(self) -> None:
+            raise ValueError("no good")
+
+    with stopping.heeded():
+        Last()
+    assert told == ["no good"]
 
 
 def test_what_contradicts_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

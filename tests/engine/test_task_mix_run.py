@@ -21,28 +21,20 @@ from lasar_kit.engine.stages.text_config import TasksConfig, TextConfig
 from lasar_kit.engine.text_tasks import SidTasks, Writer
 from lasar_kit.errors import UserError
 from lasar_kit.spec import load_spec
+from tests.small import SHOP
 
 from .test_text_tasks import shop
 
-SPEC = """
+SPEC = (
+    SHOP
+    + """
 name: mix
-dataset: {use: demo, users: 60, items: 60}
-max_history: 6
-backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 400}
-prompt: sid_only
-decoder: {use: trie_beam, width: 20, score: trie}
 stages:
-  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 3, codes: 8}}
   ground:
-    use: sft
-    samples: packed
     epochs: 6
     batch_size: 20
-    eval_users: 20
-    eval_width: 10
     eval_every: 3
     log_every: 1
-    score: trie
     optimizer: {lr: 1.0e-2}
     gradient_accumulation: 2
     tasks:
@@ -54,7 +46,12 @@ stages:
       batch_size: 6
     text: {weight: 0.7, batch_size: 4}
     reasoning_text: {weight: 0.8, batch_size: 4, max_samples: 30, max_tokens: 40}
+  anchors: null
+  reason: null
+  rl: null
+  evaluate: null
 """
+)
 WEIGHTS = {
     "ce": 0.5,
     "text_to_sid": 0.2,

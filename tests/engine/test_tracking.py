@@ -2,32 +2,35 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from accelerate.state import AcceleratorState
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.engine import runner
 from lasar_kit.engine.tracking import Tracking
 from lasar_kit.errors import UserError
-from lasar_kit.spec import load_spec
+from lasar_kit.spec import LoadedSpec, load_spec
+from tests.small import SHOP
 
-SPEC = """
+SPEC = (
+    SHOP
+    + """
 name: watched
 tracking: [tensorboard]
-dataset: {use: demo, users: 60, items: 60}
-max_history: 6
-backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 400}
-prompt: sid_only
-decoder: {use: trie_beam, width: 20, score: trie}
 stages:
-  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 3, codes: 8}}
-  ground: {use: sft, samples: packed, epochs: 2, batch_size: 32, eval_users: 20, eval_width: 10, log_every: 1}
+  ground: {epochs: 2, batch_size: 32, log_every: 1, score: null}
+  anchors: null
+  reason: null
+  rl: null
   again: {use: sft, samples: packed, epochs: 1, batch_size: 32, eval_users: 20, eval_width: 10, log_every: 1}
   evaluate: evaluate
 """
+)
 
 
 class Remembers:
@@ -96,24 +99,81 @@ def test_a_tracker_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Mon
     )
 
 
-def test_wandb_gets_its_project_and_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a stand-in for the package, of which accelerate needs no more."""
-    seen: dict[str, Any] = {}
-    fake: Any = ModuleType("wandb")
-    fake.init = lambda project: (
-        seen.update(project=project)
-        or SimpleNamespace(log=lambda values, step: seen.update(logged=(values, step)), finish=lambda: None)
-    )
-    fake.config = SimpleNamespace(update=lambda values, **_: seen.update(config=values))
-    monkeypatch.setitem(sys.modules, "wandb", fake)
+@pytest.fixture
+def loaded(tmp_path: Path) -> Callable[[str], LoadedSpec]:
+    """The spec with one tracker; and nothing of accelerate's is set up, as when a run begins."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    (tmp_path / "watched.yaml").write_text(SPEC)
+    return lambda name: load_spec(tmp_path / "watched.yaml", [f"tracking=[{name}]"], Catalogue.discover())
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **parts: Any) -> None:
+    """A module in a package's place, with all that accelerate asks of it."""
+    fake = ModuleType(name)
+    vars(fake).update(parts)
+    monkeypatch.setitem(sys.modules, name, fake)
     monkeypatch.setattr("lasar_kit.engine.tracking.find_spec", lambda name: fake)
-    loaded = SimpleNamespace(
-        spec=SimpleNamespace(tracking=("wandb",), name="mine", seed=3), dump=lambda: "name: mine\n"
-    )
-    (tracking,) = Tracking.of(loaded, tmp_path)  # type: ignore[arg-type]
+
+
+def test_wandb_gets_its_project_and_configuration(
+    loaded: Callable[[str], LoadedSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def init(**options: str) -> Any:
+        seen.update(options)
+        return SimpleNamespace(log=lambda values, step: seen.update(logged=(values, step)))
+
+    config = SimpleNamespace(update=lambda values, **_: seen.update(config=values))
+    stand_in(monkeypatch, "wandb", init=init, config=config)
+    (tracking,) = Tracking.of(loaded("wandb"), tmp_path / "run")
     tracking.lasar_step_end(run=None, stage=stage("rl"), step=2, metrics={"reward": 1.0})  # type: ignore[arg-type]
-    assert seen == {
-        "project": "mine",
-        "config": {"name": "mine", "seed": 3, "spec": "name: mine\n"},
-        "logged": ({"rl/reward": 1.0}, 2),
-    }
+    assert (seen["project"], seen["dir"]) == ("watched", str(tmp_path / "run" / "tracking"))
+    assert (tmp_path / "run" / "tracking").is_dir()
+    assert seen["logged"] == ({"rl/reward": 1.0}, 2)
+    config = seen["config"]
+    assert (config["name"], config["seed"], config["stages.ground.epochs"]) == ("watched", 0, 2.0)
+    assert (config["tracking"], config["backbone.pretrained"]) == ('["wandb"]', "null")
+    assert all(isinstance(value, str | int | float) for value in config.values())
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_mlflow_writes_to_the_run_unless_told_where_to(
+    loaded: Callable[[str], LoadedSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    seen: dict[str, Any] = {}
+    stand_in(
+        monkeypatch,
+        "mlflow",
+        is_tracking_uri_set=lambda: told,
+        set_tracking_uri=lambda uri: seen.update(uri=uri),
+        search_experiments=lambda filter_string: [],
+        create_experiment=lambda **options: seen.update(options),
+        start_run=lambda **_: None,
+        log_params=lambda values: seen.update(values),
+        log_metrics=lambda values, step: seen.update(logged=(values, step)),
+        utils=SimpleNamespace(
+            validation=SimpleNamespace(MAX_PARAM_VAL_LENGTH=6000, MAX_PARAMS_TAGS_PER_BATCH=100)
+        ),
+    )
+    (tracking,) = Tracking.of(loaded("mlflow"), tmp_path)
+    tracking.lasar_step_end(run=None, stage=stage("rl"), step=2, metrics={"hr@5": 1.0})  # type: ignore[arg-type]
+    folder = tmp_path / "tracking"
+    expected = (None, None) if told else (f"sqlite:///{folder}/mlflow.db", (folder / "mlartifacts").as_uri())
+    assert (seen.get("uri"), seen["artifact_location"]) == expected
+    assert (seen["name"], seen["stages.ground.use"]) == ("watched", "sft")
+    assert seen["logged"] == ({"rl/hr_at_5": 1.0}, 2)
+
+
+def test_a_tracker_that_does_not_start(
+    loaded: Callable[[str], LoadedSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**_: str) -> None:
+        raise RuntimeError("No API key configured.\nUse `wandb login`")
+
+    stand_in(monkeypatch, "wandb", init=init)
+    with pytest.raises(UserError) as caught:
+        Tracking.of(loaded("wandb"), tmp_path)
+    assert caught.value.lines == (
+        "tracking: wandb: cannot be started (RuntimeError: No API key configured.)",
+    )

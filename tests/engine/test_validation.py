@@ -36,7 +36,7 @@ def follow(
             prompts=SimpleNamespace(table=SimpleNamespace(shared=False)),
             save=lambda folder, update=update: written.append(update),
         )
-        world: Any = SimpleNamespace(is_main_process=True)
+        world: Any = SimpleNamespace(is_main_process=True, device="cpu")
         best.validate(recommender, world, update)
     return best, written
 
@@ -45,6 +45,7 @@ def test_the_best_is_kept_and_patience_counts_from_it(monkeypatch: pytest.Monkey
     best, written = follow(monkeypatch, [(3, 0), (1, 0), (2, 0), (1, 0)])
     assert written == [0, 1]
     assert best.best == 1
+    assert best.best_update == 1
     assert best.out_of_patience
     assert [line["update"] for line in best.history] == [0, 1, 2, 3]
     assert "depth" not in best.history[0]

@@ -46,6 +46,40 @@ def mistakes(folder: Path, catalogue: Catalogue, text: str) -> tuple[str, ...]:
             "s.yaml:1: stages.g.optimizer: must be a table",
         ),
         (
+            "stages: {t: tokenize, g: {use: sft, optimizer: {betas: [0.9, 1.0]}}}\n",
+            "s.yaml:1: stages.g.optimizer.betas[1]: must be < 1 (got 1.0)",
+        ),
+        (
+            "stages: {t: tokenize, g: sft, r: {use: rl, rewards: []}}\n",
+            "s.yaml:1: stages.r.rewards: must hold at least 1 (got 0)",
+        ),
+        (
+            "stages: {t: tokenize, g: sft, r: {use: rl, objectives: []}}\n",
+            "s.yaml:1: stages.r.objectives: must hold at least 1 (got 0)",
+        ),
+        (
+            "stages: {t: tokenize, g: sft, r: {use: rl, objectives: [{objective: grop}]}}\n",
+            "s.yaml:1: stages.r.objectives[0].objective.use: unknown rl_objective 'grop'; did you mean",
+        ),
+        (
+            "stages: {t: tokenize, g: sft, e: {use: evaluate, depth: -7}}\n",
+            "s.yaml:1: stages.e.depth: must be 'argmax' or 'sample' or >= 0 (got -7)",
+        ),
+        (
+            "stages: {t: tokenize, g: sft, e: {use: evaluate, depth: 1}}\n",
+            "s.yaml:1: stages.e.depth: depth 1 cannot be forced: this model's depth policy has 0",
+        ),
+        (
+            "stages: {t: tokenize, g: {use: sft, depth_policy: {use: fixed, depth: 3}}, r: rl, "
+            "e: {use: evaluate, depth: 4}}\n",
+            "s.yaml:1: stages.e.depth: depth 4 cannot be forced: this model's depth policy has 3",
+        ),
+        (
+            "stages: {t: tokenize, g: {use: sft, depth_policy: {use: mlp, n_max: 3, allow_zero: true}}, "
+            "e: {use: evaluate, depth: 99}}\n",
+            "s.yaml:1: stages.e.depth: depth 99 cannot be forced: this model's depth policy has 0, 1, 2, 3",
+        ),
+        (
             "stages: {t: tokenize, g: {use: sft, fresh: 1}}\n",
             "s.yaml:1: stages.g.fresh: must be true or false (got 1)",
         ),
@@ -130,3 +164,33 @@ def test_files_that_a_run_reads_must_be_there(tmp_path: Path, catalogue: Catalog
     ]
     hub = load_spec(tmp_path / "s.yaml", ["backbone.pretrained=Qwen/Qwen3-0.6B"], catalogue)
     assert not any("backbone" in line for line in missing_files(hub))
+
+
+@pytest.mark.parametrize("key", ["decoder", "stages.e.decoder"])
+def test_a_decoder_that_draws_ranks_nothing(tmp_path: Path, catalogue: Catalogue, key: str) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "stages: {t: tokenize, s: sft, r: {use: rl, rollout: trie_sample}, e: evaluate}"
+    )
+    load_spec(tmp_path / "s.yaml", [f"{key}=trie_beam"], catalogue)
+    with pytest.raises(UserError, match=rf"{key}: must rank items; trie_sample draws them"):
+        load_spec(tmp_path / "s.yaml", [f"{key}=trie_sample"], catalogue)
+
+
+def test_a_rollout_is_as_wide_as_its_candidates_or_wider(tmp_path: Path, catalogue: Catalogue) -> None:
+    (tmp_path / "s.yaml").write_text("stages: {t: tokenize, s: sft, r: {use: rl, candidates: 6}}")
+
+    def width(*overrides: str) -> int:
+        loaded = load_spec(tmp_path / "s.yaml", overrides, catalogue)
+        (tmp_path / "lock.yaml").write_text(loaded.dump())
+        assert load_spec(tmp_path / "lock.yaml", [], catalogue).spec == loaded.spec
+        found: int = loaded.spec.stages["r"].rollout.width  # type: ignore[attr-defined]
+        return found
+
+    assert width() == width("stages.r.rollout=trie_sample") == 6
+    assert width("stages.r.rollout={use: trie_beam, width: 20}") == 20
+    for rollout, said in (
+        ("{use: trie_beam, width: 5}", "width must be at least 6, the number of candidates"),
+        ("{use: trie_sample, width: 7}", "width must be 6, the number of candidates"),
+    ):
+        with pytest.raises(UserError, match=said):
+            width(f"stages.r.rollout={rollout}")

@@ -31,6 +31,16 @@ def test_anchors_of_a_backbone_that_saw_no_text(tmp_path: Path) -> None:
     assert told(tmp_path, BASE) == ["spec.yaml:4: " + TEXTLESS.format("'ground'", "ground")]
 
 
+def test_options_without_effect(tmp_path: Path) -> None:
+    """A spec that extends one from scratch keeps its sizes beside the model it names."""
+    backbone = "backbone: {{use: qwen3, pretrained: {}, hidden_size: 64, layers: 2}}\n"
+    spec = backbone + "stages: {{tokenize: tokenize}}\n"
+    assert told(tmp_path, spec.format("null")) == []
+    assert told(tmp_path, spec.format(".")) == [
+        "spec.yaml:1: backbone: hidden_size, layers have no effect beside backbone's other options"
+    ]
+
+
 @pytest.mark.parametrize(
     "override",
     [
@@ -58,6 +68,53 @@ def test_the_whole_line_of_a_checkpoint_counts_up_to_a_fresh_start(tmp_path: Pat
     assert other == ["--set stages.anchors.from: " + TEXTLESS.format("'ground'", "ground")] or (
         len(other) == 1 and "'ground', so" in other[0]
     )
+
+
+def test_weights_in_bfloat16_that_are_trained(tmp_path: Path) -> None:
+    spec = "stages: {tokenize: tokenize, ground: {use: sft}, more: {use: sft}, rl: rl}\n"
+    narrow = "backbone={use: qwen3, pretrained: Qwen/Qwen3-0.6B, dtype: bfloat16"
+    [line] = told(tmp_path, spec, narrow + "}")
+    assert line.startswith("spec.yaml:1: stages.ground: backbone.dtype is 'bfloat16' and 'lora' is null: ")
+    assert told(tmp_path, spec, narrow + ", lora: {rank: 2}}") == []
+    assert told(tmp_path, spec, narrow.replace("bfloat16", "float32") + "}") == []
+
+
+THINKS = """\
+backbone: {use: qwen3, pretrained: Qwen/Qwen3-0.6B}
+stages:
+  tokenize: tokenize
+  ground: {use: sft}
+  anchors: {use: anchors}
+  reason: {use: sft, latent_loop: coconut, depth_policy: mlp}
+  rl: {use: rl}
+"""
+
+
+def test_texts_about_prompts_that_are_not_trained_on(tmp_path: Path) -> None:
+    assert told(tmp_path, THINKS) == told(tmp_path, THINKS, "stages.reason.samples=packed") == []
+    both = ("stages.anchors.samples=longest_per_user", "stages.reason.samples=longest_per_user")
+    assert told(tmp_path, THINKS, *both) == []
+    assert told(tmp_path, THINKS, both[0]) == [
+        "spec.yaml:6: stages.reason: samples is 'sliding' but stages.anchors.samples is 'longest_per_user': "
+        "texts are of few of its prompts"
+    ]
+    assert told(tmp_path, THINKS, both[1]) == [
+        "--set stages.reason.samples: stages.reason: samples is 'longest_per_user' but "
+        "stages.anchors.samples is 'sliding': texts are of prompts it never sees"
+    ]
+    text = "stages.reason.reasoning_text={weight: 0.1, samples: longest_per_user}"
+    assert told(tmp_path, THINKS, text.replace("longest_per_user", "sliding")) == []
+    [line] = told(tmp_path, THINKS, text)
+    assert line.endswith("reasoning_text.samples is 'longest_per_user': texts are of few of its prompts")
+    assert told(tmp_path, THINKS, text.replace("0.1", "0")) == []
+
+
+def test_reinforce_without_drawn_depths(tmp_path: Path) -> None:
+    assert told(tmp_path, THINKS, "stages.rl.depth=argmax") == [
+        "--set stages.rl.depth: stages.rl: reinforce needs drawn depths, but depth is 'argmax': it only sees "
+        "what the policy finds best already; set 'depth: sample'"
+    ]
+    assert told(tmp_path, THINKS, "stages.rl.depth=argmax", "stages.rl.objectives=[{objective: grpo}]") == []
 
 
 @pytest.mark.parametrize(

@@ -10,21 +10,26 @@ from typing import Any
 
 import numpy as np
 from accelerate import PartialState
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.processes import from_main, is_main
 from lasar_kit.core.values import Env
 from lasar_kit.engine import samples
 from lasar_kit.engine.anchor_store import AnchorStore
+from lasar_kit.engine.precision import autocast
 from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.segment_states import Chain, chains_of, read_chains
+from lasar_kit.engine.segment_states import Chain, chains_of, pieces_of, read_chains
 from lasar_kit.engine.stage import StageContext
-from lasar_kit.engine.stages.config import AnchorsConfig
+from lasar_kit.engine.stages.anchors_config import AnchorsConfig
 from lasar_kit.engine.teacher_texts import TextLog, ask_teacher, training_prompts
 from lasar_kit.errors import UserError
 
 TEXTS = "texts.jsonl"
+TALLY = ("cached", "failed", "refused", "cut_off", "retries", "cost")
+"""What the report keeps of a teacher's numbers, those of the run that wrote the last texts."""
+MOST_TEXTS = 0.9
+"""Where more texts than this share have a single segment, a warning says so."""
 BLOCK = 512
 """Prompts whose segments are in memory together; what is lost at most of the reading when a run is killed."""
 
@@ -45,10 +50,13 @@ class AnchorsStage:
             self._help(context)
             return {}
         dataset = context.dataset()
-        windows = training_prompts(dataset, context, self.config.max_samples)
+        windows = training_prompts(dataset, context, self.config.samples, self.config.max_samples)
         context.work.mkdir(parents=True, exist_ok=True)
+        told: dict[str, float] = {}
         with TextLog(context.work / "segments.jsonl", len(windows)) as log:
-            self._write(context, dataset, windows, log)
+            if kept := len(windows) - len(log.missing):
+                context.screen.print(f"  goes on after {kept:,} of {len(windows):,} texts")
+            self._write(context, dataset, windows, log, told)
             store = self._read(context, dataset, windows, log)
             _write_texts(context, dataset, windows, log)
             counts = log.counts
@@ -60,18 +68,28 @@ class AnchorsStage:
             "by_count": np.bincount(counts, minlength=self.config.max_segments + 1).tolist(),
             "megabytes": round(store.states.nbytes / 2**20, 1),
         }
+        if tally := {name: told[name] for name in TALLY if name in told}:
+            report["teacher"] = tally
+        if caution := lopsided(counts, self.config.max_segments):
+            report["caution"] = caution
+            context.screen.print(f"[yellow]warning: {caution}[/yellow]")
         context.screen.print(
             "  {with_text:,} prompts, {segments:,} segments, {megabytes} MB".format(**report)
         )
         return report
 
     def _write(
-        self, context: StageContext, dataset: Dataset, windows: Sequence[samples.Window], log: TextLog
+        self,
+        context: StageContext,
+        dataset: Dataset,
+        windows: Sequence[samples.Window],
+        log: TextLog,
+        told: dict[str, float],
     ) -> None:
         """Have the teacher write what is missing, and cut it up."""
         if missing := log.missing:
             segmenter = context.catalogue.build("segmenter", self.config.segmenter, context.env())
-            answers = ask_teacher(context, self.config.teacher, dataset, windows, missing)
+            answers = ask_teacher(context, self.config.teacher, dataset, windows, missing, told)
             log.fill(answers, lambda text: segmenter.segment(text)[: self.config.max_segments])
         if not log.counts.any():
             place = f"user {dataset.users[windows[0].user]!r}, end {windows[0].stop - 1}"
@@ -114,20 +132,27 @@ class AnchorsStage:
         prompts: range,
     ) -> Iterator[Chain]:
         """What is to be read for some prompts, in their order."""
+        tokenizer = recommender.backbone.tokenizer
+        bos = tokenizer.bos_token_id
+        start = np.array([] if bos is None else [bos], dtype=np.int64)
         for index in prompts:
             if log.counts[index]:
                 window = windows[index]
                 history = dataset.sequences[window.user][window.start : window.stop - 1]
                 prompt = recommender.prompts.prompts([history]).ids[0].numpy()
-                texts = log[index][1]
-                ids = recommender.backbone.tokenizer(texts, add_special_tokens=False)["input_ids"]
-                yield from chains_of([np.array(row) for row in ids], self.config.context, prompt)
+                text, segments = log[index]
+                alone = self.config.context == "segment_only"
+                pieces = segments if alone else pieces_of(text or "", segments)
+                ids = tokenizer(pieces, add_special_tokens=False)["input_ids"]
+                rows = [np.array(row, dtype=np.int64) for row in ids]
+                yield from chains_of(rows, self.config.context, start, prompt)
 
     def _states(self, recommender: Recommender, chains: Sequence[Chain]) -> Float[np.ndarray, "segments D"]:
         """The states of a block, its chains' reads laid end to end."""
         first = np.concatenate([[0], np.cumsum([len(reads) for _, reads in chains])])
         states = np.empty((int(first[-1]), recommender.backbone.hidden_size), dtype=np.float32)
-        found = read_chains(recommender.backbone, chains, self.config.batch_tokens, recommender.device)
+        with autocast(recommender.device, self.config.precision):
+            found = read_chains(recommender.backbone, chains, self.config.batch_tokens, recommender.device)
         for index, rows in found:
             states[first[index] : first[index + 1]] = rows
         return states
@@ -143,6 +168,23 @@ class AnchorsStage:
                 f"stages.{context.name}.dtype: a hidden state has the coordinate {error}, which "
                 f"{self.config.dtype} cannot hold{hint}"
             ) from None
+
+
+def lopsided(counts: Int[np.ndarray, " n"], most: int) -> str | None:
+    """What to say where nearly all texts that have segments have one, or all have equally many."""
+    counts = counts[counts > 0]
+    single, equal = float((counts == 1).mean()), bool((counts == counts[0]).all())
+    if most == 1 or not (single > MOST_TEXTS or equal):
+        return None
+    what = (
+        f"{single:.0%} of the texts have a single segment"
+        if single
+        else f"all texts have {counts[0]} segments"
+    )
+    return (
+        f"{what}, so the depth policy has nothing to tell prompts apart by; look at the texts and at the "
+        "segmenter's options (a threshold belongs to its model)"
+    )
 
 
 def _reader(context: StageContext) -> Recommender:

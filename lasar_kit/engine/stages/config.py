@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from lasar_kit.engine.stages.text_config import ReasoningTextConfig, TasksConfig, TextConfig
-from lasar_kit.spec import ComponentConfig, SpecModel, StageConfig, component
-
-Precision = Literal["fp32", "bf16"]
+from lasar_kit.engine.stages.text_config import (
+    PromptRule,
+    ReasoningTextConfig,
+    TasksConfig,
+    TextConfig,
+)
+from lasar_kit.engine.stages.training_config import (
+    Inputs,
+    Line,
+    Precision,
+    RlOptimizerConfig,
+    TrainingConfig,
+)
+from lasar_kit.spec import ComponentConfig, DecoderConfig, Ranks, SpecModel, StageConfig, component
 
 
 class TokenizeConfig(StageConfig):
@@ -31,102 +41,6 @@ class TokenizeConfig(StageConfig):
         description="Items with one SID: move all but one to the nearest free code of the last level, "
         "tell them apart by one more level for all items, or let them share it.",
     )
-
-
-class OptimizerConfig(SpecModel):
-    """AdamW under a cosine schedule with linear warmup."""
-
-    lr: float = Field(1e-3, gt=0, description="Peak learning rate.")
-    warmup: float = Field(0.08, ge=0, lt=1, description="Share of all updates spent warming up.")
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled; on weight matrices only.")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="Decay of the moment estimates.")
-    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-
-
-class AnchorsConfig(StageConfig):
-    """A teacher's reasoning as anchors for alignment."""
-
-    consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids", "checkpoint")
-    produces: ClassVar[str] = "anchors"
-    sharded: ClassVar[bool] = True
-    reads: ClassVar[tuple[str, ...]] = ("seed", "max_history")
-
-    teacher: Annotated[ComponentConfig, component("teacher")] = Field(
-        "template", description="Writes the reasoning.", validate_default=True
-    )
-    segmenter: Annotated[ComponentConfig, component("segmenter")] = Field(
-        "steps", description="Cuts it into segments.", validate_default=True
-    )
-    context: Literal["segment_only", "cumulative", "prompt_prefixed"] = Field(
-        "segment_only",
-        description="What a segment is read behind: nothing, earlier segments, or these and the prompt.",
-    )
-    max_segments: int = Field(8, ge=1, description="Segments of a text, the first ones kept.")
-    max_samples: int = Field(
-        0, ge=0, description="Training prompts to reason about, drawn by the seed; 0 for all."
-    )
-    batch_tokens: int = Field(8192, ge=1, description="Tokens read at once.")
-    dtype: Literal["float16", "float32"] = Field(
-        "float16", description="Of the stored states; what float16 cannot hold is an error."
-    )
-
-    def cautions(self, backbone: ComponentConfig, line: Sequence[tuple[str, StageConfig]]) -> Iterator[str]:
-        """States of texts mean nothing where the backbone has never seen text.
-
-        A backbone is from scratch if it has an option `pretrained` that is null; a training stage that says
-        nothing of the matter (`trains_text`) may have trained text; a teacher may say that it writes none
-        (`plain_text`).
-        """
-        if getattr(backbone, "pretrained", backbone) is not None:
-            return
-        if not getattr(self.teacher, "plain_text", True):
-            return
-        names = []
-        for name, stage in line:
-            if getattr(stage, "trains_text", True):
-                return
-            names.append(name)
-            if getattr(stage, "fresh", False):
-                break
-        yield (
-            f"the backbone is from scratch and saw no text in {' and '.join(map(repr, reversed(names)))}, so "
-            f"its states of the teacher's texts mean little; add 'text: {{weight: 0.2}}' to "
-            f"stages.{names[-1]}, or name a 'pretrained' backbone"
-        )
-
-
-class TrainingConfig(StageConfig):
-    """What all training stages have."""
-
-    sharded: ClassVar[bool] = True
-    unkeyed: ClassVar[tuple[str, ...]] = ("checkpoint_every",)
-    epochs: float = Field(10, gt=0, description="Passes over the samples.")
-    batch_size: int = Field(
-        64, ge=1, description="Samples an update (users, when packed), over all processes and accumulation."
-    )
-    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig, description="AdamW and its schedule.")
-    precision: Precision = Field("fp32", description="Of the forward pass; weights stay fp32.")
-    score: Literal["vocabulary", "trie"] = Field(
-        "vocabulary",
-        description="What an answer token competes with in the loss: all tokens, or those that the trie "
-        "allows behind the answer's tokens so far.",
-    )
-    eval_every: float = Field(1.0, gt=0, description="Epochs between two validations.")
-    eval_users: int = Field(2000, ge=0, description="Users of a validation, drawn by the seed; 0 for all.")
-    eval_width: int = Field(20, ge=10, description="Beam width of a validation.")
-    eval_batch_size: int = Field(64, ge=1, description="Users decoded at once.")
-    patience: int = Field(
-        3, ge=0, description="Validations without a better NDCG@10 before stopping; 0 never stops."
-    )
-    log_every: int = Field(20, ge=1, description="Updates between two lines of the log.")
-    checkpoint_every: int = Field(
-        100, ge=0, description="Updates between two checkpoints, from which --resume goes on; 0 for none."
-    )
-
-    @property
-    def trains_text(self) -> bool:
-        """Whether the backbone learns from any text besides its prompt's."""
-        return False
 
 
 class SftConfig(TrainingConfig):
@@ -180,6 +94,25 @@ class SftConfig(TrainingConfig):
         """Whether any task with texts is on."""
         return bool(self.text.weight or self.reasoning_text.weight or self.tasks.texts)
 
+    @property
+    def prompt_rule(self) -> PromptRule:
+        """Which prompts are trained on; packed ones are those of every prefix."""
+        return "longest_per_user" if self.samples == "longest_per_user" else "sliding"
+
+    def cautions(self, backbone: ComponentConfig, line: Line, inputs: Inputs) -> Iterator[str]:
+        """Texts are paid for, and those about prompts that are not trained on are for nothing."""
+        yield from super().cautions(backbone, line, inputs)
+        asked = []
+        if "anchors" in inputs:
+            name, anchors = inputs["anchors"]
+            asked.append((f"stages.{name}.samples", getattr(anchors, "samples", None)))
+        if self.reasoning_text.weight:
+            asked.append(("reasoning_text.samples", self.reasoning_text.samples))
+        for option, rule in asked:
+            if rule not in (None, self.prompt_rule):
+                what = "prompts it never sees" if rule == "sliding" else "few of its prompts"
+                yield f"samples is {self.samples!r} but {option} is {rule!r}: texts are of {what}"
+
 
 class WeightedReward(SpecModel):
     """A reward and its weight."""
@@ -203,21 +136,30 @@ class RlConfig(TrainingConfig):
     produces: ClassVar[str] = "checkpoint"
     reads: ClassVar[tuple[str, ...]] = ("seed", "max_history", "decoder")
 
-    rollout: Annotated[ComponentConfig, component("decoder")] = Field(
-        {"use": "trie_beam", "score": "trie"}, description="Makes the candidates.", validate_default=True
+    epochs: float = Field(1, gt=0, description="Passes over the samples.")
+    optimizer: RlOptimizerConfig = Field(
+        default_factory=RlOptimizerConfig, description="AdamW and its schedule."
     )
     candidates: int = Field(8, ge=1, description="Candidates a prompt (paper: G).")
+    rollout: Annotated[ComponentConfig, component("decoder")] = Field(
+        {"use": "trie_beam", "score": "trie"},
+        description="Makes the candidates; its `width` is their number unless a wider beam is to be cut to "
+        "the best of it.",
+        validate_default=True,
+    )
     depth: Literal["sample", "argmax"] = Field(
         "sample", description="How a prompt's depth is taken from the policy during training."
     )
     rewards: tuple[WeightedReward, ...] = Field(
         ({"reward": "rule"}, {"reward": "ndcg"}),
+        min_length=1,
         description="Added up: `{reward: rule, weight: 1}`.",
         validate_default=True,
     )
     objectives: tuple[WeightedObjective, ...] = Field(
         ({"objective": "grpo"}, {"objective": "reinforce", "weight": 0.01}),
-        description="Terms of the loss: `{objective: grpo, weight: 1}`.",
+        min_length=1,
+        description="Terms of the loss: `{objective: grpo, weight: 1}`; a second grpo is grpo_2 in the log.",
         validate_default=True,
     )
     aligner: Annotated[ComponentConfig, component("aligner")] = Field(
@@ -231,13 +173,42 @@ class RlConfig(TrainingConfig):
         None, gt=0, description="Peak learning rate of the depth policy; that of the optimizer when absent."
     )
     updates_per_rollout: int = Field(1, ge=1, description="Updates on the same candidates.")
-    samples: Literal["sliding", "longest_per_user"] = Field(
+    samples: PromptRule = Field(
         "sliding", description="Every prefix of a user's training part is a prompt, or the longest alone."
     )
-    max_samples: int = Field(0, ge=0, description="Prompts of an epoch, drawn by the seed; 0 for all.")
+    max_samples: int = Field(
+        0, ge=0, description="Prompts to train on, drawn once by the seed, the same every epoch; 0 for all."
+    )
+    gradient_accumulation: int = Field(
+        1, ge=1, description="Forward passes that one update of a process is split into; rollouts are not."
+    )
     score: Literal["vocabulary", "trie"] = Field(
         "trie", description="What a candidate's token competes with in its log-probability."
     )
+
+    @field_validator("rollout")
+    @classmethod
+    def _wide_enough(cls, rollout: ComponentConfig, info: ValidationInfo) -> ComponentConfig:
+        """One beam or draw a candidate, unless the spec has a width of its own."""
+        wanted = info.data.get("candidates")
+        if not isinstance(rollout, DecoderConfig) or wanted is None:
+            return rollout
+        if "width" not in rollout.model_fields_set:
+            return rollout.model_copy(update={"width": wanted})
+        if rollout.width < wanted or (rollout.draws and rollout.width > wanted):
+            least = "" if rollout.draws else "at least "
+            raise ValueError(f"width must be {least}{wanted}, the number of candidates (got {rollout.width})")
+        return rollout
+
+    def cautions(self, backbone: ComponentConfig, line: Line, inputs: Inputs) -> Iterator[str]:
+        """An objective may say (`draws_depth`) that it learns from depths that were drawn."""
+        yield from super().cautions(backbone, line, inputs)
+        for entry in self.objectives:
+            if self.depth == "argmax" and getattr(entry.objective, "draws_depth", False):
+                yield (
+                    f"{entry.objective.use} needs drawn depths, but depth is 'argmax': it only sees what the "
+                    "policy finds best already; set 'depth: sample'"
+                )
 
 
 class EvaluateConfig(StageConfig):
@@ -255,10 +226,22 @@ class EvaluateConfig(StageConfig):
     exclude_history: bool = Field(
         False, description="Leave a user's history out of the lists, the baselines' as well."
     )
-    depth: Literal["argmax", "sample"] | int = Field(
+    depth: Literal["argmax", "sample"] | Annotated[int, Field(ge=0)] = Field(
         "argmax",
         description="How long to think: what the policy finds best, a draw from it, or a number for all.",
+    )
+    decoder: Annotated[DecoderConfig | None, component("decoder"), Ranks] = Field(
+        None, description="How items are ranked here; as the spec's `decoder` says when absent."
     )
     max_users: int = Field(0, ge=0, description="Users asked, drawn by the seed; 0 for all.")
     batch_size: int = Field(64, ge=1, description="Users decoded at once.")
     keep: int = Field(20, ge=1, description="Items of a line in predictions.jsonl.")
+    precision: Precision = Field("fp32", description="Of the forward passes.")
+
+    def mistakes(self, line: Line) -> Iterator[tuple[str, str]]:
+        """A depth must be one that the model's policy can choose, as far as its config tells (`support`)."""
+        trained = (stage for _, stage in line if not isinstance(stage, RlConfig))
+        support = getattr(getattr(next(trained, None), "depth_policy", None), "support", None)
+        if support is not None and isinstance(self.depth, int) and self.depth not in support:
+            valid = ", ".join(map(str, support))
+            yield "depth", f"depth {self.depth} cannot be forced: this model's depth policy has {valid}"

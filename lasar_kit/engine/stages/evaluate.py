@@ -22,6 +22,8 @@ from lasar_kit.core.values import Env
 from lasar_kit.engine import baselines
 from lasar_kit.engine.artifacts import write_json
 from lasar_kit.engine.heldout import HeldOut
+from lasar_kit.engine.output import METRICS, PREDICTIONS
+from lasar_kit.engine.precision import autocast
 from lasar_kit.engine.ranking import (
     Ranking,
     batches_of_users,
@@ -33,8 +35,6 @@ from lasar_kit.engine.ranking import (
 from lasar_kit.engine.recommender import Recommender
 from lasar_kit.engine.stage import StageContext
 from lasar_kit.engine.stages.config import EvaluateConfig
-
-METRICS, PREDICTIONS = "metrics.json", "predictions.jsonl"
 
 
 class EvaluateStage:
@@ -51,7 +51,7 @@ class EvaluateStage:
         recommender = Recommender.load(
             context.inputs["checkpoint"],
             context.catalogue,
-            context.spec.decoder,
+            self.config.decoder or context.spec.decoder,
             context.sids(),
             context.env(device=str(accelerator.device)),
         )
@@ -59,9 +59,10 @@ class EvaluateStage:
         ranking = self._rank(recommender, held_out, accelerator, context)
         if not accelerator.is_main_process:
             return {}
-        report = self._metrics(ranking, recommender, held_out, dataset)
+        found = target_ranks(ranking.items, held_out.target, recommender.prompts.table)
+        report = self._metrics(ranking, *found, held_out, dataset)
         write_json(context.folder / METRICS, report)
-        _write_predictions(context.folder / PREDICTIONS, dataset, held_out, ranking, self.config.keep)
+        _write_predictions(context.folder / PREDICTIONS, dataset, held_out, ranking, *found, self.config.keep)
         return report
 
     def _depth_rule(
@@ -91,8 +92,9 @@ class EvaluateStage:
         accelerator: Accelerator,
         context: StageContext,
     ) -> Ranking:
-        width = context.spec.decoder.width
-        with context.screen.progress(context.name, len(held_out.users)) as tick:
+        width = (self.config.decoder or context.spec.decoder).width
+        progress = context.screen.progress(context.name, len(held_out.users))
+        with autocast(accelerator.device, self.config.precision), progress as tick:
             ranking = rank_users(
                 recommender, held_out.histories, width, self.config.batch_size, accelerator, tick
             )
@@ -100,14 +102,19 @@ class EvaluateStage:
         return without_history(ranking, held_out.histories) if self.config.exclude_history else ranking
 
     def _metrics(
-        self, ranking: Ranking, recommender: Recommender, held_out: HeldOut, dataset: Dataset
+        self,
+        ranking: Ranking,
+        ranks: Int[np.ndarray, " U"],
+        ties: Int[np.ndarray, " U"],
+        held_out: HeldOut,
+        dataset: Dataset,
     ) -> dict[str, Any]:
         """The model's row and, asked for the same users, those of the baselines."""
-        ranks, ties = target_ranks(ranking.items, held_out.target, recommender.prompts.table)
         return {
             **({"label": self.config.label} if self.config.label else {}),
             "users": len(held_out.users),
             **metrics.summary(ranks, ties),
+            "short_lists": int(((ranking.items >= 0).sum(1) < max(metrics.CUTOFFS)).sum()),
             "mean_depth": float(ranking.depth.mean()),
             **_by_depth(ranking.depth, ranks, ties),
             "baselines": self._baselines(held_out, dataset, ranking.items.shape[1]),
@@ -136,8 +143,17 @@ def _by_depth(
     return {"by_depth": rows}
 
 
-def _write_predictions(path: Path, dataset: Dataset, held_out: HeldOut, ranking: Ranking, keep: int) -> None:
-    """A line a user: raw ids of the target and of the ranked items, their log-probabilities, the depth."""
+def _write_predictions(
+    path: Path,
+    dataset: Dataset,
+    held_out: HeldOut,
+    ranking: Ranking,
+    ranks: Int[np.ndarray, " U"],
+    ties: Int[np.ndarray, " U"],
+    keep: int,
+) -> None:
+    """A line a user: raw ids of the target and of the first `keep` ranked items, their log-probabilities, the
+    depth; the target's rank in the whole list, 0 for none, and how many items share its place."""
     ids: Sequence[str] = dataset.items["id"].to_list()
     with path.open("w", encoding="utf-8") as file:
         for row, (user, target) in enumerate(zip(held_out.users, held_out.target, strict=True)):
@@ -145,6 +161,8 @@ def _write_predictions(path: Path, dataset: Dataset, held_out: HeldOut, ranking:
             line = {
                 "user": dataset.users[user],
                 "target": ids[target],
+                "rank": int(ranks[row]),
+                "ties": int(ties[row]),
                 "items": [ids[item] for item in ranking.items[row, shown]],
                 "scores": [round(float(score), 6) for score in ranking.scores[row, shown]],
                 "depth": int(ranking.depth[row]),

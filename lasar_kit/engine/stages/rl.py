@@ -14,21 +14,34 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from lasar_kit.core.dataset import Dataset, Sequences
-from lasar_kit.core.processes import world_mean, world_sum
+from lasar_kit.core.processes import mean_of, world_mean, world_sum
 from lasar_kit.core.values import Env
 from lasar_kit.engine import samples
+from lasar_kit.engine.alignment import build_aligner
 from lasar_kit.engine.prompts import PromptBatch
 from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.rl_step import Group, RlStep, depth_numbers, hit
+from lasar_kit.engine.rl_step import ALIGN, Group, RlStep, depth_numbers, hit, joined
 from lasar_kit.engine.rollouts import RolloutMaker, Share
 from lasar_kit.engine.stage import StageContext
-from lasar_kit.engine.stages.config import RlConfig
-from lasar_kit.engine.training import Training, build_aligner
+from lasar_kit.engine.stages.config import RlConfig, WeightedObjective
+from lasar_kit.engine.training import Training
 from lasar_kit.engine.updates import Term, Update, Updater, training_processes
 
 
 def _same(group: Group) -> Group:
     return group
+
+
+def named(objectives: Sequence[WeightedObjective]) -> dict[str, WeightedObjective]:
+    """Objectives by what their terms are called: their component, numbered from the second one on."""
+    found: dict[str, WeightedObjective] = {}
+    for entry in objectives:
+        name, number = entry.objective.use, 1
+        while name in found or name == ALIGN:
+            number += 1
+            name = f"{entry.objective.use}_{number}"
+        found[name] = entry
+    return found
 
 
 class RlStage:
@@ -54,8 +67,7 @@ class RlStage:
 
 def _windows(train: Sequences, config: RlConfig, max_history: int, seed: int) -> list[samples.Window]:
     """The prompts to roll out, thinned by the seed if so asked."""
-    maker = samples.sliding if config.samples == "sliding" else samples.longest_per_user
-    windows = maker(train, max_history)
+    windows = samples.RULES[config.samples](train, max_history)
     if 0 < config.max_samples < len(windows):
         chosen = np.random.default_rng(seed).choice(len(windows), config.max_samples, replace=False)
         windows = [windows[index] for index in np.sort(chosen)]
@@ -77,7 +89,7 @@ class _RlTraining(Training):
         recommender: Recommender,
     ) -> None:
         super().__init__(config, context, dataset, windows, accelerator, recommender)
-        self.config = config
+        self.config, self.item_ids = config, tuple(dataset.items["id"])
         if not config.align_weight:
             self.anchors = None
         # The policy as RL finds it, without dropout, so that ratios compare like with like.
@@ -97,12 +109,11 @@ class _RlTraining(Training):
         """Objectives by name, and each term's weight; its count differs from rollout to rollout."""
         env = self.context.env(device=str(self.accelerator.device))
         built, terms = {}, {}
-        for entry in self.config.objectives:
-            name = entry.objective.use
+        for name, entry in named(self.config.objectives).items():
             built[name] = self.context.catalogue.build("rl_objective", entry.objective, env)
             terms[name] = Term(entry.weight, 1)
         if self.anchors is not None:
-            terms["align"] = Term(self.config.align_weight, 1)
+            terms[ALIGN] = Term(self.config.align_weight, 1)
         return built, terms
 
     def _rollouts(self) -> RolloutMaker:
@@ -110,10 +121,19 @@ class _RlTraining(Training):
         env = self.context.env(device=str(self.accelerator.device))
         decoder = catalogue.build("decoder", self.config.rollout, env)
         decoder.bind(self.recommender.prompts.table)
+        env = replace(env, item_ids=self.item_ids, table=self.recommender.prompts.table)
         rewards = [(one.weight, catalogue.build("reward", one.reward, env)) for one in self.config.rewards]
         sample = self.config.depth == "sample"
         return RolloutMaker(
-            self.recommender, decoder, rewards, self.config.candidates, self.accelerator, sample, self.seed
+            self.recommender,
+            decoder,
+            rewards,
+            self.config.candidates,
+            self.accelerator,
+            sample,
+            self.seed,
+            self.config.precision,
+            getattr(self.config.rollout, "width", 0),
         )
 
     def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
@@ -124,22 +144,37 @@ class _RlTraining(Training):
         self.rollouts.recommender = self.updater.readable()
         group = self.rollouts.make(batch, target, share)
         self.inner.eval()
-        terms, present = self._counted(group, share), float(len(share.rows) > 0)
+        terms, passes = self._counted(group, share), self._passes(group, share)
         for _ in range(self.config.updates_per_rollout):
-            update = self.updater.update([(partial(_same, group), present)], terms)
-            rollout = self.inner.rollout
-            assert rollout is not None
-            if group.old_logp is None:
-                group = replace(group, old_logp=rollout.logp)
+            self.inner.seen.clear()
+            update = self.updater.update([(partial(_same, part), weight) for part, weight in passes], terms)
+            if passes[0][0].old_logp is None:
+                passes = [
+                    (replace(part, old_logp=made.logp, old_depth_logp=made.depth_logp), weight)
+                    for (part, weight), (made, _) in zip(passes, self.inner.seen, strict=True)
+                ]
+        # A process without prompts has one pass, which does not count; its objectives observe all the same.
+        real = [seen for seen, (_, weight) in zip(self.inner.seen, passes, strict=True) if weight]
+        real = real or self.inner.seen[:1]
         for objective in self.objectives.values():
-            objective.observe(rollout)
+            objective.observe(joined([rollout for rollout, _ in real]))
         numbers = {
             "reward": float(group.world_reward),
             "group_hit": float(hit(group.items, target).float().mean()),
             **depth_numbers(group.depth, max(self.recommender.depth_policy.support)),
-            **self.inner.report,
+            **mean_of([(found, len(rollout.depth)) for rollout, found in real]),
         }
         return update, world_mean(numbers, share.weight)
+
+    def _passes(self, group: Group, share: Share) -> list[tuple[Group, float]]:
+        """The group's prompts split for accumulation, each part with its weight; as many parts on every
+        process, those without a prompt of weight 0."""
+        largest = -(-share.count // self.accelerator.num_processes)
+        count = min(self.config.gradient_accumulation, largest)
+        if count == 1:
+            return [(group, float(len(share.rows) > 0))]
+        parts = np.array_split(np.arange(len(share.rows)), count)
+        return [(group.prompts(part.tolist() or [0]), float(len(part) > 0)) for part in parts]
 
     def _counted(self, group: Group, share: Share) -> dict[str, Term]:
         """The terms, each with the number of prompts of the global batch that it is a mean over."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,21 +18,25 @@ from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.item_text import item_text
 from lasar_kit.core.policy import depth_from
-from lasar_kit.core.processes import from_main
+from lasar_kit.core.processes import from_main, world_sum
 from lasar_kit.core.values import Env
 from lasar_kit.engine import samples
+from lasar_kit.engine.alignment import aligned, build_aligner
 from lasar_kit.engine.anchor_store import Place
 from lasar_kit.engine.prompts import PromptBatch
-from lasar_kit.engine.recommender import Parts, Recommender
+from lasar_kit.engine.recommender import Misfit, Parts, Recommender
 from lasar_kit.engine.sft_step import SftStep
 from lasar_kit.engine.stage import StageContext
 from lasar_kit.engine.stages.config import SftConfig
-from lasar_kit.engine.stages.text_config import ReasoningTextConfig
+from lasar_kit.engine.stages.text_config import PromptRule, ReasoningTextConfig
 from lasar_kit.engine.teacher_texts import ask_teacher, training_prompts
 from lasar_kit.engine.text_tasks import Row, SidTasks, TextTask, Writer
-from lasar_kit.engine.training import Training, build_aligner
+from lasar_kit.engine.training import Training
 from lasar_kit.engine.updates import Term, Update, Updater, training_processes
 from lasar_kit.errors import UserError
+
+Pass = tuple[Callable[[], PromptBatch], float]
+"""A batch, made when it is needed, and its weight."""
 
 
 class SftStage:
@@ -53,9 +57,7 @@ class SftStage:
 def _windows(train: Sequences, config: SftConfig, max_history: int) -> list[samples.Window]:
     if config.samples == "packed":
         return samples.packed(train, config.pack_items or max_history + 1)
-    if config.samples == "sliding":
-        return samples.sliding(train, max_history)
-    return samples.longest_per_user(train, max_history)
+    return samples.RULES[config.prompt_rule](train, max_history)
 
 
 def _recommender(dataset: Dataset, config: SftConfig, context: StageContext, device: str) -> Recommender:
@@ -68,7 +70,10 @@ def _recommender(dataset: Dataset, config: SftConfig, context: StageContext, dev
         corpus=lambda: item_text(dataset.items, ("title", "brand", "categories")),
         checkpoint=None if config.fresh else context.inputs.get("checkpoint"),
     )
-    return Recommender.build(context.catalogue, parts, spec.decoder, sids, env)
+    try:
+        return Recommender.build(context.catalogue, parts, spec.decoder, sids, env)
+    except Misfit as error:
+        raise UserError(f"stages.{context.name}.{error}") from None
 
 
 def _text_tasks(
@@ -78,15 +83,15 @@ def _text_tasks(
     writer = Writer(recommender.backbone.tokenizer, context.sids().vocabulary)
     made: dict[str, TextTask] = {}
     if config.tasks.texts:
-        rule = samples.longest_per_user if config.samples == "longest_per_user" else samples.sliding
-        prompts = partial(rule, max_history=context.spec.max_history)
+        prompts = partial(samples.RULES[config.prompt_rule], max_history=context.spec.max_history)
         sids = recommender.prompts.table.tokens.cpu().numpy()
         tied = SidTasks(dataset, prompts, sids, writer, config.tasks)
         made |= {f"tasks.{name}": tied.task(name) for name in config.tasks.texts}
     if config.text.weight:
         made["text"] = writer.plain("text", config.text, item_text(dataset.items, config.text.fields))
     if config.reasoning_text.weight:
-        written = from_main(partial(_written, context, config.reasoning_text, dataset))
+        about = config.reasoning_text.samples or config.prompt_rule
+        written = from_main(partial(_written, context, config.reasoning_text, about, dataset))
         made["reasoning_text"] = writer.plain("reasoning_text", config.reasoning_text, written)
     for key, task in made.items():
         if not task.size:
@@ -94,11 +99,17 @@ def _text_tasks(
     return list(made.values())
 
 
-def _written(context: StageContext, config: ReasoningTextConfig, dataset: Dataset) -> list[str]:
+def _written(
+    context: StageContext, config: ReasoningTextConfig, rule: PromptRule, dataset: Dataset
+) -> list[str]:
     """A teacher's texts about training prompts, in the prompts' order."""
-    prompts = training_prompts(dataset, context, config.max_samples)
+    prompts = training_prompts(dataset, context, rule, config.max_samples)
     texts = dict(ask_teacher(context, config.teacher, dataset, prompts))
     return [text for _, text in sorted(texts.items()) if text is not None]
+
+
+def _at_depth(make: Callable[[], PromptBatch], depth: Int[Tensor, "B R"]) -> PromptBatch:
+    return replace(make(), depth=depth)
 
 
 class _SftTraining(Training):
@@ -115,27 +126,31 @@ class _SftTraining(Training):
     ) -> None:
         super().__init__(config, context, dataset, windows, accelerator, recommender)
         self.config = config
-        aligner = build_aligner(context, config.aligner, recommender)
+        self.aligner = build_aligner(context, config.aligner, recommender)
         self.tasks = _text_tasks(config, context, dataset, recommender)
         self.recent: deque[Mapping[str, float]] = deque(maxlen=self.per_epoch)
-        step = SftStep(recommender, config.score, aligner)
+        step = SftStep(recommender, config.score, self.aligner)
         self.updater = Updater(accelerator, step, config.optimizer, self.updates, config.precision)
 
     def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
-        """The mean over all answer tokens of the global batch, and over all prompts with a label."""
+        """The mean over all answer tokens of the global batch, over all prompts with a label, and over those
+        of them that the aligner holds to their anchors."""
         places = [place for window in windows for place in self._places(window)]
         levels = self.recommender.prompts.table.tokens.shape[1]
         terms = {"ce": Term(self.config.tasks.next_item, levels * len(places))}
-        if self.anchors is not None:
-            labelled = int((self.anchors.counts(places) > 0).sum())
-            terms["align"] = Term(self.config.align_weight, labelled)
-            terms["policy"] = Term(self.config.policy_weight, labelled)
         drawn = [task.draw(self.seed, self.done) for task in self.tasks]
+        passes = self._passes(windows, drawn)
+        if self.anchors is not None:
+            labelled = held = int((self.anchors.counts(places) > 0).sum())
+            if getattr(self.aligner, "counted", None) is not None:
+                passes, held = self._settled(passes)
+            terms["align"] = Term(self.config.align_weight, held)
+            terms["policy"] = Term(self.config.policy_weight, labelled)
         for task, rows in zip(self.tasks, drawn, strict=True):
             terms[task.name] = Term(task.weight, sum(row.answer for row in rows))
         # Also where a pretrained backbone comes in evaluation mode, and validations leave it in another one.
         self.updater.plain.train()
-        update = self.updater.update(self._passes(windows, drawn), terms)
+        update = self.updater.update(passes, terms)
         self.recent.append(update.terms)
         return update, {"items": len(places)}
 
@@ -157,9 +172,7 @@ class _SftTraining(Training):
         first = window.start + 1 if self.config.samples == "packed" else window.stop - 1
         return [(window.user, end) for end in range(first, window.stop)]
 
-    def _passes(
-        self, windows: Sequence[samples.Window], drawn: Sequence[Sequence[Row]]
-    ) -> list[tuple[partial[PromptBatch], float]]:
+    def _passes(self, windows: Sequence[samples.Window], drawn: Sequence[Sequence[Row]]) -> list[Pass]:
         """This process's share of a global batch, split for accumulation; one of weight 0 if it has none.
 
         Samples of the tasks with texts are dealt to all passes of all processes that have weight.
@@ -169,7 +182,7 @@ class _SftTraining(Training):
         count = min(self.config.gradient_accumulation, largest)
         shares = [np.array_split(mine, count) for mine in np.array_split(np.arange(len(windows)), processes)]
         dealt = [(p, n) for p, parts in enumerate(shares) for n, part in enumerate(parts) if len(part)]
-        passes = []
+        passes: list[Pass] = []
         for n, part in enumerate(shares[process]):
             rows = part.tolist() or [0]
             mine = [texts[dealt.index((process, n)) :: len(dealt)] if len(part) else [] for texts in drawn]
@@ -178,6 +191,24 @@ class _SftTraining(Training):
             collate = partial(self._collate, [windows[i] for i in rows], mine, numbers)
             passes.append((collate, float(len(part) > 0)))
         return passes
+
+    def _settled(self, passes: Sequence[Pass]) -> tuple[list[Pass], int]:
+        """The passes with the depth of each prompt settled, and how many prompts of all processes the aligner
+        then holds: one that leaves prompts out by their depth must be asked before the first gradient."""
+        settled: list[Pass] = []
+        held = 0
+        self.updater.plain.eval()
+        for make, weight in passes:
+            batch = make()
+            assert batch.anchors is not None
+            assert batch.label is not None
+            depth = self.updater.depths(batch)
+            settled.append((partial(_at_depth, make, depth), weight))
+            labelled = batch.mask & (batch.label > 0)
+            counted = labelled & aligned(self.aligner, depth, batch.anchors.mask.sum(-1))
+            held += int(counted.sum()) * int(weight > 0)
+        total = torch.tensor(held, device=self.accelerator.device)
+        return settled, int(world_sum(total))
 
     def _depth(
         self, segments: Int[Tensor, "B R"], numbers: Float[Tensor, "B R"]
@@ -213,4 +244,8 @@ class _SftTraining(Training):
         """With the mean of each term over the last epoch."""
         names = self.recent[-1] if self.recent else ()
         losses = {name: sum(terms[name] for terms in self.recent) / len(self.recent) for name in names}
-        return {**super()._report(done), "losses": losses}
+        report = {**super()._report(done), "losses": losses}
+        if self.config.samples == "packed":
+            cut = samples.shortened(self.windows, self.context.spec.max_history)
+            report["shortened_histories"] = round(cut, 6)
+        return report

@@ -9,6 +9,9 @@ from pydantic import Field
 from lasar_kit.core.item_fields import DEFAULT_FIELDS, ItemField
 from lasar_kit.spec import ComponentConfig, SpecModel, component
 
+PromptRule = Literal["sliding", "longest_per_user"]
+"""Every prefix of a user's training part is a prompt, or the longest alone."""
+
 
 class TextConfig(SpecModel):
     """Language modelling on item texts beside next items, so that a from-scratch backbone learns to read."""
@@ -28,6 +31,11 @@ class ReasoningTextConfig(SpecModel):
     )
     max_samples: int = Field(
         10_000, ge=0, description="Training prompts to write about, drawn by the seed; 0 for all."
+    )
+    samples: PromptRule | None = Field(
+        None,
+        description="Which prompts are written about: every prefix of a user's training part, or the longest "
+        "alone; those that the stage trains on when absent.",
     )
     batch_size: int = Field(16, ge=1, description="Texts an update, over all processes.")
     max_tokens: int = Field(256, ge=2, description="Tokens of a text, the first ones kept.")

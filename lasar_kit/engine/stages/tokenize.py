@@ -38,6 +38,7 @@ class TokenizeStage:
         raw = quantizer.encode(embeddings)
         codes, sizes, collisions = resolve(raw, embeddings, quantizer, self.config.collision)
         report = quantization_report(raw, embeddings, quantizer, codes, collisions)
+        report |= getattr(quantizer, "remarks", {})
         Sids(codes, sizes).save(context.folder, item_ids)
         save_file(
             {name: value.contiguous() for name, value in quantizer.state_dict().items()},
@@ -45,4 +46,6 @@ class TokenizeStage:
         )
         write_json(context.folder / "report.json", report)
         context.screen.print(quantization_table(report))
+        if "caution" in report:
+            context.screen.print(f"[yellow]warning: {report['caution']}[/yellow]")
         return report
