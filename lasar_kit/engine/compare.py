@@ -54,14 +54,20 @@ class Finished:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluate stage of a run, or of S runs that differ in their seed: each user's target, metrics by
-    seed with users in the order of their ids, mean depths, and whether lists leave out histories."""
+    """One evaluate stage of a run, or of S runs that differ in their seed: what run and stage are called,
+    each user's target, metrics by seed with users in the order of their ids, mean depths, and whether lists
+    leave out histories."""
 
-    label: str
+    run: str
+    stage: str
     targets: dict[str, str]
     values: dict[str, Float[np.ndarray, "S U"]]
     depth: Float[np.ndarray, " S"]
     exclude_history: bool
+
+    @property
+    def label(self) -> str:
+        return f"{self.run} {self.stage}"
 
 
 def predictions(run: Path, stage: str) -> Path:
@@ -109,9 +115,8 @@ def _over_seeds(runs: Sequence[Finished], stage: str | None) -> Evaluated:
     for other in found[1:]:
         _check_same_question(found[0], other)
     values = {name: np.concatenate([one.values[name] for one in found]) for name in found[0].values}
-    model = found[0].label.removeprefix(runs[0].path.name)
-    label = runs[0].spec["name"] + model
-    return replace(found[0], label=label, values=values, depth=np.concatenate([one.depth for one in found]))
+    depth = np.concatenate([one.depth for one in found])
+    return replace(found[0], run=runs[0].spec["name"], values=values, depth=depth)
 
 
 def _read(run: Finished, stage: str | None) -> Evaluated:
@@ -135,9 +140,9 @@ def _evaluated(run: Finished, name: str) -> Evaluated:
     rank, ties = np.array([found[user] for user in sorted(found)]).T
     values = {key: value[None] for key, value in metrics.per_user(rank, ties).items()}
     row, options = run.stages[name], run.spec["stages"][name]
-    label = f"{run.path.name} {row.get('label', name)}"
     depth = np.array([float(row.get("mean_depth", np.nan))])
-    return Evaluated(label, targets, values, depth, bool(options.get("exclude_history")))
+    left_out = bool(options.get("exclude_history"))
+    return Evaluated(run.path.name, str(row.get("label", name)), targets, values, depth, left_out)
 
 
 def _check_same_question(first: Evaluated, other: Evaluated) -> None:
@@ -160,7 +165,8 @@ def _check_same_question(first: Evaluated, other: Evaluated) -> None:
 
 def _table(found: Sequence[Evaluated]) -> Table:
     users = len(found[0].targets)
-    caption = f"{users:,} users"
+    common, told = _names(found)
+    caption = f"{escape(common)}{users:,} users"
     if any(len(row.depth) > 1 for row in found):
         caption += "; mean ± standard deviation over seeds"
     if len(found) > 1:
@@ -169,10 +175,10 @@ def _table(found: Sequence[Evaluated]) -> Table:
     table.add_column("run")
     for name in (*(name.upper() for name in SHOWN), "depth"):
         table.add_column(name, justify="right")
-    for row in found:
+    for row, name in zip(found, told, strict=True):
         cells = [row.values[name].mean(1) for name in SHOWN]
         depth = "" if np.isnan(row.depth).any() else f"{row.depth.mean():.2f}"
-        table.add_row(escape(row.label), *(f"{cell.mean():.4f}" for cell in cells), depth)
+        table.add_row(escape(name), *(f"{cell.mean():.4f}" for cell in cells), depth)
         if len(row.depth) > 1:
             deviations = [f"± {cell.std(ddof=1):.4f}" for cell in cells]
             table.add_row(
@@ -182,6 +188,15 @@ def _table(found: Sequence[Evaluated]) -> Table:
             changes = (_change(found[0].values[name], row.values[name]) for name in SHOWN)
             table.add_row("", *changes, style="dim")
     return table
+
+
+def _names(found: Sequence[Evaluated]) -> tuple[str, list[str]]:
+    """What all rows have in common, if anything, and what tells them apart: run, stage, or both."""
+    runs, stages = [row.run for row in found], [row.stage for row in found]
+    for names, others in ((runs, stages), (stages, runs)):
+        if len(set(names)) == len(names) and len(set(others)) == 1:
+            return f"{others[0]}: ", names
+    return "", [row.label for row in found]
 
 
 def _change(first: Float[np.ndarray, "S U"], other: Float[np.ndarray, "T U"]) -> str:
