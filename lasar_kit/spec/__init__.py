@@ -4,16 +4,14 @@ from lasar_kit.spec.cautions import cautions
 from lasar_kit.spec.component import (
     ComponentConfig,
     DecoderConfig,
-    MustExist,
-    NewPath,
     Ranks,
     SpecModel,
-    SpecPath,
     StageConfig,
     component,
 )
 from lasar_kit.spec.files import missing_files
 from lasar_kit.spec.load import LoadedSpec, load_spec
+from lasar_kit.spec.paths import MustExist, NewPath, SpecPath
 from lasar_kit.spec.plan import PlannedStage, plan
 from lasar_kit.spec.run_spec import DATASET, RunSpec
 

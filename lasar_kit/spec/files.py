@@ -10,8 +10,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from lasar_kit.spec import messages
-from lasar_kit.spec.component import MustExist
 from lasar_kit.spec.load import LoadedSpec
+from lasar_kit.spec.paths import MustExist
 
 Key = tuple[str | int, ...]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from lasar_kit.spec.component import SourcedText
+from lasar_kit.spec.paths import SourcedText
 
 Scalar = str | int | float | bool | None
 

@@ -12,7 +12,7 @@ import pytest
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
-from lasar_kit.spec.component import SourcedText
+from lasar_kit.spec.paths import SourcedText
 from lasar_plugins.sentence_transformer.config import SentenceTransformerConfig
 
 NO_SEQUENCES = Sequences.of([])
