@@ -52,8 +52,7 @@ def test_defaults_are_filled_in(folder: Folder) -> None:
     assert options(spec.stages["tokenize"])["quantizer"] == {"use": "kmeans", "levels": 3, "balanced": False}
 
 
-def test_every_mistake_at_once_in_the_order_of_the_file(folder: Folder) -> None:
-    text = """\
+MISTAKEN = """\
 seed: -1
 max_histry: 3
 dataset: {use: files}
@@ -81,9 +80,12 @@ stages:
   report: {from: ground}
   last: 7
 """
-    decoder = [line for line in folder.mistakes(spec=text) if ":9:" in line]
+
+
+def test_every_mistake_at_once_in_the_order_of_the_file(folder: Folder) -> None:
+    decoder = [line for line in folder.mistakes(spec=MISTAKEN) if ":9:" in line]
     assert decoder == ["spec.yaml:9: decoder.width: must be an integer (got true)"]
-    assert [line for line in folder.mistakes(spec=text) if ":9:" not in line] == [
+    assert [line for line in folder.mistakes(spec=MISTAKEN) if ":9:" not in line] == [
         "spec.yaml:1: seed: must be >= 0 (got -1)",
         "spec.yaml:2: max_histry: unknown key; did you mean 'max_history'?",
         "spec.yaml:3: dataset.path: is missing",
