@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from lasar_kit.core.dataset import Sequences
 
@@ -16,14 +16,21 @@ POOL = 50
 
 @dataclass(frozen=True)
 class Window:
-    """Items `start .. stop - 1` of a user; the last is the answer, or, packed, each but the first."""
+    """Items `start .. stop - 1` of a user, less those `dropped`; the last is the answer, or, packed, each but
+    the first."""
 
     user: int
     start: int
     stop: int
+    dropped: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        return self.stop - self.start - len(self.dropped)
+
+    @property
+    def places(self) -> list[int]:
+        """Where in the user's sequence its items stand."""
+        return [place for place in range(self.start, self.stop) if place not in self.dropped]
 
 
 def sliding(train: Sequences, max_history: int) -> list[Window]:
@@ -68,6 +75,24 @@ def shortened(windows: Sequence[Window], max_history: int) -> float:
         seen < min(window.start + seen, max_history) for window in windows for seen in range(1, len(window))
     )
     return short / answers
+
+
+def thinned(windows: Sequence[Window], largest: float, numbers: Float[np.ndarray, "n L"]) -> list[Window]:
+    """Windows of which items are left out, by `numbers` in [0, 1), one more a window than it has items.
+
+    A window's rate is its first number times `largest`; an item whose own number is below the rate goes. The
+    last item stays, and so does the one before it if no other does.
+    """
+    thin = []
+    for window, (share, *own) in zip(windows, numbers.tolist(), strict=True):
+        inner = range(window.start, window.stop - 1)
+        dropped = frozenset(
+            place for place, number in zip(inner, own, strict=False) if number < share * largest
+        )
+        if len(dropped) == len(inner):
+            dropped -= {window.stop - 2}
+        thin.append(replace(window, dropped=dropped))
+    return thin
 
 
 def epoch_batches(

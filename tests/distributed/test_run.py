@@ -26,7 +26,7 @@ decoder: {use: trie_beam, width: 10, score: trie}
 stages:
   tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 3, codes: 8}}
   ground:
-    {use: sft, samples: packed, epochs: 2, batch_size: 36, text: {weight: 0.2, batch_size: 3},
+    {use: sft, samples: packed, item_drop: 0.5, epochs: 2, batch_size: 36, text: {weight: 0.2, batch_size: 3},
      tasks: {text_to_sid: 0.3, sid_to_text: 0.3, batch_size: 3},
      eval_batch_size: 16, log_every: 1, optimizer: {lr: 3.0e-3}}
   anchors: {use: anchors, batch_tokens: 500}

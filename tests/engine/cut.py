@@ -17,7 +17,7 @@ SPEC = (
     + """
 name: lasar
 stages:
-  ground: {patience: 2, log_every: 2}
+  ground: {patience: 2, log_every: 2, item_drop: 0.3}
   reason: {epochs: 1, batch_size: 20, checkpoint_every: null, log_every: null}
   rl: {updates_per_rollout: 2}
   evaluate: null

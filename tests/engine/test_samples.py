@@ -51,6 +51,44 @@ def test_longest_per_user_is_the_last_sliding_one() -> None:
     assert samples.longest_per_user(train, 2) == [samples.Window(0, 1, 4), samples.Window(2, 0, 2)]
 
 
+@given(trains, st.floats(0, 0.99), st.integers(0, 9))
+def test_thinned_windows_keep_their_last_item_and_one_before(
+    train: Sequences, largest: float, seed: int
+) -> None:
+    windows = samples.packed(train, 9)
+    if not windows:
+        return
+    numbers = np.random.default_rng(seed).random((len(windows), 10))
+    thin = samples.thinned(windows, largest, numbers)
+    for before, after in zip(windows, thin, strict=True):
+        assert (after.user, after.start, after.stop) == (before.user, before.start, before.stop)
+        assert set(after.places) <= set(before.places)
+        assert after.places == sorted(after.places)
+        assert after.places[-1] == before.stop - 1
+        assert len(after) == len(after.places) >= 2
+    if largest == 0:
+        assert thin == windows
+
+
+def test_a_rate_and_what_it_leaves_out_by_hand() -> None:
+    """Rates 0.8 * 0.5 and 0.8 * 0.999; two windows lose all they may, so their last but one stays."""
+    windows = [samples.Window(0, 3, 8), samples.Window(1, 0, 3), samples.Window(2, 5, 7)]
+    numbers = np.array(
+        [[0.5, 0.39, 0.41, 0.1, 0.9, 0.0], [0.999, 0.1, 0.2, 0.0, 0.0, 0.0], [0.999, 0.0, 0.0, 0.0, 0.0, 0.0]]
+    )
+    thin = samples.thinned(windows, 0.8, numbers)
+    assert [window.places for window in thin] == [[4, 6, 7], [1, 2], [5, 6]]
+    assert [len(window) for window in thin] == [3, 2, 2]
+
+
+def test_half_of_the_largest_rate_is_left_out_on_average() -> None:
+    windows = [samples.Window(user, 0, 200) for user in range(400)]
+    thin = samples.thinned(windows, 0.6, np.random.default_rng(0).random((400, 201)))
+    shares = [1 - len(window) / 200 for window in thin]
+    assert abs(np.mean(shares) - 0.3) < 0.02
+    assert abs(np.std(shares) - 0.6 / np.sqrt(12)) < 0.02  # rates are spread evenly over windows
+
+
 @given(trains, st.integers(1, 7), st.integers(0, 3))
 def test_an_epoch_is_a_permutation_fixed_by_seed_and_epoch(train: Sequences, size: int, epoch: int) -> None:
     windows = samples.sliding(train, 5)

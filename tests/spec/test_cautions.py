@@ -109,6 +109,14 @@ def test_texts_about_prompts_that_are_not_trained_on(tmp_path: Path) -> None:
     assert told(tmp_path, THINKS, text.replace("0.1", "0")) == []
 
 
+def test_histories_that_are_not_those_of_the_anchors(tmp_path: Path) -> None:
+    assert told(tmp_path, THINKS, "stages.ground.item_drop=0.2") == []
+    assert told(tmp_path, THINKS, "stages.reason.item_drop=0.2") == [
+        "--set stages.reason.item_drop: stages.reason: item_drop leaves items out of prompts whose anchors "
+        "were made with all of them"
+    ]
+
+
 def test_reinforce_without_drawn_depths(tmp_path: Path) -> None:
     assert told(tmp_path, THINKS, "stages.rl.depth=argmax") == [
         "--set stages.rl.depth: stages.rl: reinforce needs drawn depths, but depth is 'argmax': it only sees "

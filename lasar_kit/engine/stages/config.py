@@ -78,6 +78,14 @@ class SftConfig(TrainingConfig):
     pack_items: int | None = Field(
         None, ge=2, description="Items in one packed pass; one more than max_history when absent."
     )
+    item_drop: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Leaves items out of training sequences, others each epoch: a sample draws a rate from 0 "
+        "to this, and loses each item but its last with that probability. Models then also learn what comes "
+        "later, and overfit less.",
+    )
     tasks: TasksConfig = Field(
         default_factory=TasksConfig, description="Weights of next items and of the tasks with texts beside."
     )
@@ -106,6 +114,8 @@ class SftConfig(TrainingConfig):
         if "anchors" in inputs:
             name, anchors = inputs["anchors"]
             asked.append((f"stages.{name}.samples", getattr(anchors, "samples", None)))
+            if self.item_drop:
+                yield "item_drop leaves items out of prompts whose anchors were made with all of them"
         if self.reasoning_text.weight:
             asked.append(("reasoning_text.samples", self.reasoning_text.samples))
         for option, rule in asked:

@@ -135,6 +135,7 @@ class _SftTraining(Training):
     def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
         """The mean over all answer tokens of the global batch, over all prompts with a label, and over those
         of them that the aligner holds to their anchors."""
+        windows = self._thinned(windows)
         places = [place for window in windows for place in self._places(window)]
         levels = self.recommender.prompts.table.tokens.shape[1]
         terms = {"ce": Term(self.config.tasks.next_item, levels * len(places))}
@@ -169,8 +170,16 @@ class _SftTraining(Training):
 
     def _places(self, window: samples.Window) -> list[Place]:
         """Where in its user's sequence each answer of a window stands."""
-        first = window.start + 1 if self.config.samples == "packed" else window.stop - 1
-        return [(window.user, end) for end in range(first, window.stop)]
+        first = 1 if self.config.samples == "packed" else -1
+        return [(window.user, end) for end in window.places[first:]]
+
+    def _thinned(self, windows: Sequence[samples.Window]) -> Sequence[samples.Window]:
+        """The global batch without the items that this update leaves out, the same on all processes."""
+        if not self.config.item_drop:
+            return windows
+        draws = RowDraws(f"sft item drop {self.seed} {self.done}", range(len(windows)), len(windows))
+        numbers = draws.uniform(1 + max(map(len, windows))).numpy()
+        return samples.thinned(windows, self.config.item_drop, numbers)
 
     def _passes(self, windows: Sequence[samples.Window], drawn: Sequence[Sequence[Row]]) -> list[Pass]:
         """This process's share of a global batch, split for accumulation; one of weight 0 if it has none.
@@ -227,7 +236,7 @@ class _SftTraining(Training):
         numbers: Float[Tensor, "B R"],
     ) -> PromptBatch:
         prompts, loop = self.recommender.prompts, self.recommender.latent_loop
-        rows = [self.train[window.user][window.start : window.stop] for window in windows]
+        rows = [self.train[window.user][window.places] for window in windows]
         if self.config.samples == "packed":
             batch = prompts.packed(rows, transparent=loop.transparent)
         else:
