@@ -138,8 +138,8 @@ class _RlTraining(Training):
 
     def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
         """Roll out the prompts once, then update on the candidates as often as configured."""
-        world = self.accelerator
-        share = Share.of(self.done, len(windows), world.process_index, world.num_processes)
+        accelerator = self.accelerator
+        share = Share.of(self.done, len(windows), accelerator.process_index, accelerator.num_processes)
         batch, target = self._collate([windows[row] for row in share.made])
         self.rollouts.recommender = self.updater.readable()
         group = self.rollouts.make(batch, target, share)
