@@ -32,12 +32,12 @@ from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.trie import candidates
 from lasar_kit.core.values import Env, LatentTrace, Prompt, SidTable
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
-from lasar_plugins.none.config import NoLoopConfig
-from lasar_plugins.none.loop import NoLoop
-from lasar_plugins.qwen3.backbone import Qwen3Backbone
-from lasar_plugins.qwen3.config import Qwen3Config
-from lasar_plugins.trie_beam.config import TrieBeamConfig
-from lasar_plugins.trie_beam.decoder import TrieBeam
+from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
+from lasar_plugins.backbone.qwen3.config import Qwen3Config
+from lasar_plugins.decoder.trie.config import TrieBeamConfig
+from lasar_plugins.decoder.trie.decoder import TrieBeam
+from lasar_plugins.latent_loop.none.config import NoLoopConfig
+from lasar_plugins.latent_loop.none.loop import NoLoop
 
 RESULT = Path(__file__).parent / "results" / "decode.json"
 LEVELS, CODES = 4, 256

@@ -30,8 +30,8 @@ from typing import Any
 
 from report import Result, Shown, machine, machine_text, main
 
-from lasar_kit.engine.keeping import Keeper
-from lasar_kit.engine.training import Training
+from lasar_kit.train.loop import Training
+from lasar_kit.train.resume import Keeper
 
 RESULT = Path(__file__).parent / "results" / "kill.json"
 QUICKSTART = Path(__file__).parents[1] / "tutorials" / "quickstart.yaml"
@@ -61,7 +61,7 @@ def fork(work: Callable[[], None], output: Path, **environment: str) -> int:
 
 def start(folder: Path, processes: int, *options: str) -> list[int]:
     """A run in a folder, on so many processes; their ids."""
-    from lasar_kit.cli import main as lasar_kit
+    from lasar_kit.cli.main import main as lasar_kit
 
     arguments = ["run", str(SPEC), "--output", str(folder / "kill"), *options]
     folder.mkdir(exist_ok=True)
@@ -188,7 +188,7 @@ def cost(root: Path, epochs: float) -> Result:
         return call
 
     def work() -> None:
-        from lasar_kit.cli import main as lasar_kit
+        from lasar_kit.cli.main import main as lasar_kit
 
         Keeper._write = timed(0, Keeper._write)  # type: ignore[method-assign]
         Training.run = timed(1, Training.run)  # type: ignore[method-assign]

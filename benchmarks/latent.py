@@ -22,16 +22,16 @@ from decode import ENV, MODEL, catalogue, read, seconds
 from report import Result, Shown, machine, machine_text, main
 from torch import Tensor
 
-from lasar_kit.core.policy import greedy_depth
 from lasar_kit.core.token_tree import TokenTree, chain_parents
 from lasar_kit.core.values import Beams, Env, LatentTrace, Prompt, SidTable
-from lasar_plugins.coconut.config import CoconutConfig
-from lasar_plugins.coconut.loop import CoconutLoop
-from lasar_plugins.depth_mlp.config import DepthMlpConfig
-from lasar_plugins.depth_mlp.policy import DepthMlp
-from lasar_plugins.qwen3.backbone import Qwen3Backbone, TreeContext
-from lasar_plugins.trie_beam.config import TrieBeamConfig
-from lasar_plugins.trie_beam.decoder import TrieBeam
+from lasar_kit.model.depth import greedy_depth
+from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone, TreeContext
+from lasar_plugins.decoder.trie.config import TrieBeamConfig
+from lasar_plugins.decoder.trie.decoder import TrieBeam
+from lasar_plugins.depth_policy.mlp.config import DepthMlpConfig
+from lasar_plugins.depth_policy.mlp.policy import DepthMlp
+from lasar_plugins.latent_loop.coconut.config import CoconutConfig
+from lasar_plugins.latent_loop.coconut.loop import CoconutLoop
 
 RESULT = Path(__file__).parent / "results" / "latent.json"
 MIXED, DEEPEST = (2, 3), 8

@@ -26,11 +26,11 @@ from torch import Tensor
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.values import Anchors, Env
-from lasar_kit.engine.prompts import PromptBatch
-from lasar_kit.engine.recommender import Parts, Recommender
-from lasar_kit.engine.rl_step import Group, RlStep, Scored
-from lasar_kit.engine.rollouts import RolloutMaker, Share
-from lasar_kit.engine.sids import Sids
+from lasar_kit.data.sids import Sids
+from lasar_kit.model.prompts import PromptBatch
+from lasar_kit.model.recommender import Parts, Recommender
+from lasar_kit.stages.rl.rollouts import RolloutMaker, Share
+from lasar_kit.stages.rl.step import Group, RlStep, Scored
 
 RESULT = Path(__file__).parent / "results" / "rl_step.json"
 WAYS = {"shared": "prompt and thoughts once", "repeated": "prompt and thoughts for each candidate"}

@@ -5,7 +5,8 @@ and the JSON Schema of specs, which the tutorials name for editors.
     python docs/generate.py --check    tell which are stale, and exit 1 if any is
 
 The pages remember what the API looked like at its version. Where it looks different, its version has to be
-raised in `lasar_kit/api.py` first; `--same-version` is for one that nobody has been given yet.
+raised in `lasar_kit/catalogue/api_version.py` first; `--same-version` is for one that nobody has been given
+yet.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 
 from lasar_kit import api  # noqa: E402
 from lasar_kit.catalogue import Catalogue  # noqa: E402
-from lasar_kit.registry import read_registry  # noqa: E402
+from lasar_kit.catalogue.registry import read_registry  # noqa: E402
 from lasar_kit.spec.schema import json_schema  # noqa: E402
 
 Documented = ast.ClassDef | ast.FunctionDef
@@ -46,7 +47,7 @@ class Page:
 CONTENTS = {
     "interfaces.md": Page(
         "Interfaces",
-        (("lasar_kit/core/interfaces.py", ()), ("lasar_kit/engine/stage.py", ())),
+        (("lasar_kit/core/interfaces.py", ()), ("lasar_kit/data/stage_context.py", ())),
     ),
     "values.md": Page(
         "Values",
@@ -54,7 +55,7 @@ CONTENTS = {
             ("lasar_kit/core/values.py", ()),
             ("lasar_kit/core/dataset.py", ()),
             ("lasar_kit/core/reasoning/request.py", ()),
-            ("lasar_kit/registry.py", ("Entry",)),
+            ("lasar_kit/catalogue/registry.py", ("Entry",)),
         ),
     ),
     "hooks.md": Page("Hooks", (("lasar_kit/hookspecs.py", ()),)),
@@ -218,7 +219,10 @@ def main() -> int:
         return int(bool(stale))
     index = PAGES / "README.md"
     if not given.same_version and index.is_file() and unraised(index.read_text(encoding="utf-8")):
-        print(f"the API is not what it was at {api.API}: raise API in lasar_kit/api.py and tell CHANGES why")
+        print(
+            f"the API is not what it was at {api.API}: raise API in "
+            "lasar_kit/catalogue/api_version.py and tell CHANGES why"
+        )
         return 1
     for path, text in pages().items():
         path.parent.mkdir(exist_ok=True)

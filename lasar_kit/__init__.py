@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lasar_kit.engine.recommend import LoadedRun
+    from lasar_kit.serve.recommend import LoadedRun
 
 __all__ = ["load_run"]
 __version__ = "0.1.0"
@@ -19,6 +19,6 @@ def load_run(folder: str | Path, plugins: Sequence[str | Path] = ()) -> LoadedRu
     `plugins` are folders as of `--plugin`. Raises `lasar_kit.errors.UserError` where there is no such model.
     """
     from lasar_kit.catalogue import Catalogue
-    from lasar_kit.engine.recommend import LoadedRun
+    from lasar_kit.serve.recommend import LoadedRun
 
     return LoadedRun.load(Path(folder), Catalogue.discover([Path(plugin) for plugin in plugins]))

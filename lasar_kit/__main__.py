@@ -1,5 +1,5 @@
 """`python -m lasar_kit` is `lasar-kit`."""
 
-from lasar_kit.cli import main
+from lasar_kit.cli.main import main
 
 main()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from lasar_kit.registry import Entry
+    from lasar_kit.catalogue.registry import Entry
     from lasar_kit.spec.plan import PlannedStage
 
 PROJECT = "lasar_kit"

@@ -28,7 +28,7 @@ def load() -> Iterator[Callable[[str], Any]]:
         def script(name: str) -> Any:
             module = importlib.import_module(name)
             if hasattr(module, "MODEL"):
-                config = importlib.import_module("lasar_plugins.qwen3.config").Qwen3Config
+                config = importlib.import_module("lasar_plugins.backbone.qwen3.config").Qwen3Config
                 patch.setattr(module, "MODEL", config(use="qwen3", **SMALL))
             return module
 

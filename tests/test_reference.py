@@ -12,10 +12,11 @@ from types import ModuleType
 import pytest
 
 from docs import generate
-from lasar_kit import api, hookspecs
+from lasar_kit import hookspecs
+from lasar_kit.catalogue import api_version as api
+from lasar_kit.catalogue.registry import KINDS
 from lasar_kit.core import values
 from lasar_kit.core.interfaces import INTERFACES
-from lasar_kit.registry import KINDS
 
 SOURCES = [part for page in generate.CONTENTS.values() for part in generate.modules(page)]
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.engine import runner, stored_dataset
-from lasar_kit.engine.recommend import recommend
+from lasar_kit.data import stored_dataset
+from lasar_kit.run import runner
+from lasar_kit.serve.recommend import recommend
 from lasar_kit.spec import load_spec
 
 ROOT = Path(__file__).resolve().parents[1]

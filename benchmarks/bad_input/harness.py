@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lasar_kit import cli
-from lasar_kit.engine.artifacts import MANIFEST, Artifact
+from lasar_kit.cli.main import main
 from lasar_kit.spec.yaml_source import dump
+from lasar_kit.store.artifacts import MANIFEST, Artifact
 
 OUTPUT = "out"
 """The one folder, beside the case's files, that a command may write to."""
@@ -83,7 +83,7 @@ def call(arguments: tuple[str, ...], folder: Path, seconds: float = 120) -> Said
     os.chdir(folder)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _limited(seconds):
-            cli.main(list(arguments))
+            main(list(arguments))
     except SystemExit as ended:
         return Said(ended.code if isinstance(ended.code, int) else 1, err.getvalue())
     except Hang:

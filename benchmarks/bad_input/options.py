@@ -10,7 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.registry import KINDS
+from lasar_kit.catalogue.registry import KINDS
 from lasar_kit.spec.schema import json_schema
 
 Key = tuple[str | int, ...]

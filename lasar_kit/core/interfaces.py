@@ -240,4 +240,4 @@ INTERFACES: dict[str, type] = {
     "segmenter": Segmenter,
     "reward": Reward,
 }
-"""The interface of each kind of component; that of a stage is `lasar_kit.engine.stage.Stage`."""
+"""The interface of each kind of component; that of a stage is `lasar_kit.data.stage_context.Stage`."""

@@ -14,9 +14,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
-from lasar_kit.api import API
+from lasar_kit.catalogue.api_version import API
 from lasar_kit.errors import UserError, nearest
-from lasar_kit.registry import KINDS
+from lasar_kit.spec.kinds import KINDS
 from lasar_kit.spec.places import example
 
 TEMPLATES = files("lasar_kit.scaffold") / "templates"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lasar_kit.errors import UserError
-from lasar_kit.registry import KINDS, Entry
 from lasar_kit.spec.component import KIND_KEY, ConfigSource, SpecModel
+from lasar_kit.spec.kinds import KINDS
 from lasar_kit.spec.run_spec import RunSpec
+
+if TYPE_CHECKING:
+    from lasar_kit.catalogue.registry import Entry
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -9,8 +9,8 @@ import pytest
 
 from lasar_kit.core.values import Env
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
-from lasar_plugins.qwen3.backbone import Qwen3Backbone
-from lasar_plugins.qwen3.config import Qwen3Config
+from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
+from lasar_plugins.backbone.qwen3.config import Qwen3Config
 
 VOCABULARY = (*sid_tokens((4, 4)), *LATENT_TOKENS)
 

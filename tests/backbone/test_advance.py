@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import Env
-from lasar_plugins.qwen3.backbone import Qwen3Backbone, TreeContext
-from lasar_plugins.qwen3.config import Qwen3Config
+from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone, TreeContext
+from lasar_plugins.backbone.qwen3.config import Qwen3Config
 
 Tiny = Callable[[str], Qwen3Backbone]
 ATTENTION = pytest.mark.parametrize("attention", ["sdpa", "eager"])

@@ -17,8 +17,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lasar_kit.core.values import Env
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
 from lasar_kit.errors import UserError
-from lasar_plugins.qwen3.backbone import Qwen3Backbone
-from lasar_plugins.qwen3.config import Qwen3Config
+from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
+from lasar_plugins.backbone.qwen3.config import Qwen3Config
 
 WIDTH, RANK, ALPHA = 16, 3, 5.0
 SIDS = tuple(sid_tokens((4, 4)))

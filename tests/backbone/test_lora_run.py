@@ -16,12 +16,12 @@ from transformers import AutoModelForCausalLM
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import Env
-from lasar_kit.engine import runner
-from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.sids import Sids
+from lasar_kit.data.sids import Sids
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
-from lasar_plugins.qwen3.backbone import Qwen3Backbone
-from lasar_plugins.qwen3.config import LoraConfig, Qwen3Config
+from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
+from lasar_plugins.backbone.qwen3.config import LoraConfig, Qwen3Config
 from tests.small import SHOP
 
 # A learning rate of nothing in `reason` tells whether it goes on from the adapters of `ground`.

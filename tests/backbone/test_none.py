@@ -8,10 +8,11 @@ import torch
 
 from lasar_kit.core.interfaces import DepthPolicy, LatentLoop
 from lasar_kit.core.values import Context, Env, Prompt
-from lasar_plugins.none.config import NoDepthConfig, NoLoopConfig
-from lasar_plugins.none.depth import NoDepth
-from lasar_plugins.none.loop import NoLoop
-from lasar_plugins.qwen3.backbone import Qwen3Backbone
+from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
+from lasar_plugins.depth_policy.none.config import NoDepthConfig
+from lasar_plugins.depth_policy.none.policy import NoDepth
+from lasar_plugins.latent_loop.none.config import NoLoopConfig
+from lasar_plugins.latent_loop.none.loop import NoLoop
 
 
 def test_prompt_passes_through(tiny: Callable[[str], Qwen3Backbone]) -> None:

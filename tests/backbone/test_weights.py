@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lasar_kit.core.values import Env
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
 from lasar_kit.errors import UserError
-from lasar_plugins.qwen3.backbone import Qwen3Backbone
-from lasar_plugins.qwen3.config import Qwen3Config
+from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
+from lasar_plugins.backbone.qwen3.config import Qwen3Config
 
 SIDS = tuple(sid_tokens((8, 8)))
 SMALL = {"use": "qwen3", "hidden_size": 64, "layers": 2, "text_vocabulary": 280}
@@ -86,7 +86,7 @@ def test_tokenizer_without_a_corpus_knows_every_byte() -> None:
 
 def test_tokenizer_is_the_same_in_another_process(tmp_path: Path) -> None:
     script = (
-        "from lasar_plugins.qwen3.tokenizer import train_tokenizer\n"
+        "from lasar_plugins.backbone.qwen3.tokenizer import train_tokenizer\n"
         f"print(train_tokenizer({corpus()!r}, 280, 64).backend_tokenizer.to_str())"
     )
     paths = os.pathsep.join([*sys.path, str(Path(__file__).parents[2] / "plugins")])
@@ -216,7 +216,7 @@ def test_a_revision_is_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         asked.append((name, revision))
         raise OSError("offline")
 
-    monkeypatch.setattr("lasar_plugins.qwen3.weights.AutoConfig.from_pretrained", found)
+    monkeypatch.setattr("lasar_plugins.backbone.qwen3.weights.AutoConfig.from_pretrained", found)
     config = Qwen3Config(use="qwen3", pretrained="Qwen/Qwen3-0.6B", revision="v1")
     for env in (Env(), Env(checkpoint=tmp_path)):
         with pytest.raises(UserError):

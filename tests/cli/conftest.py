@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lasar_kit import cli
+from lasar_kit.cli.main import main
 
 REGISTRY = """\
 [quantizer.{name}]
@@ -62,7 +62,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
 
     def run(*arguments: str | Path) -> Result:
         with pytest.raises(SystemExit) as caught:
-            cli.main([str(argument) for argument in arguments])
+            main([str(argument) for argument in arguments])
         assert isinstance(caught.value.code, int)
         out, err = capsys.readouterr()
         return Result(caught.value.code, out, err.splitlines())

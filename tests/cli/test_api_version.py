@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lasar_kit import api
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.catalogue import api_version as api
 from lasar_kit.errors import UserError
 from tests.cli.conftest import REGISTRY
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.discovery import package_folder
+from lasar_kit.catalogue.discovery import package_folder
+from lasar_kit.catalogue.registry import KINDS
 from lasar_kit.errors import UserError
-from lasar_kit.registry import KINDS
 
 Write = Callable[..., Path]
 
@@ -214,7 +214,8 @@ def test_hooks_are_imported_when_asked_for(write_plugin: Write) -> None:
 
 def test_hooks_may_bring_components(write_plugin: Write) -> None:
     hooks = (
-        "from lasar_kit.hookspecs import hookimpl\nfrom lasar_kit.registry import Entry\n@hookimpl\n"
+        "from lasar_kit.catalogue.registry import Entry\nfrom lasar_kit.hookspecs import hookimpl\n"
+        "@hookimpl\n"
         "def lasar_components():\n"
         "    entry = Entry('quantizer', 'made', 'Made.', 'me', 'brings.config:Config', 'brings.build:C')\n"
         "    return [entry, Entry('quantiser', 'x', 'X.', 'me', 'a:B', 'a:B')]\n"

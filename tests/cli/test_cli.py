@@ -96,11 +96,11 @@ class FakeRunner:
 
 
 def test_run_hands_over_to_the_engine(call: Call, spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import lasar_kit.engine
+    import lasar_kit.run
 
     runner = FakeRunner()
-    monkeypatch.setitem(sys.modules, "lasar_kit.engine.runner", runner)  # type: ignore[arg-type]
-    monkeypatch.setattr(lasar_kit.engine, "runner", runner, raising=False)
+    monkeypatch.setitem(sys.modules, "lasar_kit.run.runner", runner)  # type: ignore[arg-type]
+    monkeypatch.setattr(lasar_kit.run, "runner", runner, raising=False)
     assert call("run", spec).code == 0
     assert call("run", spec, "--set", "name=x", "--no-cache").code == 0
     assert call("run", spec, "--output", "there", "--dry-run").code == 0
@@ -121,8 +121,8 @@ def test_listing_as_json(call: Call) -> None:
         "summary": "Residual k-means, plain or balanced, level by level.",
         "origin": "lasar-kit:builtin",
         "paper": "GREAM / LASAR Eq. 1",
-        "config": "lasar_plugins.rq_kmeans.config:RqKmeansConfig",
-        "build": "lasar_plugins.rq_kmeans.quantizer:RqKmeans",
+        "config": "lasar_plugins.quantizer.rq_kmeans.config:RqKmeansConfig",
+        "build": "lasar_plugins.quantizer.rq_kmeans.quantizer:RqKmeans",
     } in rows
     assert all(set(row) == set(rows[0]) for row in rows)
 
@@ -177,7 +177,7 @@ def test_the_schema_knows_every_component(call: Call) -> None:
 )
 def test_nothing_heavy_is_imported(spec: Path, arguments: list[str]) -> None:
     program = (
-        "import sys\nfrom lasar_kit.cli import main\n"
+        "import sys\nfrom lasar_kit.cli.main import main\n"
         f"try:\n    main({arguments!r})\nexcept SystemExit as done:\n    assert done.code == 0\n"
         f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
     )

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.discovery import code_of
-from lasar_kit.engine.fingerprints import stage_key
+from lasar_kit.catalogue.discovery import code_of
 from lasar_kit.spec import load_spec
+from lasar_kit.store.fingerprints import stage_key
 from tests.cli.conftest import BUILD
 
 DEEP = """

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from lasar_kit import api
-from lasar_kit.registry import KINDS
+from lasar_kit.catalogue import api_version as api
+from lasar_kit.catalogue.registry import KINDS
 from tests.fresh import Fresh, wheel
 
 Call = Callable[..., Any]

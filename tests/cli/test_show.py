@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.registry import KINDS
+from lasar_kit.catalogue.registry import KINDS
 from lasar_kit.spec import RunSpec, load_spec
 
 Call = Callable[..., Any]

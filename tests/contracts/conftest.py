@@ -52,8 +52,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved language model of a few thousand weights, whose tokenizer knows every byte."""
     from lasar_kit.core.values import Env
-    from lasar_plugins.qwen3.backbone import Qwen3Backbone
-    from lasar_plugins.qwen3.config import Qwen3Config
+    from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
+    from lasar_plugins.backbone.qwen3.config import Qwen3Config
 
     folder = tmp_path_factory.mktemp("model")
     config = Qwen3Config(use="qwen3", hidden_size=16, layers=1, text_vocabulary=259, initializer_std=0.3)

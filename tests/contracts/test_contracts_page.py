@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lasar_kit import cli
+from lasar_kit.cli.main import main
 from lasar_kit.testing.table import laws_as_markdown
 
 PAGE = (Path(__file__).parents[2] / "docs" / "contracts.md").read_text()
@@ -23,7 +23,7 @@ def test_the_laws_are_those_of_the_checks() -> None:
 def test_the_command_of_the_page_works(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = re.findall(r"```bash\n(lasar-kit.*?)```", PAGE, re.DOTALL)
     with pytest.raises(SystemExit) as caught:
-        cli.main(shlex.split(block.splitlines()[0])[1:])
+        main(shlex.split(block.splitlines()[0])[1:])
     assert caught.value.code == 0
     assert "16 of 16" in capsys.readouterr().out
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lasar_kit import cli
+from lasar_kit.cli.main import main
 from lasar_kit.errors import UserError
 from lasar_kit.testing import check_component, checks_for, parametrize_with_checks
 
@@ -59,7 +59,7 @@ def write(path: Path, package: str, name: str, declared: str = "") -> Path:
 
 def call(*arguments: str | Path) -> int:
     with pytest.raises(SystemExit) as caught:
-        cli.main([str(argument) for argument in arguments])
+        main([str(argument) for argument in arguments])
     assert isinstance(caught.value.code, int)
     return caught.value.code
 
@@ -197,7 +197,7 @@ def test_without_hypothesis_the_pip_line_is_told(
 
 def test_importing_the_suite_imports_no_torch() -> None:
     script = (
-        "import sys, lasar_kit.cli, lasar_kit.testing, lasar_kit.testing.pytest_plugin\n"
+        "import sys, lasar_kit.cli.main, lasar_kit.testing, lasar_kit.testing.pytest_plugin\n"
         "print(sorted({'torch', 'hypothesis', 'numpy'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -9,8 +9,8 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from lasar_kit.core import bootstrap
-from lasar_kit.core.bootstrap import paired_bootstrap
+from lasar_kit.report import bootstrap
+from lasar_kit.report.bootstrap import paired_bootstrap
 
 
 def draws(seed: int = 0) -> np.random.Generator:

@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from lasar_kit.core import processes
+from lasar_kit.process import world
 
 
 def test_alone() -> None:
-    assert not processes.several()
-    assert processes.is_main()
-    assert processes.from_main(lambda: "made") == "made"
-    assert processes.in_shares([3, 1, 2], lambda n: -n) == [-3, -1, -2]
-    assert processes.world_max(torch.tensor([[2, 5], [1, 0]])) == 5
-    assert processes.world_mean({"a": 2.5}, 0.3) == {"a": 2.5}
+    assert not world.several()
+    assert world.is_main()
+    assert world.from_main(lambda: "made") == "made"
+    assert world.in_shares([3, 1, 2], lambda n: -n) == [-3, -1, -2]
+    assert world.world_max(torch.tensor([[2, 5], [1, 0]])) == 5
+    assert world.world_mean({"a": 2.5}, 0.3) == {"a": 2.5}
 
 
 def test_numbers_are_averaged_and_extremes_are_those_of_all() -> None:
@@ -20,13 +20,13 @@ def test_numbers_are_averaged_and_extremes_are_those_of_all() -> None:
         ({"kl": 1.0, "a_max": -4.0, "a_min": -7.0}, 3.0),
         ({"kl": 5.0, "a_max": -6.0, "b_min": 2.0}, 1.0),
     ]
-    found = processes.mean_of(tables)
+    found = world.mean_of(tables)
     assert found == {"kl": (3 * 1.0 + 1 * 5.0) / 4, "a_max": -4.0, "a_min": -7.0, "b_min": 2.0}
 
 
 def test_a_sum_is_a_new_tensor() -> None:
     values = torch.tensor([1, 2])
-    processes.world_sum(values).add_(1)
+    world.world_sum(values).add_(1)
     assert values.tolist() == [1, 2]
 
 
@@ -35,7 +35,7 @@ def test_deterministic(monkeypatch: pytest.MonkeyPatch, given: str | None) -> No
     """Refuses what does not repeat, and leaves a choice of cuBLAS's workspace to the user."""
     import os
 
-    from lasar_kit.engine import launch
+    from lasar_kit.run import launch
 
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     if given:

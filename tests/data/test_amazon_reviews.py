@@ -13,9 +13,9 @@ from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.interfaces import DataSource
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
-from lasar_plugins.amazon_reviews.config import AmazonReviewsConfig
-from lasar_plugins.amazon_reviews.records import parse
-from lasar_plugins.amazon_reviews.source import AmazonReviewsSource
+from lasar_plugins.dataset.amazon_reviews.config import AmazonReviewsConfig
+from lasar_plugins.dataset.amazon_reviews.records import parse
+from lasar_plugins.dataset.amazon_reviews.source import AmazonReviewsSource
 
 LOG = [  # user, item, day, stars
     ("U2", "B3", 5, 5.0),

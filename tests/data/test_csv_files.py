@@ -15,8 +15,8 @@ from lasar_kit.core.interfaces import DataSource
 from lasar_kit.core.sources.tables import seconds
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
-from lasar_plugins.csv_files.config import CsvConfig
-from lasar_plugins.csv_files.source import CsvSource
+from lasar_plugins.dataset.csv.config import CsvConfig
+from lasar_plugins.dataset.csv.source import CsvSource
 
 INTERACTIONS = """user,item,time
 bo,kettle,30

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lasar_kit.core.dataset import Dataset, Sequences
-from lasar_kit.engine import stored_dataset
-from lasar_kit.engine.heldout import HeldOut
+from lasar_kit.data import stored_dataset
+from lasar_kit.data.held_out import HeldOut
 from lasar_kit.errors import UserError
 
 ROWS = [[0, 1, 2, 3, 4], [5, 6], [7, 8, 9], [1, 2, 3]]

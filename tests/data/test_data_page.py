@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from lasar_kit.spec import ComponentConfig
-from lasar_plugins.amazon_reviews.config import AmazonReviewsConfig
-from lasar_plugins.csv_files.config import CsvConfig
-from lasar_plugins.demo.config import DemoConfig
-from lasar_plugins.lcrec.config import LcRecConfig
-from lasar_plugins.recbole.config import RecBoleConfig
+from lasar_plugins.dataset.amazon_reviews.config import AmazonReviewsConfig
+from lasar_plugins.dataset.csv.config import CsvConfig
+from lasar_plugins.dataset.demo.config import DemoConfig
+from lasar_plugins.dataset.lcrec.config import LcRecConfig
+from lasar_plugins.dataset.recbole.config import RecBoleConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
 CONFIGS: dict[str, type[ComponentConfig]] = {

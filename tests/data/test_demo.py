@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from lasar_kit.core.dataset import ITEM_COLUMNS, Dataset
 from lasar_kit.core.interfaces import DataSource
 from lasar_kit.core.values import Env
-from lasar_plugins.demo.config import DemoConfig
-from lasar_plugins.demo.shop import DEPARTMENTS, STEPS
-from lasar_plugins.demo.source import DemoSource
+from lasar_plugins.dataset.demo.config import DemoConfig
+from lasar_plugins.dataset.demo.shop import DEPARTMENTS, STEPS
+from lasar_plugins.dataset.demo.source import DemoSource
 
 PINNED_ITEM = (
     "item-00000",

@@ -8,12 +8,12 @@ from lasar_kit.core.dataset import ITEM_COLUMNS, Dataset
 from lasar_kit.core.interfaces import DataSource, Teacher
 from lasar_kit.core.reasoning.from_dataset import requests_of
 from lasar_kit.core.values import Env
-from lasar_kit.engine.heldout import HeldOut
+from lasar_kit.data.held_out import HeldOut
 from lasar_kit.errors import UserError
-from lasar_plugins.hops.config import HopsConfig, HopsTeacherConfig
-from lasar_plugins.hops.ring import next_nodes
-from lasar_plugins.hops.source import HopsSource
-from lasar_plugins.hops.teacher import HopsTeacher
+from lasar_plugins.dataset.hops.config import HopsConfig, HopsTeacherConfig
+from lasar_plugins.dataset.hops.ring import next_nodes
+from lasar_plugins.dataset.hops.source import HopsSource
+from lasar_plugins.dataset.hops.teacher import HopsTeacher
 
 NODES, HOPS = 30, 5
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lasar_kit.core.sources import interactions as module
+from lasar_kit.core.sources import interactions
 from lasar_kit.core.sources.interactions import InteractionLog, Interactions, core, histories
 from lasar_kit.core.sources.options import InteractionOptions
 from lasar_kit.errors import UserError
@@ -147,4 +147,4 @@ def test_the_error_names_input_and_filters() -> None:
 def test_an_interaction_takes_sixteen_bytes() -> None:
     log = gathered([("a", "x", 1.5), ("b", "x", 2.5)])
     assert sum(column.itemsize for column in (log.user, log.item, log.time)) == 16
-    assert module.MIN_SEQUENCE == 3
+    assert interactions.MIN_SEQUENCE == 3

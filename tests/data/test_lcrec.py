@@ -12,8 +12,8 @@ from lasar_kit.core.dataset import ITEM_COLUMNS
 from lasar_kit.core.interfaces import DataSource
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
-from lasar_plugins.lcrec.config import LcRecConfig
-from lasar_plugins.lcrec.source import LcRecSource
+from lasar_plugins.dataset.lcrec.config import LcRecConfig
+from lasar_plugins.dataset.lcrec.source import LcRecSource
 
 ITEMS: dict[str, Any] = {
     "1": {"title": " Red lacquer ", "brand": None, "categories": ["Beauty", "Nails"], "price": 5.5},

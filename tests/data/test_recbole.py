@@ -10,8 +10,8 @@ from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.interfaces import DataSource
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
-from lasar_plugins.recbole.config import RecBoleConfig
-from lasar_plugins.recbole.source import RecBoleSource
+from lasar_plugins.dataset.recbole.config import RecBoleConfig
+from lasar_plugins.dataset.recbole.source import RecBoleSource
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + "".join(
     f"{user}\t{item}\t4\t{time}\n"

@@ -12,10 +12,10 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import Env, LatentTrace, SidTable
 from lasar_kit.core.vocabulary import sid_tokens
-from lasar_plugins.qwen3.backbone import Qwen3Backbone
-from lasar_plugins.qwen3.config import Qwen3Config
-from lasar_plugins.trie_beam.config import TrieBeamConfig
-from lasar_plugins.trie_beam.decoder import TrieBeam
+from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
+from lasar_plugins.backbone.qwen3.config import Qwen3Config
+from lasar_plugins.decoder.trie.config import TrieBeamConfig
+from lasar_plugins.decoder.trie.decoder import TrieBeam
 
 CODES, BEAMS = 16, 50
 

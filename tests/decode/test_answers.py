@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from lasar_kit.core.answers import AnswerScorer
 from lasar_kit.core.scoring import Score
 from lasar_kit.core.values import SidTable
+from lasar_kit.model.answers import AnswerScorer
 
 TABLE = [[6, 2], [0, 2], [0, 5], [6, 1], [0, 1], [3, 4]]
 

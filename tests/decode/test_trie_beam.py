@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from lasar_kit.core.interfaces import Decoder
 from lasar_kit.core.values import Env, SidTable
-from lasar_plugins.trie_beam.config import TrieBeamConfig
-from lasar_plugins.trie_beam.decoder import TrieBeam
-from lasar_plugins.trie_beam.walk import stable_topk
+from lasar_plugins.decoder.trie.config import TrieBeamConfig
+from lasar_plugins.decoder.trie.decoder import TrieBeam
+from lasar_plugins.decoder.trie.walk import stable_topk
 
 Score = Literal["vocabulary", "trie"]
 Make = Callable[[int], Any]

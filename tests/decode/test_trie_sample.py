@@ -16,9 +16,9 @@ from scipy.stats import chisquare
 
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.values import Beams, Env, SidTable
-from lasar_plugins.trie_beam.config import TrieBeamConfig, TrieSampleConfig
-from lasar_plugins.trie_beam.decoder import TrieBeam
-from lasar_plugins.trie_beam.sampler import TrieSample, _Draw, _with_maximum
+from lasar_plugins.decoder.trie.config import TrieBeamConfig, TrieSampleConfig
+from lasar_plugins.decoder.trie.decoder import TrieBeam
+from lasar_plugins.decoder.trie.sampler import TrieSample, _Draw, _with_maximum
 
 Make = Callable[[int], Any]
 BOTH = pytest.mark.parametrize("replacement", [True, False])

@@ -22,16 +22,16 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.core import processes
 from lasar_kit.core.values import Anchors, Env
-from lasar_kit.engine import launch
-from lasar_kit.engine.ranking import rank_users
-from lasar_kit.engine.recommender import Parts, Recommender
-from lasar_kit.engine.rl_step import Group, RlStep
-from lasar_kit.engine.sft_step import SftStep
-from lasar_kit.engine.sids import Sids
-from lasar_kit.engine.stages.training_config import OptimizerConfig
-from lasar_kit.engine.updates import Term, Update, Updater, training_processes
+from lasar_kit.data.sids import Sids
+from lasar_kit.model.ranking import rank_users
+from lasar_kit.model.recommender import Parts, Recommender
+from lasar_kit.process import world
+from lasar_kit.run import launch
+from lasar_kit.stages.rl.step import Group, RlStep
+from lasar_kit.stages.sft.step import SftStep
+from lasar_kit.train.config import OptimizerConfig
+from lasar_kit.train.updater import Term, Update, Updater, training_processes
 
 CATALOGUE = Catalogue.discover()
 SAMPLES = [([4, 9], 2), ([1], 7), ([5, 3, 8, 8], 11), ([20, 2], 4), ([6, 17, 3], 29)]
@@ -53,11 +53,11 @@ def backbone(lora: bool) -> Any:
     scratch = config("backbone", "qwen3", **sizes)
     if not lora:
         return scratch
-    folder = processes.from_main(tempfile.mkdtemp)
-    if processes.is_main():
+    folder = world.from_main(tempfile.mkdtemp)
+    if world.is_main():
         text = Env(seed=3, corpus=lambda: ["soap and brush"])
         CATALOGUE.build("backbone", scratch, text).save(Path(folder))
-    processes.wait_for_all()
+    world.wait_for_all()
     return config("backbone", "qwen3", pretrained=folder, lora={"rank": 3, "alpha": 12})
 
 
@@ -148,7 +148,7 @@ def rl(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
         mine, there = _share(accelerator, rows)
         group = _group(model, mine, rows)
         counted = step.counts(group).items()
-        counts = processes.world_sum(torch.tensor([count * int(there) for _, count in counted]))
+        counts = world.world_sum(torch.tensor([count * int(there) for _, count in counted]))
         terms = {name: Term(1.0, int(count)) for (name, _), count in zip(counted, counts, strict=True)}
         for _ in range(2):
             made.append(updater.update([(lambda group=group: group, there)], terms))
@@ -233,12 +233,12 @@ def together() -> dict[str, Any]:
     numbers = {"all": rank + 1.0, "a_min": rank - 3.0, "b_min": -rank, "a_max": rank - 7.0, "b_max": -rank}
     numbers |= {"second": 5.0, "second_max": -4.0, "second_min": 6.0} if rank == 1 else {}
     return {
-        "shares": processes.in_shares(range(7), lambda n: n * n),
-        "mean": processes.world_mean(numbers, 1.0 if rank else 3.0),
-        "nobody": processes.world_mean(numbers, 0.0 if rank else 2.0),
-        "max": processes.world_max(torch.tensor([3, rank * 9])),
-        "sum": processes.world_sum(torch.tensor([1, rank])).tolist(),
-        "main": processes.from_main(lambda: rank),
+        "shares": world.in_shares(range(7), lambda n: n * n),
+        "mean": world.world_mean(numbers, 1.0 if rank else 3.0),
+        "nobody": world.world_mean(numbers, 0.0 if rank else 2.0),
+        "max": world.world_max(torch.tensor([3, rank * 9])),
+        "sum": world.world_sum(torch.tensor([1, rank])).tolist(),
+        "main": world.from_main(lambda: rank),
     }
 
 
@@ -248,7 +248,7 @@ def _digest(values: np.ndarray) -> str:
 
 def main(folder: Path) -> None:
     with launch.joined():
-        rank = processes.dist.get_rank()
+        rank = world.dist.get_rank()
         found = {
             "together": together(),
             "ranking": ranking(),

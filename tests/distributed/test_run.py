@@ -12,7 +12,7 @@ import pytest
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.values import Env
-from lasar_kit.engine import runner
+from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
 
 ROOT = Path(__file__).parents[2]

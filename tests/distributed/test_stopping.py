@@ -24,7 +24,7 @@ stages:
 FAULTY = """
 import os
 import signal
-from lasar_kit.engine.updates import Updater
+from lasar_kit.train.updater import Updater
 
 update, made = Updater.update, []
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.engine import runner
-from lasar_kit.engine.updates import Updater
+from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
+from lasar_kit.train.updater import Updater
 from tests.small import CUT
 
 SPEC = (

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM
 
-from lasar_kit.core.policy import greedy_depth
-from lasar_kit.engine import runner
-from lasar_kit.engine.alignment import build_aligner, frozen_head
-from lasar_kit.engine.stages import rl, sft
-from lasar_kit.engine.updates import Term, Update, Updater
+from lasar_kit.model.depth import greedy_depth
+from lasar_kit.run import runner
+from lasar_kit.stages.rl import stage as rl
+from lasar_kit.stages.sft import stage as sft
+from lasar_kit.train.alignment import build_aligner, frozen_head
+from lasar_kit.train.updater import Term, Update, Updater
 from tests.engine.test_reasoning_run import SPEC, load
 
 SHORT = (

@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from lasar_kit.core.values import Env
-from lasar_kit.engine import runner, samples, segment_states, stored_dataset
-from lasar_kit.engine.anchor_store import AnchorStore
-from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.segment_states import chains_of, pieces_of
-from lasar_kit.engine.sids import Sids
-from lasar_kit.engine.stages import sft
+from lasar_kit.data import samples, stored_dataset
+from lasar_kit.data.anchor_store import AnchorStore
+from lasar_kit.data.sids import Sids
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.run import runner
+from lasar_kit.stages.anchors import segment_states
+from lasar_kit.stages.anchors.segment_states import chains_of, pieces_of
+from lasar_kit.stages.sft import stage
 from tests.engine.test_reasoning_run import load
 
 NO_MORE = ("stages.reason=null", "stages.evaluate=null")
@@ -101,7 +103,7 @@ def test_reasoning_texts_are_about_the_prompts_that_are_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples_: str, rule: str
 ) -> None:
     asked: list[list[samples.Window]] = []
-    whole = sft.ask_teacher
+    whole = stage.ask_teacher
 
     def spy(context: Any, config: Any, dataset: Any, windows: Any, *rest: Any) -> Any:
         asked.append(list(windows))

@@ -13,14 +13,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.engine import runner
-from lasar_kit.engine.anchor_store import AnchorStore
-from lasar_kit.engine.stages import anchors as stage
-from lasar_kit.engine.teacher_texts import TextLog
+from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.errors import UserError
+from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
-from lasar_plugins.teacher_jsonl.teacher import read_texts
-from lasar_plugins.teacher_template.teacher import TemplateTeacher
+from lasar_kit.stages.anchors import stage
+from lasar_kit.train.teacher_texts import TextLog
+from lasar_plugins.teacher.jsonl.teacher import read_texts
+from lasar_plugins.teacher.template.teacher import TemplateTeacher
 
 SPEC = """
 name: cut

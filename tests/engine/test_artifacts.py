@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lasar_kit.engine import artifacts
-from lasar_kit.engine.artifacts import MANIFEST, Artifact, ArtifactStore, key_of, write_json, write_text
+from lasar_kit.store import artifacts
+from lasar_kit.store.artifacts import MANIFEST, Artifact, ArtifactStore, key_of, write_json, write_text
 
 
 def made(store: ArtifactStore, name: str, key: str, text: str = "x") -> Artifact:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lasar_kit import metrics
+from lasar_kit.core import metrics
 from lasar_kit.core.dataset import Sequences
-from lasar_kit.engine.baselines import ItemKnn, Popularity, rank
-from lasar_kit.engine.ranking import target_ranks
+from lasar_kit.model.ranking import target_ranks
+from lasar_kit.stages.evaluate.baselines import ItemKnn, Popularity, rank
 
 ITEMS = 8
 rows = st.lists(st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=14), min_size=1, max_size=8)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.engine import fingerprints, runner
-from lasar_kit.engine.artifacts import ArtifactStore
+from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
-from lasar_plugins.rq_kmeans.quantizer import RqKmeans
+from lasar_kit.store import fingerprints
+from lasar_kit.store.artifacts import ArtifactStore
+from lasar_plugins.quantizer.rq_kmeans.quantizer import RqKmeans
 from tests.cli.conftest import write_plugin  # noqa: F401
 
 STAGE = "  {name}: {{use: tokenize, quantizer: {{use: rq_kmeans, levels: 2, codes: {codes}}}}}\n"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import yaml
 
-from lasar_kit.core.bootstrap import paired_bootstrap
-from lasar_kit.engine.compare import compare
 from lasar_kit.errors import UserError
+from lasar_kit.report.bootstrap import paired_bootstrap
+from lasar_kit.report.compare import compare
 
 Shown = pytest.CaptureFixture[str]
 

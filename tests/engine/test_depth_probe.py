@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.engine import runner
+from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
 
 TUTORIALS = Path(__file__).resolve().parents[2] / "tutorials"

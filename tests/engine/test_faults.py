@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lasar_kit.engine import faults
-from lasar_kit.engine.checkpoints import Checkpoints, State
-from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.sft_step import SftStep
-from lasar_kit.engine.validation import BestCheckpoint
 from lasar_kit.errors import UserError
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.process import faults
+from lasar_kit.stages.sft.step import SftStep
+from lasar_kit.train.checkpoints import Checkpoints, State
+from lasar_kit.train.validation import BestCheckpoint
 from tests.engine.cut import ALONE, counted, run, same, updates
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.engine import fingerprints
 from lasar_kit.spec import load_spec
+from lasar_kit.store import fingerprints
 
 OPENAI = """
   anchors:

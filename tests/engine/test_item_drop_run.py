@@ -8,8 +8,9 @@ import pytest
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.dataset import Sequences
-from lasar_kit.engine import runner, stored_dataset
-from lasar_kit.engine.prompts import PromptBuilder
+from lasar_kit.data import stored_dataset
+from lasar_kit.model.prompts import PromptBuilder
+from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
 from tests.small import SHOP
 

@@ -3,8 +3,8 @@
 import pytest
 import torch.distributed as dist
 
-from lasar_kit.engine import launch
 from lasar_kit.errors import UserError
+from lasar_kit.run import launch
 
 
 class Gone(Exception):

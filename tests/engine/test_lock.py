@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lasar_kit import cli
-from lasar_kit.engine import output
+from lasar_kit.cli.main import main
 from lasar_kit.errors import UserError
+from lasar_kit.store import run_folder
 
 ROOT = Path(__file__).parents[2]
 PATHS = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])}
@@ -23,7 +23,7 @@ stages: {tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 2, codes:
 HOLD = """
 import os, signal, sys
 from pathlib import Path
-from lasar_kit.engine.output import alone_in
+from lasar_kit.store.run_folder import alone_in
 with alone_in(Path(sys.argv[1])):
     print("held", flush=True)
     signal.pause()
@@ -40,7 +40,7 @@ def run(tmp_path: Path) -> Path:
 
 def command(folder: Path, *options: str) -> int:
     with pytest.raises(SystemExit) as ended:
-        cli.main(["run", str(folder.parent / "s.yaml"), "--output", str(folder), *options])
+        main(["run", str(folder.parent / "s.yaml"), "--output", str(folder), *options])
     code: int = ended.value.code
     return code
 
@@ -58,7 +58,7 @@ def test_a_second_run_is_refused_and_touches_nothing(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(output, "PATIENCE", 0.0)
-    with output.alone_in(run):
+    with run_folder.alone_in(run):
         before = contents(run)
         capsys.readouterr()
         assert command(run, *options) == 2
@@ -69,13 +69,13 @@ def test_a_second_run_is_refused_and_touches_nothing(
 
 def test_a_dry_run_asks_for_no_lock(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "PATIENCE", 0.0)
-    with output.alone_in(run):
+    with run_folder.alone_in(run):
         assert command(run, "--dry-run") == 0
 
 
 def test_two_processes_are_refused_alike(run: Path) -> None:
     """The main process is; the other one, which waits for it, ends with it and says nothing."""
-    with output.alone_in(run):
+    with run_folder.alone_in(run):
         before = contents(run)
         arguments = ["run", run.parent / "s.yaml", "--output", run, "--processes", "2", "--resume"]
         found = subprocess.run(
@@ -94,21 +94,21 @@ def test_a_kill_lets_go_of_the_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     assert holder.stdout is not None
     with holder.stdout as said:
         assert said.readline() == b"held\n"
-        with pytest.raises(UserError, match="another run is at work there"), output.alone_in(tmp_path):
+        with pytest.raises(UserError, match="another run is at work there"), run_folder.alone_in(tmp_path):
             pass
         holder.send_signal(signal.SIGKILL)
         assert holder.wait(60) == -signal.SIGKILL
-    assert (tmp_path / output.AT_WORK).exists()
-    with output.alone_in(tmp_path):
+    assert (tmp_path / run_folder.AT_WORK).exists()
+    with run_folder.alone_in(tmp_path):
         pass
 
 
 def test_a_run_waits_for_one_that_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one before it lets go of the folder when asked a second time."""
     (tmp_path / "kept").write_text("")
-    first = output.alone_in(tmp_path)
+    first = run_folder.alone_in(tmp_path)
     first.__enter__()
-    asked, native = [0], output.FileLock._acquire
+    asked, native = [0], run_folder.FileLock._acquire
 
     def acquire(lock: object) -> None:
         asked[0] += 1
@@ -116,23 +116,23 @@ def test_a_run_waits_for_one_that_ends(tmp_path: Path, monkeypatch: pytest.Monke
             first.__exit__(None, None, None)
         native(lock)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(output.FileLock, "_acquire", acquire)
-    with output.alone_in(tmp_path):
+    monkeypatch.setattr(run_folder.FileLock, "_acquire", acquire)
+    with run_folder.alone_in(tmp_path):
         assert asked[0] >= 2
 
 
 def test_where_nothing_came_to_be_nothing_is_left(tmp_path: Path) -> None:
     for folder in (tmp_path / "new", tmp_path / "there"):
         (tmp_path / "there").mkdir(exist_ok=True)
-        with pytest.raises(UserError, match=r"^wrong$"), output.alone_in(folder):
+        with pytest.raises(UserError, match=r"^wrong$"), run_folder.alone_in(folder):
             raise UserError("wrong")
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
-    with output.alone_in(tmp_path / "new"):
+    with run_folder.alone_in(tmp_path / "new"):
         (tmp_path / "new" / "file").write_text("")
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [output.AT_WORK, "file"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [run_folder.AT_WORK, "file"]
 
 
 def test_a_folder_that_cannot_be_locked(tmp_path: Path) -> None:
-    (tmp_path / output.AT_WORK).mkdir()
-    with pytest.raises(UserError, match=r"^--output .*: cannot be locked: "), output.alone_in(tmp_path):
+    (tmp_path / run_folder.AT_WORK).mkdir()
+    with pytest.raises(UserError, match=r"^--output .*: cannot be locked: "), run_folder.alone_in(tmp_path):
         pass

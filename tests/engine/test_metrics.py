@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from lasar_kit import metrics
+from lasar_kit.core import metrics
 
 
 def test_numbers_worked_out_by_hand() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lasar_kit import metrics
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.engine import runner
+from lasar_kit.core import metrics
+from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
 from tests.engine.cut import SPEC
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.engine import runner
-from lasar_kit.engine.compare import compare
-from lasar_kit.engine.report_table import metrics_table, report
 from lasar_kit.errors import UserError
+from lasar_kit.report.compare import compare
+from lasar_kit.report.table import metrics_table, report
+from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
 
 REGISTRY = """\

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.engine import runner
+from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
-from lasar_plugins.qwen3.backbone import Qwen3Backbone
+from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
 from tests.engine.test_rl_run import SPEC
 
 STAGES = ("ground", "anchors", "reason", "rl", "evaluate")

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lasar_kit.core.vocabulary import sid_token
-from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.sids import Sids
+from lasar_kit.data.sids import Sids
 from lasar_kit.errors import UserError
+from lasar_kit.model.recommender import Recommender
 
 Build = Callable[..., Recommender]
 

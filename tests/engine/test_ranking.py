@@ -8,9 +8,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from lasar_kit import metrics
+from lasar_kit.core import metrics
 from lasar_kit.core.values import Beams, SidTable
-from lasar_kit.engine.ranking import (
+from lasar_kit.model.ranking import (
     Ranking,
     batches_of_users,
     rank_users,
@@ -18,7 +18,7 @@ from lasar_kit.engine.ranking import (
     with_sharers,
     without_history,
 )
-from lasar_kit.engine.recommender import Recommender
+from lasar_kit.model.recommender import Recommender
 
 NONE = -np.inf
 

@@ -10,11 +10,12 @@ import torch
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.reasoning.from_dataset import requests_of
 from lasar_kit.core.values import Env
-from lasar_kit.engine import runner, samples, stored_dataset
-from lasar_kit.engine.anchor_store import AnchorStore
-from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.sids import Sids
+from lasar_kit.data import samples, stored_dataset
+from lasar_kit.data.anchor_store import AnchorStore
+from lasar_kit.data.sids import Sids
 from lasar_kit.errors import UserError
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.run import runner
 from lasar_kit.spec import LoadedSpec, load_spec
 from tests.small import SHOP
 

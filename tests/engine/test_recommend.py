@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from lasar_kit import cli, load_run
+from lasar_kit import load_run
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.engine import runner
-from lasar_kit.engine.console import Screen
-from lasar_kit.engine.recommend import LoadedRun, Recommended, _table
-from lasar_kit.engine.recommender import Recommender
+from lasar_kit.cli.histories import histories
+from lasar_kit.cli.main import main
 from lasar_kit.errors import UserError
-from lasar_kit.histories import histories
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.process.screen import Screen
+from lasar_kit.run import runner
+from lasar_kit.serve.recommend import LoadedRun, Recommended, _table
 from lasar_kit.spec import load_spec
 
 PAGE = Path(__file__).parents[2] / "docs" / "serving.md"
@@ -61,7 +62,7 @@ def call(shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     def run(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
+            main(list(arguments))
         found = capsys.readouterr()
         assert isinstance(ended.value.code, int)
         return ended.value.code, found.out, found.err
@@ -71,7 +72,7 @@ def call(shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
 def stored(shop: Path, stage: str) -> list[dict[str, Any]]:
     """What a stage predicted; with the history that each user was asked with."""
-    from lasar_kit.engine import stored_dataset
+    from lasar_kit.data import stored_dataset
 
     data = stored_dataset.load(shop / "stages" / "dataset")
     ids = data.items["id"].to_list()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lasar_kit.engine.report_table import SHOWN, report
 from lasar_kit.errors import UserError
+from lasar_kit.report.table import SHOWN, report
 
 
 def row(value: float, **more: object) -> dict[str, object]:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lasar_kit.engine.recommender import Recommender
+from lasar_kit.model.recommender import Recommender
 from tests.engine.cut import ALONE, SPEC, counted, killed, lines, run, same, updates
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.values import Env
-from lasar_kit.engine import runner, validation
-from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.rl_step import Group, RlStep
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
+from lasar_kit.stages.rl.step import Group, RlStep
+from lasar_kit.train import validation
 from tests.small import SHOP
 
 SPEC = SHOP + "name: lasar\n"

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.values import Anchors, Env
-from lasar_kit.engine import runner
-from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.rl_step import Group, RlStep, joined
-from lasar_kit.engine.stages.config import RlConfig
-from lasar_kit.engine.stages.rl import named
-from lasar_kit.engine.stages.training_config import RlOptimizerConfig
-from lasar_kit.engine.updates import Term, Updater, training_processes
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
+from lasar_kit.stages.rl.config import RlConfig
+from lasar_kit.stages.rl.stage import named
+from lasar_kit.stages.rl.step import Group, RlStep, joined
+from lasar_kit.train.config import RlOptimizerConfig
+from lasar_kit.train.updater import Term, Updater, training_processes
 from tests.engine.test_rl_run import SPEC, log
 
 DEPTH = (3, 1, 2, 4, 2)

@@ -15,15 +15,15 @@ from torch import Tensor
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.draws import RowDraws
-from lasar_kit.core.policy import depth_at
 from lasar_kit.core.values import Env
-from lasar_kit.engine.heldout import HeldOut
-from lasar_kit.engine.ranking import batches_of_users
-from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.rl_step import Group
-from lasar_kit.engine.rollouts import RolloutMaker, Share
-from lasar_kit.engine.stages.config import EvaluateConfig
-from lasar_kit.engine.stages.evaluate import EvaluateStage
+from lasar_kit.data.held_out import HeldOut
+from lasar_kit.model.depth import depth_at
+from lasar_kit.model.ranking import batches_of_users
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.stages.evaluate.config import EvaluateConfig
+from lasar_kit.stages.evaluate.stage import EvaluateStage
+from lasar_kit.stages.rl.rollouts import RolloutMaker, Share
+from lasar_kit.stages.rl.step import Group
 
 HISTORIES = [[3, 9], [7], [8, 11, 2, 29], [1, 1], [20, 21, 22], [4], [13, 5]]
 TARGETS = [5, 6, 7, 8, 9, 10, 11]

@@ -8,14 +8,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lasar_kit import metrics
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.engine import runner
-from lasar_kit.engine.compare import SHOWN, compare
-from lasar_kit.engine.recommend import recommend
-from lasar_kit.engine.stages.evaluate import EvaluateStage
+from lasar_kit.core import metrics
 from lasar_kit.errors import UserError
+from lasar_kit.report.compare import SHOWN, compare
+from lasar_kit.run import runner
+from lasar_kit.serve.recommend import recommend
 from lasar_kit.spec import load_spec
+from lasar_kit.stages.evaluate.stage import EvaluateStage
 
 SPEC = """
 name: small
@@ -143,7 +143,7 @@ def test_only_what_changed_is_computed_again(finished: Path, capsys: pytest.Capt
 
 def test_excluding_the_history_excludes_it(finished: Path) -> None:
     folder = run(finished.parent / "excluded", "stages.evaluate.exclude_history=true")
-    from lasar_kit.engine import stored_dataset
+    from lasar_kit.data import stored_dataset
 
     dataset = stored_dataset.load(folder / "stages" / "dataset")
     ids = dataset.items["id"].to_list()
@@ -184,7 +184,7 @@ def test_a_stage_that_fails_leaves_no_half_artifact(tmp_path: Path, monkeypatch:
 
 def test_recommend_ranks_titles_for_raw_ids(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = lines(finished / "predictions.jsonl")
-    from lasar_kit.engine import stored_dataset
+    from lasar_kit.data import stored_dataset
 
     dataset = stored_dataset.load(finished / "stages" / "dataset")
     ids = dataset.items["id"].to_list()

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from lasar_kit.engine.prompts import TaskRows
-from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.sft_step import SftStep
+from lasar_kit.model.prompts import TaskRows
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.stages.sft.step import SftStep
 
 Build = Callable[..., Recommender]
 WINDOWS = [np.array(row) for row in ([3, 9, 3, 20], [7, 8], [25, 1, 2, 14, 5])]

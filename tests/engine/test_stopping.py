@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from lasar_kit import cli
-from lasar_kit.engine import stopping
-from lasar_kit.engine.updates import Updater
-from lasar_kit.engine.validation import BestCheckpoint
+from lasar_kit.cli.main import main
+from lasar_kit.process import signals
+from lasar_kit.train.updater import Updater
+from lasar_kit.train.validation import BestCheckpoint
 from tests.engine.cut import ALONE, SPEC, counted, run, same, updates
 
 OPTIONS = (*ALONE, "stages.ground.checkpoint_every=0")
@@ -30,7 +30,7 @@ def handlers() -> Iterator[None]:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     yield
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
-    assert not stopping._Pending.waits
+    assert not signals._Pending.waits
 
 
 def send(patch: pytest.MonkeyPatch, owner: type, method: str, call: int, *numbers: int) -> None:
@@ -54,7 +54,7 @@ def started(folder: Path, *options: str) -> int:
     sets = [part for option in OPTIONS for part in ("--set", option)]
     arguments = ["run", str(folder / "lasar.yaml"), "--output", str(folder / "lasar"), *sets, *options]
     with pytest.raises(SystemExit) as left:
-        cli.main(arguments)
+        main(arguments)
     code: int = left.value.code
     return code
 
@@ -102,7 +102,7 @@ def test_a_second_interrupt_does_not_wait(
 def test_what_is_not_training_ends_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lasar_plugins.rq_kmeans.quantizer import RqKmeans
+    from lasar_plugins.quantizer.rq_kmeans.quantizer import RqKmeans
 
     send(monkeypatch, RqKmeans, "fit", 1, signal.SIGTERM)
     assert started(tmp_path) == 75
@@ -111,7 +111,7 @@ def test_what_is_not_training_ends_at_once(
 
 
 @pytest.mark.parametrize(
-    ("number", "ends"), [(signal.SIGTERM, stopping.Stopped), (signal.SIGINT, KeyboardInterrupt)]
+    ("number", "ends"), [(signal.SIGTERM, signals.Stopped), (signal.SIGINT, KeyboardInterrupt)]
 )
 def test_a_signal_in_a_finaliser_is_not_lost(
     capsys: pytest.CaptureFixture[str], number: int, ends: type[BaseException]
@@ -125,7 +125,7 @@ def test_a_signal_in_a_finaliser_is_not_lost(
 
     def work() -> None:
         over = time.monotonic() + 20
-        with stopping.heeded():
+        with signals.heeded():
             Last()
             while time.monotonic() < over:
                 pass
@@ -145,7 +145,7 @@ def test_other_trouble_in_a_finaliser_is_told(monkeypatch: pytest.MonkeyPatch) -
         def __del__(self) -> None:
             raise ValueError("no good")
 
-    with stopping.heeded():
+    with signals.heeded():
         Last()
     assert told == ["no good"]
 

@@ -11,16 +11,17 @@ import pytest
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.dataset import Sequences
-from lasar_kit.engine import runner, samples
-from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.sft_step import SftStep
-from lasar_kit.engine.sids import Sids
-from lasar_kit.engine.stages.config import SftConfig
-from lasar_kit.engine.stages.sft import _SftTraining
-from lasar_kit.engine.stages.text_config import TasksConfig, TextConfig
-from lasar_kit.engine.text_tasks import SidTasks, Writer
+from lasar_kit.data import samples
+from lasar_kit.data.sids import Sids
 from lasar_kit.errors import UserError
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
+from lasar_kit.stages.sft.config import SftConfig
+from lasar_kit.stages.sft.stage import _SftTraining
+from lasar_kit.stages.sft.step import SftStep
+from lasar_kit.stages.sft.text_config import TasksConfig, TextConfig
+from lasar_kit.stages.sft.text_tasks import SidTasks, Writer
 from tests.small import SHOP
 
 from .test_text_tasks import shop

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lasar_kit.core.dataset import ITEM_COLUMNS, Dataset, Sequences
-from lasar_kit.engine import samples
-from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.sft_step import SftStep
-from lasar_kit.engine.sids import Sids
-from lasar_kit.engine.stages.text_config import TasksConfig, TextConfig
-from lasar_kit.engine.text_tasks import Row, SidTasks, TextTask, Writer
+from lasar_kit.data import samples
+from lasar_kit.data.sids import Sids
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.stages.sft.step import SftStep
+from lasar_kit.stages.sft.text_config import TasksConfig, TextConfig
+from lasar_kit.stages.sft.text_tasks import Row, SidTasks, TextTask, Writer
 
 SLIDING = partial(samples.sliding, max_history=6)
 Build = Callable[..., Recommender]

@@ -11,9 +11,9 @@ import pytest
 from accelerate.state import AcceleratorState
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.engine import runner
-from lasar_kit.engine.tracking import Tracking
 from lasar_kit.errors import UserError
+from lasar_kit.report.tracking import Tracking
+from lasar_kit.run import runner
 from lasar_kit.spec import LoadedSpec, load_spec
 from tests.small import SHOP
 
@@ -89,7 +89,7 @@ def test_tensorboard_holds_the_log(tmp_path: Path) -> None:
 
 
 def test_a_tracker_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lasar_kit.engine.tracking.find_spec", lambda name: None)
+    monkeypatch.setattr("lasar_kit.report.tracking.find_spec", lambda name: None)
     loaded = SimpleNamespace(spec=SimpleNamespace(tracking=("wandb", "mlflow"), name="x"))
     with pytest.raises(UserError) as caught:
         Tracking.of(loaded, tmp_path)  # type: ignore[arg-type]
@@ -112,7 +112,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **parts: Any) -> None:
     fake = ModuleType(name)
     vars(fake).update(parts)
     monkeypatch.setitem(sys.modules, name, fake)
-    monkeypatch.setattr("lasar_kit.engine.tracking.find_spec", lambda name: fake)
+    monkeypatch.setattr("lasar_kit.report.tracking.find_spec", lambda name: fake)
 
 
 def test_wandb_gets_its_project_and_configuration(

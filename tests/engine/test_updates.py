@@ -7,8 +7,8 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from lasar_kit.engine.stages.training_config import OptimizerConfig
-from lasar_kit.engine.updates import Term, Updater, adamw
+from lasar_kit.train.config import OptimizerConfig
+from lasar_kit.train.updater import Term, Updater, adamw
 
 TERMS = {"error": Term(1.0, 6), "size": Term(0.5, 2), "absent": Term(3.0, 0)}
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from lasar_kit.engine import validation
-from lasar_kit.engine.heldout import HeldOut
-from lasar_kit.engine.ranking import Ranking
-from lasar_kit.engine.recommender import Recommender
-from lasar_kit.engine.validation import BestCheckpoint, answer_loss
+from lasar_kit.data.held_out import HeldOut
+from lasar_kit.model.ranking import Ranking
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.train import validation
+from lasar_kit.train.validation import BestCheckpoint, answer_loss
 
 
 def follow(

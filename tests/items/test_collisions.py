@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lasar_kit.core.collisions import resolve
 from lasar_kit.errors import UserError
+from lasar_kit.stages.tokenize.collisions import resolve
 
 
 class Books:

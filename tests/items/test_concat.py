@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.values import Env
 from lasar_kit.spec import ComponentConfig
-from lasar_plugins.concat.config import ConcatConfig, Part
-from lasar_plugins.concat.encoder import ConcatEncoder
+from lasar_plugins.text_encoder.concat.config import ConcatConfig, Part
+from lasar_plugins.text_encoder.concat.encoder import ConcatEncoder
 
 
 class Given(ComponentConfig):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.core.user_cosine import user_cosine
 from lasar_kit.core.values import Env
-from lasar_plugins.cooccurrence.config import CooccurrenceConfig
-from lasar_plugins.cooccurrence.encoder import CooccurrenceEncoder, cooccurrence_counts, ppmi
+from lasar_plugins.text_encoder.cooccurrence.config import CooccurrenceConfig
+from lasar_plugins.text_encoder.cooccurrence.encoder import CooccurrenceEncoder, cooccurrence_counts, ppmi
 
 
 def encode(items, train: Sequences, **options) -> np.ndarray:

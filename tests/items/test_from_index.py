@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lasar_kit.core.collisions import resolve
 from lasar_kit.core.interfaces import Quantizer
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
-from lasar_plugins.from_index.config import FromIndexConfig
-from lasar_plugins.from_index.quantizer import FromIndex
+from lasar_kit.stages.tokenize.collisions import resolve
+from lasar_plugins.quantizer.from_index.config import FromIndexConfig
+from lasar_plugins.quantizer.from_index.quantizer import FromIndex
 
 INDEX = {"x": ["<a_1>", "<b_0>"], "z": ["<a_0>", "<b_2>"], "y": ["<a_1>", "<b_2>"]}
 IDS = ("x", "y", "z")

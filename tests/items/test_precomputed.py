@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
-from lasar_plugins.precomputed.config import PrecomputedConfig
-from lasar_plugins.precomputed.encoder import PrecomputedEncoder
+from lasar_plugins.text_encoder.precomputed.config import PrecomputedConfig
+from lasar_plugins.text_encoder.precomputed.encoder import PrecomputedEncoder
 
 ROWS = np.array([[3.0, 4.0], [0.0, 0.0], [1.0, 0.0]], dtype=np.float32)
 

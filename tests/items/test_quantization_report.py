@@ -11,11 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lasar_kit.core.collisions import resolve
-from lasar_kit.core.quantization_report import perplexity, quantization_report, quantization_table
 from lasar_kit.core.values import Env
-from lasar_plugins.rq_kmeans.config import RqKmeansConfig
-from lasar_plugins.rq_kmeans.quantizer import RqKmeans
+from lasar_kit.stages.tokenize.collisions import resolve
+from lasar_kit.stages.tokenize.quality import perplexity, quantization_report, quantization_table
+from lasar_plugins.quantizer.rq_kmeans.config import RqKmeansConfig
+from lasar_plugins.quantizer.rq_kmeans.quantizer import RqKmeans
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from sklearn.cluster import KMeans
 from lasar_kit.core.interfaces import Quantizer
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
-from lasar_plugins.rq_kmeans.config import RqKmeansConfig
-from lasar_plugins.rq_kmeans.kmeans import distinct_rows
-from lasar_plugins.rq_kmeans.quantizer import RqKmeans
+from lasar_plugins.quantizer.rq_kmeans.config import RqKmeansConfig
+from lasar_plugins.quantizer.rq_kmeans.kmeans import distinct_rows
+from lasar_plugins.quantizer.rq_kmeans.quantizer import RqKmeans
 
 
 def quantizer(seed: int = 0, **options) -> RqKmeans:

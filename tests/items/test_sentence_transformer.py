@@ -13,14 +13,14 @@ from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_kit.spec.paths import SourcedText
-from lasar_plugins.sentence_transformer.config import SentenceTransformerConfig
+from lasar_plugins.text_encoder.sentence_transformer.config import SentenceTransformerConfig
 
 NO_SEQUENCES = Sequences.of([])
 KINDS = ("Nail Polish", "Shampoos", "Mascara")
 
 
 def encode(items, **options) -> np.ndarray:
-    from lasar_plugins.sentence_transformer.encoder import SentenceTransformerEncoder
+    from lasar_plugins.text_encoder.sentence_transformer.encoder import SentenceTransformerEncoder
 
     config = SentenceTransformerConfig(use="sentence_transformer", **options)
     return SentenceTransformerEncoder(config, Env()).encode(items, NO_SEQUENCES)

@@ -7,8 +7,8 @@ import pytest
 
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.values import Env
-from lasar_plugins.tfidf_svd.config import TfidfSvdConfig
-from lasar_plugins.tfidf_svd.encoder import TfidfSvdEncoder
+from lasar_plugins.text_encoder.tfidf_svd.config import TfidfSvdConfig
+from lasar_plugins.text_encoder.tfidf_svd.encoder import TfidfSvdEncoder
 
 NO_SEQUENCES = Sequences.of([])
 

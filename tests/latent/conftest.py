@@ -14,10 +14,10 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import Env, LatentTrace, Prompt
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
-from lasar_plugins.coconut.config import CoconutConfig
-from lasar_plugins.coconut.loop import CoconutLoop
-from lasar_plugins.qwen3.backbone import Qwen3Backbone
-from lasar_plugins.qwen3.config import Qwen3Config
+from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
+from lasar_plugins.backbone.qwen3.config import Qwen3Config
+from lasar_plugins.latent_loop.coconut.config import CoconutConfig
+from lasar_plugins.latent_loop.coconut.loop import CoconutLoop
 
 WIDTH = 16
 

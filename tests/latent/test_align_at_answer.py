@@ -3,8 +3,8 @@
 import torch
 
 from lasar_kit.core.values import Anchors, Context, Env, LatentTrace
-from lasar_plugins.align.aligners import Terminal
-from lasar_plugins.align.config import TerminalConfig
+from lasar_plugins.aligner.standard.aligners import Terminal
+from lasar_plugins.aligner.standard.config import TerminalConfig
 
 
 def test_the_state_that_predicts_the_answer_is_held_to_the_last_segment() -> None:

@@ -18,8 +18,8 @@ from lasar_kit.core import distances
 from lasar_kit.core.interfaces import Aligner
 from lasar_kit.core.values import Anchors, Context, Env, LatentTrace
 from lasar_kit.errors import UserError
-from lasar_plugins.align.aligners import NoAlign, Stepwise, Terminal
-from lasar_plugins.align.config import NoAlignConfig, StepwiseConfig, TerminalConfig
+from lasar_plugins.aligner.standard.aligners import NoAlign, Stepwise, Terminal
+from lasar_plugins.aligner.standard.config import NoAlignConfig, StepwiseConfig, TerminalConfig
 
 DISTANCES = ("bikl", "cosine", "mse", "l1")
 ALL = pytest.mark.parametrize("name", DISTANCES)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from lasar_kit.core.interfaces import LatentLoop
 from lasar_kit.core.values import Env
-from lasar_plugins.coconut.feedback import Projection, rescale
-from lasar_plugins.coconut.loop import CoconutLoop
+from lasar_plugins.latent_loop.coconut.feedback import Projection, rescale
+from lasar_plugins.latent_loop.coconut.loop import CoconutLoop
 
 Make = Callable[..., Any]
 OPTIONS = list(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lasar_kit.core.values import Prompt
-from lasar_plugins.coconut import loop as loop_module
+from lasar_plugins.latent_loop.coconut import loop as loop_module
 
 Make = Callable[..., Any]
 

@@ -11,13 +11,13 @@ from scipy import stats
 from torch import Tensor
 
 from lasar_kit.core.interfaces import DepthPolicy
-from lasar_kit.core.policy import depth_at, depth_from, forced_depth, greedy_depth, nearest_choice
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
-from lasar_plugins.depth_fixed.config import DepthFixedConfig
-from lasar_plugins.depth_fixed.policy import DepthFixed
-from lasar_plugins.depth_mlp.config import DepthMlpConfig
-from lasar_plugins.depth_mlp.policy import DepthMlp
+from lasar_kit.model.depth import depth_at, depth_from, forced_depth, greedy_depth, nearest_choice
+from lasar_plugins.depth_policy.fixed.config import DepthFixedConfig
+from lasar_plugins.depth_policy.fixed.policy import DepthFixed
+from lasar_plugins.depth_policy.mlp.config import DepthMlpConfig
+from lasar_plugins.depth_policy.mlp.policy import DepthMlp
 
 
 def mlp(seed: int = 0, width: int = 6, **options: Any) -> DepthMlp:

@@ -13,12 +13,12 @@ import torch
 from accelerate import Accelerator
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.core.policy import greedy_depth
 from lasar_kit.core.values import Env
-from lasar_kit.engine.ranking import rank_users
-from lasar_kit.engine.recommender import Misfit, Parts, Recommender
-from lasar_kit.engine.sft_step import SftStep
-from lasar_kit.engine.sids import Sids
+from lasar_kit.data.sids import Sids
+from lasar_kit.model.depth import greedy_depth
+from lasar_kit.model.ranking import rank_users
+from lasar_kit.model.recommender import Misfit, Parts, Recommender
+from lasar_kit.stages.sft.step import SftStep
 
 HISTORIES = [
     np.random.default_rng(seed).integers(0, 30, size) for seed, size in enumerate((5, 1, 3, 6, 2, 1, 4))

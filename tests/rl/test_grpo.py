@@ -18,8 +18,8 @@ from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.interfaces import RLObjective
 from lasar_kit.core.kl import exact_kl
 from lasar_kit.core.values import Env, Rollout
-from lasar_plugins.grpo.config import GrpoConfig
-from lasar_plugins.grpo.objective import Grpo
+from lasar_plugins.rl_objective.grpo.config import GrpoConfig
+from lasar_plugins.rl_objective.grpo.objective import Grpo
 
 Make = Callable[..., Rollout]
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from lasar_kit.core.values import Env, Rollout
-from lasar_plugins.grpo.config import GrpoConfig
-from lasar_plugins.grpo.objective import Grpo
+from lasar_plugins.rl_objective.grpo.config import GrpoConfig
+from lasar_plugins.rl_objective.grpo.objective import Grpo
 
 Make = Callable[..., Rollout]
 

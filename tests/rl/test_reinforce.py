@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.interfaces import RLObjective
 from lasar_kit.core.values import Env, Rollout
-from lasar_plugins.reinforce.config import ReinforceConfig
-from lasar_plugins.reinforce.objective import Reinforce
+from lasar_plugins.rl_objective.reinforce.config import ReinforceConfig
+from lasar_plugins.rl_objective.reinforce.objective import Reinforce
 
 Make = Callable[..., Rollout]
 

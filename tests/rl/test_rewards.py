@@ -13,13 +13,13 @@ from pydantic import ValidationError
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.interfaces import Reward
-from lasar_kit.core.rewards import total_reward
 from lasar_kit.core.values import Env, SidTable
 from lasar_kit.errors import UserError
-from lasar_plugins.rewards.config import NdcgConfig, PrefixConfig, RuleConfig
-from lasar_plugins.rewards.ndcg import NdcgReward
-from lasar_plugins.rewards.prefix import PrefixReward
-from lasar_plugins.rewards.rule import RuleReward
+from lasar_kit.stages.rl.rewards import total_reward
+from lasar_plugins.reward.standard.config import NdcgConfig, PrefixConfig, RuleConfig
+from lasar_plugins.reward.standard.ndcg import NdcgReward
+from lasar_plugins.reward.standard.prefix import PrefixReward
+from lasar_plugins.reward.standard.rule import RuleReward
 
 OF_EIGHT = [0.2529, 0.1596, 0.1265, 0.1089, 0.0979, 0.0901, 0.0843, 0.0798]
 """Magnitudes by place in a group of 8, to four digits."""

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from lasar_kit.core.values import Env, Rollout
-from lasar_plugins.grpo.config import GrpoConfig
-from lasar_plugins.grpo.objective import Grpo
-from lasar_plugins.reinforce.config import ReinforceConfig
-from lasar_plugins.reinforce.objective import Reinforce
+from lasar_plugins.rl_objective.grpo.config import GrpoConfig
+from lasar_plugins.rl_objective.grpo.objective import Grpo
+from lasar_plugins.rl_objective.reinforce.config import ReinforceConfig
+from lasar_plugins.rl_objective.reinforce.objective import Reinforce
 
 SHARED = ("world_reward", "ref_kl")
 

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 import pytest
 from pydantic import Field
 
+from lasar_kit.catalogue.registry import Entry
 from lasar_kit.errors import UserError, nearest
-from lasar_kit.registry import Entry
 from lasar_kit.spec import ComponentConfig, DecoderConfig, SpecModel, SpecPath, StageConfig, component
 
 

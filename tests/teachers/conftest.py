@@ -12,8 +12,8 @@ import pytest
 
 from lasar_kit.core.reasoning import ReasoningItem, ReasoningRequest
 from lasar_kit.core.values import Env
-from lasar_plugins.teacher_openai.config import OpenAiTeacherConfig
-from lasar_plugins.teacher_openai.teacher import OpenAiTeacher
+from lasar_plugins.teacher.openai.config import OpenAiTeacherConfig
+from lasar_plugins.teacher.openai.teacher import OpenAiTeacher
 from tests.teachers.endpoint import CUT_SHORT, HANG_UP, KEY, STALL, Endpoint
 
 POLISHES = "Beauty, Makeup, Nails, Nail Polish"

@@ -12,8 +12,8 @@ from lasar_kit.core.reasoning.answer import finished
 from lasar_kit.core.reasoning.prompt import messages
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
-from lasar_plugins.teacher_hf.config import HfTeacherConfig
-from lasar_plugins.teacher_hf.teacher import HfTeacher
+from lasar_plugins.teacher.hf.config import HfTeacherConfig
+from lasar_plugins.teacher.hf.teacher import HfTeacher
 
 TARGET = ReasoningItem("Rose Toner")
 REQUESTS = [

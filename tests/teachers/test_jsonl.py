@@ -10,8 +10,8 @@ import pytest
 from lasar_kit.core.reasoning import ReasoningRequest
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
-from lasar_plugins.teacher_jsonl.config import JsonlTeacherConfig
-from lasar_plugins.teacher_jsonl.teacher import JsonlTeacher
+from lasar_plugins.teacher.jsonl.config import JsonlTeacherConfig
+from lasar_plugins.teacher.jsonl.teacher import JsonlTeacher
 
 REQUESTS = [ReasoningRequest("ann", 3, ()), ReasoningRequest("bob", 2, ()), ReasoningRequest("ann", 2, ())]
 

@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from lasar_kit.errors import UserError
-from lasar_plugins.teacher_openai.cache import Answer, AnswerCache
-from lasar_plugins.teacher_openai.config import OpenAiTeacherConfig
+from lasar_plugins.teacher.openai.cache import Answer, AnswerCache
+from lasar_plugins.teacher.openai.config import OpenAiTeacherConfig
 from tests.teachers.endpoint import KEY, Endpoint, completion, requests
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lasar_kit.errors import UserError
-from lasar_plugins.teacher_openai.client import ChatClient, Failed
-from lasar_plugins.teacher_openai.http import retry_after
+from lasar_plugins.teacher.openai.client import ChatClient, Failed
+from lasar_plugins.teacher.openai.http import retry_after
 from tests.teachers.endpoint import CUT_SHORT, HANG_UP, STALL, Endpoint, completion, requests
 
 

@@ -13,14 +13,14 @@ from pydantic import ValidationError
 
 from lasar_kit.core.reasoning.sentences import joined_evenly, sentences
 from lasar_kit.core.values import Env
-from lasar_plugins.segmenters.config import (
+from lasar_plugins.segmenter.standard.config import (
     EmbeddingSegmenterConfig,
     SentenceSegmenterConfig,
     StepSegmenterConfig,
 )
-from lasar_plugins.segmenters.embedding import EmbeddingSegmenter
-from lasar_plugins.segmenters.sentences import SentenceSegmenter
-from lasar_plugins.segmenters.steps import StepSegmenter
+from lasar_plugins.segmenter.standard.embedding import EmbeddingSegmenter
+from lasar_plugins.segmenter.standard.sentences import SentenceSegmenter
+from lasar_plugins.segmenter.standard.steps import StepSegmenter
 
 PIECES = [
     "Likes oils.",

@@ -11,7 +11,7 @@ import yaml
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.interfaces import Segmenter, Teacher
 from lasar_kit.core.values import Env
-from lasar_plugins.teacher_openai.client import HOPELESS, PASSING
+from lasar_plugins.teacher.openai.client import HOPELESS, PASSING
 
 PAGE = (Path(__file__).parents[2] / "docs" / "teachers.md").read_text()
 COMPONENTS = [

@@ -13,10 +13,10 @@ from scipy.stats import spearmanr
 
 from lasar_kit.core.reasoning import ReasoningItem, ReasoningRequest, strip_recommendation
 from lasar_kit.core.values import Env
-from lasar_plugins.segmenters.config import StepSegmenterConfig
-from lasar_plugins.segmenters.steps import StepSegmenter
-from lasar_plugins.teacher_template.config import TemplateTeacherConfig
-from lasar_plugins.teacher_template.teacher import TemplateTeacher
+from lasar_plugins.segmenter.standard.config import StepSegmenterConfig
+from lasar_plugins.segmenter.standard.steps import StepSegmenter
+from lasar_plugins.teacher.template.config import TemplateTeacherConfig
+from lasar_plugins.teacher.template.teacher import TemplateTeacher
 
 POLISH = "Beauty, Makeup, Nails, Nail Polish"
 

@@ -59,7 +59,7 @@ def check_told(lines: list[str]) -> None:
 
 def test_listing_knows_all_and_imports_none(installed: Fresh, tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom lasar_kit.cli import main\n"
+        "import sys\nfrom lasar_kit.cli.main import main\n"
         "try:\n    main(['plugins', 'list', '--json'])\nexcept SystemExit:\n"
         "    print([name for name in sys.modules if name.startswith(('lasar_letters', 'broken_', 'torch'))])"
     )

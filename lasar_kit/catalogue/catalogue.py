@@ -1,0 +1,290 @@
+"""The catalogue: which components there are, and how a config becomes one. Imports no torch, no plugin."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lasar_kit.catalogue.discovery import code_of, installed_packages, registry_in, registry_of
+from lasar_kit.catalogue.registry import Entry, Registry, entry_mistakes, read_registry
+from lasar_kit.errors import UserError, nearest
+from lasar_kit.spec.kinds import KINDS
+
+if TYPE_CHECKING:
+    from pluggy import PluginManager
+
+    from lasar_kit.core.values import Env
+    from lasar_kit.spec.component import ComponentConfig
+
+
+class Catalogue:
+    """Components by kind and name, from the registries of all plugins.
+
+    `problems` tells, by origin, what of a plugin cannot be used. `folders` are the origins that are
+    plain folders; each joins `sys.path` once something in it is needed.
+    """
+
+    def __init__(self, registries: dict[str, Registry], folders: dict[str, Path] | None = None) -> None:
+        self.problems: dict[str, tuple[str, ...]] = {}
+        self._folders = folders or {}
+        self._refused = {origin: registry.refused for origin, registry in registries.items()}
+        self._hook_modules = {origin: registry.hook_modules for origin, registry in registries.items()}
+        self._hook_failures: list[str] | None = None
+        self._entries: dict[tuple[str, str], list[Entry]] = {}
+        self._fingerprints: dict[str, str] = {}
+        for origin, registry in registries.items():
+            for line in registry.problems:
+                self._problem(origin, line)
+            self._add(registry.entries)
+
+    @classmethod
+    def discover(cls, plugin_paths: Iterable[Path | str] = ()) -> Catalogue:
+        """All installed plugins, and those of folders that hold a registry.toml, or one package with it."""
+        registries: dict[str, Registry] = {}
+        for origin, package in installed_packages().items():
+            path = registry_of(package)
+            registries[origin] = (
+                Registry(problems=(path,)) if isinstance(path, str) else read_registry(path, origin)
+            )
+        folders = {str(path): Path(path).resolve() for path in plugin_paths}
+        missing = [
+            f"--plugin {origin}: is not a folder with a registry.toml"
+            for origin, folder in folders.items()
+            if registry_in(folder) is None
+        ]
+        if missing:
+            raise UserError(*missing)
+        folders = {origin: folder for folder, origin in {f: o for o, f in folders.items()}.items()}
+        for origin, folder in folders.items():
+            if found := registry_in(folder):
+                registries[origin] = read_registry(found, origin)
+        return cls(registries, folders)
+
+    def _problem(self, origin: str, line: str) -> None:
+        self.problems[origin] = (*self.problems.get(origin, ()), line)
+
+    def _add(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            same = self._entries.setdefault((entry.kind, entry.name), [])
+            if same:
+                self._problem(entry.origin, f"{entry.kind} {entry.name!r} is also in {same[0].origin}")
+            same.append(entry)
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """Entries in the order of `KINDS`, then by name; those of one kind if it is given."""
+        if kind is not None and kind not in KINDS:
+            raise UserError(f"unknown kind {kind!r}; {nearest(kind, KINDS)}")
+        found = [e for same in self._entries.values() for e in same if kind in (None, e.kind)]
+        return sorted(found, key=lambda entry: (KINDS.index(entry.kind), entry.name, entry.origin))
+
+    def get(self, kind: str, name: str) -> Entry:
+        """The one entry of a name.
+
+        `UserError` names the nearest, both origins of a duplicate, or why the plugin does not fit this kit.
+        """
+        if (kind, name) not in self._entries:
+            self._try_hooks()
+        same = self._entries.get((kind, name), [])
+        if not same:
+            names = [entry.name for entry in self.entries(kind)]
+            raise UserError(f"unknown {kind} {name!r}; {nearest(name, names)}")
+        if len(same) > 1:
+            origins = " and ".join(entry.origin for entry in same)
+            raise UserError(f"{kind} {name!r} is declared by both {origins}; remove one of them")
+        if refused := self._refused.get(same[0].origin):
+            raise UserError(f"{_label(same[0])}: {refused}")
+        return same[0]
+
+    def config_class(self, kind: str, name: str) -> type[ComponentConfig]:
+        """The config class of a component, imported."""
+        from lasar_kit.spec.component import ComponentConfig, DecoderConfig, StageConfig
+
+        entry = self.get(kind, name)
+        found = self._import(entry, entry.config)
+        bases: dict[str, type[ComponentConfig]] = {"stage": StageConfig, "decoder": DecoderConfig}
+        base = bases.get(kind, ComponentConfig)
+        if not (isinstance(found, type) and issubclass(found, base)):
+            raise UserError(f"{_label(entry)}: {entry.config} is not a subclass of {base.__name__}")
+        return found
+
+    def build(self, kind: str, config: ComponentConfig, env: Env) -> Any:
+        """The component of a config; `env.build` lets it build the components nested in its config.
+
+        `UserError` where it cannot be imported, or lacks something that its interface asks for.
+        """
+        entry = self.get(kind, config.use)
+        target = self._import(entry, entry.build)
+        # A mapping keeps mypy from fixing the fields of Env here, where torch must not be imported.
+        changes: dict[str, Any] = {"build": self.build}
+        try:
+            built = target(config, dataclasses.replace(env, **changes))
+        except ImportError as error:
+            raise _import_failure(entry, entry.build, error) from error
+        _check_interface(entry, built)
+        return built
+
+    def fingerprint(self, kind: str, name: str) -> str:
+        """A component's build target and the SHA-256 of the sources it stands among (see `code_of`), so that
+        an edit makes it new; the sources of the kit's own stages are no component's."""
+        entry = self.get(kind, name)
+        if entry.build not in self._fingerprints:
+            ours = entry.build.startswith("lasar_kit.")
+            code = "" if ours else code_of(self._module_file(entry), self._registry_folder(entry.origin))
+            self._fingerprints[entry.build] = f"{entry.build} {code}"
+        return self._fingerprints[entry.build]
+
+    def hook_code(self, hook: str) -> list[str]:
+        """The implementations of a hook that plugins bring, each with the SHA-256 of the sources it stands
+        among; those of the kit itself are not named."""
+        found = []
+        for implementation in getattr(self.hooks.hook, hook).get_hookimpls():
+            function = implementation.function
+            place, file = f"{function.__module__}:{function.__qualname__}", function.__code__.co_filename
+            if not place.startswith("lasar_kit."):
+                folder = self._registry_folder(implementation.plugin_name.rpartition(" ")[0])
+                found.append(f"{place} {code_of(Path(file), folder) if Path(file).is_file() else ''}")
+        return sorted(found)
+
+    def _registry_folder(self, origin: str) -> Path | None:
+        """Where the registry of a plugin lies that is a plain folder; None for one that is installed."""
+        registry = registry_in(self._folders[origin]) if origin in self._folders else None
+        return registry.parent if registry else None
+
+    def _module_file(self, entry: Entry) -> Path:
+        """The source file of an entry's build target."""
+        self._reach(entry.origin)
+        module = entry.build.partition(":")[0]
+        try:
+            spec = importlib.util.find_spec(module)
+        except ImportError as error:
+            raise _import_failure(entry, entry.build, error) from error
+        if spec is None or spec.origin is None:
+            raise UserError(f"{_label(entry)}: there is no module {module!r}")
+        return Path(spec.origin)
+
+    def _reach(self, origin: str) -> None:
+        """Make an unpackaged plugin importable; last, so that it hides nothing installed."""
+        folder = self._folders.get(origin)
+        if folder is not None and str(folder) not in sys.path:
+            sys.path.append(str(folder))
+            importlib.invalidate_caches()
+
+    def _import(self, entry: Entry, target: str) -> Any:
+        module_name, _, attribute = target.partition(":")
+        self._reach(entry.origin)
+        try:
+            module = importlib.import_module(module_name)
+            found = getattr(module, attribute)
+        except Exception as error:  # whatever a plugin's code raises when imported
+            raise _import_failure(entry, target, error) from error
+        folder, file = self._folders.get(entry.origin), getattr(module, "__file__", None)
+        if folder is not None and file and not Path(file).resolve().is_relative_to(folder):
+            raise UserError(f"{_label(entry)}: another {module_name!r} hides the one of the plugin: {file}")
+        return found
+
+    @cached_property
+    def hooks(self) -> PluginManager:
+        """The plugin manager; its implementations are there once `load_hooks` was called."""
+        import pluggy
+
+        from lasar_kit import hookspecs
+
+        manager = pluggy.PluginManager(hookspecs.PROJECT)
+        manager.add_hookspecs(hookspecs)
+        return manager
+
+    def load_hooks(self) -> None:
+        """Import the hook modules of all plugins, once; `problems` tells those that fail.
+
+        Raises `UserError` with a line for each failure of a plugin that was asked for by path: a run that
+        lacks the tracker it was given is worse than none. An installed plugin that is broken stops no run.
+        """
+        if self._hook_failures is None:
+            self._hook_failures = []
+            for origin, modules in self._hook_modules.items():
+                refused = self._refused[origin]
+                if refused and modules and origin in self._folders:
+                    self._hook_failures.append(f"plugin {origin}: {refused}")
+                for module in () if refused else modules:
+                    self._load_hook_module(origin, module)
+            self._add_hooked()
+        if self._hook_failures:
+            raise UserError(*self._hook_failures)
+
+    def _hooks_failed(self, name: str, why: str) -> None:
+        """Take note of what is wrong with a hook module, registered as `origin module`."""
+        origin, _, module = name.rpartition(" ")
+        self._problem(origin, f"hooks of {module}: {why}")
+        if origin in self._folders:
+            assert self._hook_failures is not None
+            self._hook_failures.append(f"plugin {origin}: hooks of {module}: {why}")
+
+    def _load_hook_module(self, origin: str, module: str) -> None:
+        from pluggy import PluginValidationError
+
+        self._reach(origin)
+        name = f"{origin} {module}"
+        try:
+            self.hooks.register(importlib.import_module(module), name=name)
+            self.hooks.check_pending()
+        except PluginValidationError as error:
+            self.hooks.unregister(name=name)
+            self._hooks_failed(name, " ".join(str(error).split()))
+        except Exception as error:  # whatever a plugin's code raises when imported
+            self._hooks_failed(name, f"{type(error).__name__}: {error}")
+
+    def _add_hooked(self) -> None:
+        """The components that hook modules make; one module that fails leaves those of the others."""
+        for hook in self.hooks.hook.lasar_components.get_hookimpls():
+            try:
+                made: Any = hook.function()
+                entries: list[Entry] = list(made)
+                mistakes = [(entry, line) for entry in entries for line in entry_mistakes(entry)]
+            except Exception as error:  # whatever a plugin's code raises
+                self._hooks_failed(hook.plugin_name, f"lasar_components: {type(error).__name__}: {error}")
+                continue
+            for entry, line in mistakes:
+                self._problem(entry.origin, line)
+            wrong = [entry for entry, _ in mistakes]
+            self._add(entry for entry in entries if entry not in wrong)
+
+    def _try_hooks(self) -> None:
+        """Load hooks in search of a component that no registry lists; failures stay in `problems`."""
+        try:
+            self.load_hooks()
+        except UserError:
+            return
+
+
+def _check_interface(entry: Entry, built: Any) -> None:
+    """`UserError` if a component lacks something that its interface asks for."""
+    from lasar_kit.core.interfaces import INTERFACES
+
+    interface = INTERFACES.get(entry.kind)
+    members = {*vars(interface), *interface.__annotations__} if interface else set()
+    lacking = sorted(name for name in members if name[0] != "_" and not hasattr(built, name))
+    if interface and lacking:
+        raise UserError(
+            f"{_label(entry)}: {entry.build} lacks {', '.join(lacking)}; "
+            f"see {interface.__name__} in lasar_kit.core.interfaces"
+        )
+
+
+def _label(entry: Entry) -> str:
+    return f"{entry.kind} {entry.name!r} of {entry.origin}"
+
+
+def _import_failure(entry: Entry, target: str, error: Exception) -> UserError:
+    """One line on why a component cannot be had, with the command that mends it if that is known."""
+    text = f"{_label(entry)}: cannot import {target}: {type(error).__name__}: {error}"
+    own = target.partition(".")[0]
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if entry.requires and missing and missing.partition(".")[0] != own:
+        text += f"; {entry.requires}"
+    return UserError(" ".join(text.split()))

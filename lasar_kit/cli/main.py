@@ -1,0 +1,242 @@
+"""The command line. Nothing here imports torch before a command needs it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
+
+import typer
+
+from lasar_kit import __version__
+from lasar_kit.cli.plugins import OPTIONS, Plugin, discovered, plugins, warn
+from lasar_kit.errors import UserError
+
+if TYPE_CHECKING:
+    from lasar_kit.catalogue import Catalogue
+    from lasar_kit.spec import LoadedSpec
+
+INTERRUPTED = 130
+
+# By version Typer uses the installed click or a copy of its own; what it exports has the right base in both.
+UsageError = cast(type[Exception], typer.BadParameter.__base__)
+
+app = typer.Typer(help="Latent-reasoning generative recommenders: run, check and list.", **OPTIONS)
+app.add_typer(plugins, name="plugins")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"lasar-kit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options_of_all(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="A run in YAML.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of it.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Begin every stage anew.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on as always, but begin no run that is not there yet.")
+]
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    spec: Spec,
+    set_: Set = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the run; runs/NAME when absent.")
+    ] = None,
+    plugin: Plugin = None,
+    no_cache: NoCache = False,
+    resume: Resume = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Processes of this machine to run on.")] = 1,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Refuse operations that do not repeat bit by bit.")
+    ] = False,
+) -> None:
+    """Run a spec: what is done is reused, what was cut off goes on."""
+    from lasar_kit.process import signals
+    from lasar_kit.run import launch
+
+    if resume and no_cache:
+        raise UserError("--resume: goes on with what --no-cache would throw away; give one of them")
+    with launch.joined(), signals.heeded():
+        catalogue = discovered(plugin)
+        catalogue.load_hooks()
+        warn(catalogue)
+        loaded = _load(spec, set_, catalogue)
+        if processes > 1 and not dry_run and not launch.inside():
+            raise typer.Exit(launch.launch(processes, context.obj))
+        folder = _folder_of_run(loaded, output, resume, set_ or ())
+        from lasar_kit.run import runner
+
+        if dry_run:
+            runner.dry_run(loaded, catalogue, folder, not no_cache)
+            return
+        if deterministic:
+            launch.make_deterministic()
+        runner.run_spec(loaded, catalogue, folder, not no_cache)
+
+
+@app.command()
+def check(spec: Spec, set_: Set = None, plugin: Plugin = None) -> None:
+    """Check a spec without running it, and show which stage reads from which."""
+    from lasar_kit.spec import missing_files
+
+    catalogue = discovered(plugin)
+    warn(catalogue)
+    loaded = _load(spec, set_, catalogue)
+    _caution(loaded)
+    for line in missing_files(loaded):  # which may be there where it is run
+        print(f"warning: {line}", file=sys.stderr)
+    print(f"{spec}: ok")
+    for stage in loaded.plan:
+        reads = ", ".join(f"{artifact} of {source}" for artifact, source in stage.inputs.items())
+        print(f"  {stage.name} ({stage.config.use}): reads {reads or 'nothing'}")
+
+
+@app.command()
+def schema(plugin: Plugin = None) -> None:
+    """Print the JSON Schema of a spec, for editors."""
+    from lasar_kit.spec.schema import json_schema
+
+    catalogue = discovered(plugin)
+    found, problems = json_schema(catalogue)
+    warn(catalogue)
+    for line in problems:
+        print(f"left out: {line}", file=sys.stderr)
+    print(json.dumps(found, indent=2))
+
+
+@app.command()
+def recommend(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    history: Annotated[
+        str | None, typer.Option(metavar="ID,ID,…", help="Raw item ids, oldest first.")
+    ] = None,
+    histories: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Many histories, one a line as of --history.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 10,
+    exclude_history: Annotated[
+        bool, typer.Option("--exclude-history", help="Leave out what a history holds.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each history.")] = False,
+    plugin: Plugin = None,
+) -> None:
+    """Recommend the next items after histories, with the model of a run."""
+    from lasar_kit.cli.histories import histories as read
+
+    asked = read(history, histories)
+    catalogue = discovered(plugin)
+    from lasar_kit.serve.recommend import recommend as show
+
+    show(run, asked, k, catalogue, exclude_history, as_json)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
+    """Print the table that a run ended with."""
+    from lasar_kit.report.table import report as show
+
+    show(run)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Folders of runs.")],
+    stage: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Evaluate stage; the last when absent.")
+    ] = None,
+) -> None:
+    """Compare runs, or the models of one run, user by user: metrics, changes against the first, p-values."""
+    from lasar_kit.report.compare import compare as show
+
+    show(runs, stage)
+
+
+def _load(spec: Path, overrides: list[str] | None, catalogue: Catalogue) -> LoadedSpec:
+    from lasar_kit.spec import load_spec
+
+    return load_spec(spec, overrides or (), catalogue)
+
+
+def _caution(loaded: LoadedSpec) -> None:
+    """Tell what in a spec is hardly meant, once for all processes of a run."""
+    from lasar_kit.spec import cautions
+
+    if os.environ.get("RANK", "0") == "0":
+        for line in cautions(loaded):
+            print(f"warning: {line}", file=sys.stderr)
+
+
+def _folder_of_run(loaded: LoadedSpec, output: Path | None, resume: bool, overrides: Sequence[str]) -> Path:
+    """Where a run is to write; `UserError` for what keeps it from beginning there."""
+    from lasar_kit.spec import missing_files
+    from lasar_kit.store.run_folder import check_output, check_settings
+
+    _caution(loaded)
+    if missing := missing_files(loaded):
+        raise UserError(*missing)
+    folder = output or Path("runs") / loaded.spec.name
+    if os.environ.get("RANK", "0") == "0":
+        check_output(folder, resume)
+        if output is None:
+            check_settings(folder, loaded, overrides)
+    return folder
+
+
+def _print_anything() -> None:
+    """Write what the terminal's encoding, or any, cannot hold as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _fail(lines: tuple[str, ...], code: int) -> NoReturn:
+    for line in lines:
+        print(line, file=sys.stderr)
+    raise SystemExit(code)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run a command and exit: 0 when done, 2 for a user's mistake (one line each), 130 for Ctrl-C, 75 where
+    SIGTERM ended a run."""
+    from lasar_kit.process.signals import Stopped
+
+    command = typer.main.get_command(app)
+    _print_anything()
+    try:
+        given = sys.argv[1:] if arguments is None else arguments
+        code = command.main(arguments, prog_name="lasar-kit", standalone_mode=False, obj=given)
+        sys.stdout.flush()
+    except UserError as error:
+        _fail(error.lines, 2)
+    except Stopped as error:
+        _fail(error.args, error.code)
+    except UsageError as error:
+        text = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        _fail((f"lasar-kit: {text.rstrip('.')}; see --help",), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader is gone (`| head`): what is left to flush at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    if code == INTERRUPTED:  # which some versions of Typer return for Ctrl-C themselves
+        _fail(("interrupted",), INTERRUPTED)
+    raise SystemExit(code if isinstance(code, int) else 0)

@@ -1,0 +1,1 @@
+"""What stages read: data set, semantic IDs, training samples, held-out items, anchors."""

@@ -1,0 +1,51 @@
+"""Semantic IDs as an artifact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lasar_kit.core.values import SidTable
+from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_token, sid_tokens
+from lasar_kit.store.artifacts import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Sids:
+    """Codes of I items at M levels, of `sizes[m]` codes each."""
+
+    codes: Int[Tensor, "I M"]
+    sizes: tuple[int, ...]
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Tokens a backbone must hold: the SID tokens, level by level, then the latent ones."""
+        return (*sid_tokens(self.sizes), *LATENT_TOKENS)
+
+    def table(self, tokenizer: Any) -> SidTable:
+        """The catalogue in a tokenizer's ids."""
+        ids = torch.tensor(tokenizer.convert_tokens_to_ids(sid_tokens(self.sizes)))
+        start = torch.tensor([0, *self.sizes[:-1]]).cumsum(0)
+        return SidTable(ids[self.codes + start])
+
+    def save(self, folder: Path, item_ids: tuple[str, ...]) -> None:
+        """Write `codes.safetensors`, `sizes.json`, and `index.json` (raw id to tokens) for other tools."""
+        save_file({"codes": self.codes.contiguous()}, folder / "codes.safetensors")
+        write_json(folder / "sizes.json", list(self.sizes))
+        rows = zip(item_ids, self.codes.tolist(), strict=True)
+        write_json(
+            folder / "index.json",
+            {item: [sid_token(level, code) for level, code in enumerate(codes)] for item, codes in rows},
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Sids:
+        """What `save` wrote."""
+        codes = load_file(folder / "codes.safetensors")["codes"]
+        return cls(codes, tuple(read_json(folder / "sizes.json")))

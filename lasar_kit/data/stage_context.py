@@ -1,0 +1,60 @@
+"""What a stage is given, and what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lasar_kit.core.dataset import Dataset
+from lasar_kit.core.values import Env
+from lasar_kit.data import stored_dataset
+from lasar_kit.data.sids import Sids
+from lasar_kit.process.screen import Screen
+
+if TYPE_CHECKING:
+    from lasar_kit.catalogue import Catalogue
+    from lasar_kit.spec.run_spec import RunSpec
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """A stage's surroundings.
+
+    `folder` is where it writes its artifact; `inputs` are the folders of the artifacts it reads, by type, and
+    `origins` those of the artifacts that each of them was made from;
+    `emit(step, metrics)` logs a step. `work` is a folder to make if wanted: it outlives a run that is cut
+    off, and the next run of the same stage finds it and goes on from there; `log_again()` takes over the log
+    that it puts into `folder`.
+    """
+
+    name: str
+    spec: RunSpec
+    folder: Path
+    inputs: Mapping[str, Path]
+    catalogue: Catalogue
+    screen: Screen
+    emit: Callable[[int, Mapping[str, float]], None]
+    work: Path
+    log_again: Callable[[], None] = lambda: None
+    origins: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+
+    def dataset(self) -> Dataset:
+        """The data set it reads."""
+        return stored_dataset.load(self.inputs["dataset"])
+
+    def sids(self) -> Sids:
+        """The semantic IDs it reads."""
+        return Sids.load(self.inputs["sids"])
+
+    def env(self, **values: Any) -> Env:
+        """Surroundings for a component, seeded by the spec."""
+        return Env(seed=self.spec.seed, **values)
+
+
+class Stage(Protocol):
+    """Built as `Stage(config, env)` like any component."""
+
+    def run(self, context: StageContext) -> Mapping[str, Any]:
+        """Write the artifact into `context.folder`; the report it returns is kept with it, as JSON."""

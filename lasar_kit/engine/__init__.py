@@ -1,1 +1,0 @@
-"""Runs a spec: stages, artifacts, training and evaluation."""

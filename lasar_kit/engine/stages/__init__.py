@@ -1,1 +1,0 @@
-"""One file a stage; their options stand in `config.py`."""

@@ -1,0 +1,1 @@
+"""A recommender read as one: prompts in, thoughts, ranked items out."""

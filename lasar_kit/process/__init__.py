@@ -1,0 +1,1 @@
+"""The process a run is: its place among others, signals, faults, the screen."""

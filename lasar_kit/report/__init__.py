@@ -1,0 +1,1 @@
+"""Tells what a run found: log, screen, tables, comparison, trackers."""

@@ -1,0 +1,204 @@
+"""Compares finished runs, or the models of one, on the users that all were asked about.
+
+Runs of one spec under several seeds are one row. Method: paired bootstrap over users.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from jaxtyping import Float
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from lasar_kit.core import metrics
+from lasar_kit.errors import UserError, nearest
+from lasar_kit.process.screen import Screen
+from lasar_kit.report.bootstrap import paired_bootstrap
+from lasar_kit.report.table import read_metrics
+from lasar_kit.store.run_folder import LOCK, PREDICTIONS, reading_run
+
+SHOWN = ("hr@5", "hr@10", "ndcg@5", "ndcg@10")
+RESAMPLES = 10_000
+SAME_MODEL = ("name", "seed", "tracking")
+"""Keys of a spec in which the runs of one row may differ."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run: its folder, its spec, and what it says of each stage that ranked items for users, in order."""
+
+    path: Path
+    spec: Mapping[str, Any]
+    stages: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> Finished:
+        """`UserError` where nothing in the folder was ranked."""
+        stored = read_metrics(path)
+        ranked = {name: row for name, row in stored.items() if predictions(path, name).is_file()}
+        if not ranked:
+            raise UserError(f"{path}: no stage of this run holds predictions; run the spec again")
+        with reading_run(path):
+            spec = dict(yaml.safe_load((path / LOCK).read_text(encoding="utf-8")))
+            return cls(path, {**spec, "name": str(spec["name"]), "seed": int(spec["seed"])}, ranked)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluate stage of a run, or of S runs that differ in their seed: what run and stage are called,
+    each user's target, metrics by seed with users in the order of their ids, mean depths, and whether lists
+    leave out histories."""
+
+    run: str
+    stage: str
+    targets: dict[str, str]
+    values: dict[str, Float[np.ndarray, "S U"]]
+    depth: Float[np.ndarray, " S"]
+    exclude_history: bool
+
+    @property
+    def label(self) -> str:
+        return f"{self.run} {self.stage}"
+
+
+def predictions(run: Path, stage: str) -> Path:
+    """Where a stage of a run keeps what it ranked."""
+    return run / "stages" / stage / PREDICTIONS
+
+
+def compare(runs: Sequence[Path], stage: str | None) -> None:
+    """Print each model's metrics, and, for all but the first, the change against it with its p-value.
+
+    Runs whose specs differ in the seed alone are one row: means, standard deviations over seeds, and tests of
+    each user's mean. `stage` names the evaluate stage, the last of each run when None; of a single spec all
+    are compared. Raises `UserError` where they were not asked for the same items of the same users, or not
+    all left the same out of their lists.
+    """
+    specs = _by_spec([Finished.read(run) for run in runs])
+    if len(specs) == 1 and stage is None:
+        found = [_over_seeds(specs[0], name) for name in specs[0][0].stages]
+    else:
+        found = [_over_seeds(same, stage) for same in specs]
+    if len(found) == len(specs[0]) == 1:
+        raise UserError("compare: give at least two runs, or one with several evaluate stages")
+    for other in found[1:]:
+        _check_same_question(found[0], other)
+    Screen().print(_table(found))
+
+
+def _by_spec(runs: Sequence[Finished]) -> list[list[Finished]]:
+    """Runs of one spec under different seeds together; another run under the same seed is another row."""
+    rows: dict[tuple[str, int], list[Finished]] = {}
+    seen: Counter[tuple[str, int]] = Counter()
+    for run in runs:
+        model = repr({key: run.spec[key] for key in run.spec if key not in SAME_MODEL})
+        seed = run.spec["seed"]
+        rows.setdefault((model, seen[model, seed]), []).append(run)
+        seen[model, seed] += 1
+    return list(rows.values())
+
+
+def _over_seeds(runs: Sequence[Finished], stage: str | None) -> Evaluated:
+    """One stage of runs that differ in their seed alone."""
+    found = [_read(run, stage) for run in runs]
+    if len(found) == 1:
+        return found[0]
+    for other in found[1:]:
+        _check_same_question(found[0], other)
+    values = {name: np.concatenate([one.values[name] for one in found]) for name in found[0].values}
+    depth = np.concatenate([one.depth for one in found])
+    return replace(found[0], run=runs[0].spec["name"], values=values, depth=depth)
+
+
+def _read(run: Finished, stage: str | None) -> Evaluated:
+    name = stage or list(run.stages)[-1]
+    if name not in run.stages:
+        raise UserError(f"{run.path}: no evaluate stage {name!r}; {nearest(name, run.stages)}")
+    with reading_run(run.path):
+        return _evaluated(run, name)
+
+
+def _evaluated(run: Finished, name: str) -> Evaluated:
+    targets: dict[str, str] = {}
+    found: dict[str, tuple[int, int]] = {}
+    with predictions(run.path, name).open(encoding="utf-8") as file:
+        for text in file:
+            line = json.loads(text)
+            targets[line["user"]] = line["target"]
+            found[line["user"]] = line["rank"], line["ties"]
+    if not found:
+        raise UserError(f"{run.path}: the stage {name!r} holds no predictions; run the spec again")
+    rank, ties = np.array([found[user] for user in sorted(found)]).T
+    values = {key: value[None] for key, value in metrics.per_user(rank, ties).items()}
+    row, options = run.stages[name], run.spec["stages"][name]
+    depth = np.array([float(row.get("mean_depth", np.nan))])
+    left_out = bool(options.get("exclude_history"))
+    return Evaluated(run.path.name, str(row.get("label", name)), targets, values, depth, left_out)
+
+
+def _check_same_question(first: Evaluated, other: Evaluated) -> None:
+    if first.exclude_history != other.exclude_history:
+        mine, theirs = (str(one.exclude_history).lower() for one in (other, first))
+        raise UserError(
+            f"{other.label}: exclude_history is {mine}, that of {first.label} {theirs}; "
+            "give runs that leave out the same"
+        )
+    if first.targets == other.targets:
+        return
+    only = len(first.targets.keys() - other.targets), len(other.targets.keys() - first.targets)
+    both = first.targets.keys() & other.targets.keys()
+    asked = sum(first.targets[user] != other.targets[user] for user in both)
+    raise UserError(
+        f"{other.label}: was not asked what {first.label} was: {only[0]} users of the first are missing, "
+        f"{only[1]} are new, {asked} have another target"
+    )
+
+
+def _table(found: Sequence[Evaluated]) -> Table:
+    users = len(found[0].targets)
+    common, told = _names(found)
+    caption = f"{escape(common)}{users:,} users"
+    if any(len(row.depth) > 1 for row in found):
+        caption += "; mean ± standard deviation over seeds"
+    if len(found) > 1:
+        caption += f"; change against the first row, two-sided p of {RESAMPLES:,} paired resamples"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption)
+    table.add_column("run")
+    for name in (*(name.upper() for name in SHOWN), "depth"):
+        table.add_column(name, justify="right")
+    for row, name in zip(found, told, strict=True):
+        cells = [row.values[name].mean(1) for name in SHOWN]
+        depth = "" if np.isnan(row.depth).any() else f"{row.depth.mean():.2f}"
+        table.add_row(escape(name), *(f"{cell.mean():.4f}" for cell in cells), depth)
+        if len(row.depth) > 1:
+            deviations = [f"± {cell.std(ddof=1):.4f}" for cell in cells]
+            table.add_row(
+                f"  {len(row.depth)} seeds", *deviations, depth and f"± {row.depth.std(ddof=1):.2f}"
+            )
+        if row is not found[0]:
+            changes = (_change(found[0].values[name], row.values[name]) for name in SHOWN)
+            table.add_row("", *changes, style="dim")
+    return table
+
+
+def _names(found: Sequence[Evaluated]) -> tuple[str, list[str]]:
+    """What all rows have in common, if anything, and what tells them apart: run, stage, or both."""
+    runs, stages = [row.run for row in found], [row.stage for row in found]
+    for names, others in ((runs, stages), (stages, runs)):
+        if len(set(names)) == len(names) and len(set(others)) == 1:
+            return f"{others[0]}: ", names
+    return "", [row.label for row in found]
+
+
+def _change(first: Float[np.ndarray, "S U"], other: Float[np.ndarray, "T U"]) -> str:
+    found = paired_bootstrap(other.mean(0), first.mean(0), np.random.default_rng(0), RESAMPLES)
+    return f"{round(found.difference, 4) + 0.0:+.4f} p={found.p_value:.3f}"  # 0.0 has no sign to show

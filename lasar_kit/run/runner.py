@@ -1,0 +1,288 @@
+"""Runs the stages of a spec in order, each once: what has not changed is taken from an earlier run."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from lasar_kit.errors import UserError
+from lasar_kit.hookspecs import hookimpl
+from lasar_kit.process import faults
+from lasar_kit.process.screen import Screen, quiet_libraries
+from lasar_kit.process.world import from_main, is_main, wait_for_all
+from lasar_kit.run.run import Run
+from lasar_kit.spec.plan import PlannedStage, plan
+from lasar_kit.spec.run_spec import DATASET
+from lasar_kit.store import fingerprints
+from lasar_kit.store.artifacts import (
+    MANIFEST,
+    Artifact,
+    ArtifactStore,
+    copy_tree,
+    remove,
+    write_json,
+    write_text,
+)
+from lasar_kit.store.run_folder import LOCK, METRICS, MODEL, PREDICTIONS, alone_in
+
+if TYPE_CHECKING:
+    from lasar_kit.catalogue import Catalogue
+    from lasar_kit.core.interfaces import DataSource
+    from lasar_kit.data.stage_context import StageContext
+    from lasar_kit.spec.load import LoadedSpec
+    from lasar_kit.spec.run_spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage, and the key of its artifact."""
+
+    stage: PlannedStage
+    key: str
+
+
+class BuiltinStages:
+    """Runs a stage by its own code, when no plugin does."""
+
+    @hookimpl(trylast=True)
+    def lasar_run_stage(self, run: Run, stage: PlannedStage, context: Any) -> Any:
+        if stage.name == DATASET:
+            return _load_dataset(run, context.folder)
+        return run.catalogue.build("stage", stage.config, context.env()).run(context)
+
+
+def run_spec(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
+    """Run all stages; leaves `spec.lock.yaml`, `metrics.json`, `predictions.jsonl`, `log.jsonl`, `model/` and
+    `stages/<name>/` in `output`. With `use_cache`, what is finished is reused, and a stage that was cut off
+    goes on.
+
+    On several processes all call this, with a file system in common. The main one looks for artifacts and
+    writes; only it calls observers. `UserError` where another run is at work in `output`.
+    """
+    with faults.disk("run", output), alone_in(output) if is_main() else nullcontext():
+        _run_all(loaded, catalogue, output, use_cache)
+
+
+def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
+    catalogue.load_hooks()
+    quiet_libraries()
+    main = is_main()
+    run = Run(loaded.spec, output, catalogue, Screen(silent=not main))
+    store = _store(output, run.screen)
+    steps = from_main(lambda: list(_steps(loaded, catalogue)))
+    hooks = catalogue.hooks
+    observers = [BuiltinStages(), *(_observers(loaded, output) if main else ())]
+    for observer in observers:
+        hooks.register(observer)
+    try:
+        if main:
+            hooks.hook.lasar_run_start(run=run)
+        for number, step in enumerate(steps):
+            store.wanted = frozenset(later.key for later in steps[number + 1 :])
+            reused = from_main(partial(_reuse, run, step, store)) if use_cache else None
+            run.artifacts[step.stage.name] = reused or _run_stage(run, step, store, use_cache)
+        if main:
+            store.tidy()
+            hooks.hook.lasar_run_end(run=run, metrics=_collect(run, [step.stage for step in steps]))
+    finally:
+        for observer in observers:
+            hooks.unregister(observer)
+
+
+def _observers(loaded: LoadedSpec, output: Path) -> list[object]:
+    """What writes and shows the run, of the main process alone."""
+    from lasar_kit.report.observers import JsonLog, Narrator
+    from lasar_kit.report.tracking import Tracking
+
+    trackers = Tracking.of(loaded, output)
+    write_text(output / LOCK, loaded.dump())
+    return [JsonLog(output), Narrator(), *trackers]
+
+
+def _store(output: Path, screen: Screen) -> ArtifactStore:
+    return ArtifactStore(output, lambda line: screen.print(f"[yellow]{escape(line)}[/yellow]"))
+
+
+def _reuse(run: Run, step: Step, store: ArtifactStore) -> Artifact | None:
+    """The artifact that there already is by now, as this run's own."""
+    name = step.stage.name
+    adopted = store.adopt(name, step.key)
+    if adopted is None:
+        return None
+    artifact, origin = adopted
+    where = "unchanged" if origin == artifact.path else f"from {escape(str(origin))}"
+    run.screen.print(f"[bold]{name}[/bold] [dim]reused, {where}[/dim]")
+    from lasar_kit.report.observers import log_again
+
+    log_again(run.output, artifact.path)
+    return artifact
+
+
+def dry_run(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
+    """Print the resolved spec and what each stage would reuse; writes nothing."""
+    screen = Screen()
+    screen.console.print(loaded.dump(), markup=False)
+    table = Table(title=f"Stages of {escape(str(output))}")
+    for heading in ("stage", "use", "reads", "would"):
+        table.add_column(heading)
+    store, left = _store(output, screen), dict[str, str]()
+    for step in _steps(loaded, catalogue):
+        name, reads = step.stage.name, ", ".join(dict.fromkeys(step.stage.inputs.values()))
+        found = store.find(name, step.key) if use_cache else None
+        if found is not None:
+            would = f"reuse {found.path}"
+        elif use_cache and step.key in left:
+            would = f"reuse what {left[step.key]} leaves"
+        else:
+            would = "go on" if use_cache and store.work(name, step.key).is_dir() else "run"
+        left.setdefault(step.key, name)
+        table.add_row(name, escape(step.stage.config.use), reads, escape(would))
+    screen.print(table)
+
+
+def _steps(loaded: LoadedSpec, catalogue: Catalogue) -> Iterator[Step]:
+    """The data set and all stages, each with its key."""
+    from lasar_kit.spec import StageConfig
+
+    spec = loaded.spec
+    catalogue.load_hooks()
+    files = _source(spec, catalogue).files()
+    missing = [f"dataset: {path} does not exist" for path in files if not path.exists()]
+    if missing:
+        raise UserError(*missing)
+    keys = {DATASET: fingerprints.dataset_key(spec, files, catalogue)}
+    yield Step(PlannedStage(DATASET, StageConfig(use=spec.dataset.use), {}), keys[DATASET])
+    for stage in loaded.plan:
+        inputs = {kind: keys[source] for kind, source in stage.inputs.items()}
+        keys[stage.name] = key = fingerprints.stage_key(stage, spec, inputs, catalogue)
+        yield Step(stage, key)
+
+
+def _source(spec: RunSpec, catalogue: Catalogue) -> DataSource:
+    from lasar_kit.core.values import Env
+
+    source: DataSource = catalogue.build("dataset", spec.dataset, Env(seed=spec.seed))
+    return source
+
+
+def _load_dataset(run: Run, folder: Path) -> dict[str, int]:
+    from lasar_kit.data import stored_dataset
+
+    dataset = _source(run.spec, run.catalogue).load()
+    if not len(dataset.users):
+        raise UserError("dataset: no user has the three items that leave-one-out needs")
+    stored_dataset.save(dataset, folder)
+    counts = {
+        "users": len(dataset.users),
+        "items": len(dataset.items),
+        "interactions": len(dataset.sequences.items),
+    }
+    run.screen.print("  " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    return counts
+
+
+def _run_stage(run: Run, step: Step, store: ArtifactStore, use_cache: bool) -> Artifact:
+    """Run one stage into a folder of its own, which becomes its artifact when all is written.
+
+    A stage that is not `sharded` runs on the main process, while the others wait.
+    """
+    stage, hooks, main = step.stage, run.catalogue.hooks.hook, is_main()
+    started = time.monotonic()
+    if main:
+        hooks.lasar_stage_start(run=run, stage=stage)
+    with store.writing(stage.name) if main else nullcontext(Path()) as folder:
+        run.writing = from_main(lambda: folder)
+        work = from_main(lambda: store.work(stage.name, step.key, fresh=not use_cache))
+        report: Any = None
+        if main or type(stage.config).sharded:
+            context = _context(run, stage, work)
+            place, advice = _advice(stage)
+            with faults.memory(place, advice), faults.disk(place, run.output):
+                report = hooks.lasar_run_stage(run=run, stage=stage, context=context)
+        wait_for_all()
+        produces = type(stage.config).produces or DATASET
+        seconds = time.monotonic() - started
+        artifact = from_main(lambda: store.finish(folder, stage.name, produces, step.key, report, seconds))
+    if main:
+        hooks.lasar_stage_end(run=run, stage=stage, report=report)
+    return artifact
+
+
+def _advice(stage: PlannedStage) -> tuple[str, str]:
+    """Where memory runs out, and the options that help."""
+    options = [name for name in ("batch_size", "batch_tokens") if hasattr(stage.config, name)]
+    place = DATASET if stage.name == DATASET else f"stages.{stage.name}"
+    lower = [f"lower {place}.{name} (now {getattr(stage.config, name)})" for name in options]
+    return place, " or ".join(lower) or "use a machine with more"
+
+
+def _context(run: Run, stage: PlannedStage, work: Path) -> StageContext:
+    from lasar_kit.data.stage_context import StageContext
+    from lasar_kit.report.observers import log_again
+
+    planned = {made.name: made for made in plan(run.spec)}
+
+    def folders(name: str) -> dict[str, Path]:
+        inputs = planned[name].inputs if name in planned else {}
+        return {kind: run.artifacts[source].path for kind, source in inputs.items()}
+
+    return StageContext(
+        name=stage.name,
+        spec=run.spec,
+        folder=run.writing,
+        inputs=folders(stage.name),
+        origins={kind: folders(source) for kind, source in stage.inputs.items()},
+        catalogue=run.catalogue,
+        screen=run.screen,
+        emit=partial(_emit, run, stage),
+        work=work,
+        log_again=partial(log_again, run.output, run.writing),
+    )
+
+
+def _emit(run: Run, stage: PlannedStage, step: int, metrics: Mapping[str, float]) -> None:
+    if not is_main():
+        return
+    run.catalogue.hooks.hook.lasar_step_end(run=run, stage=stage, step=step, metrics=metrics)
+
+
+def _collect(run: Run, stages: list[PlannedStage]) -> dict[str, Any]:
+    """Put together what belongs to the run as a whole; what an earlier run left behind goes."""
+    made: dict[str, list[str]] = {}
+    for stage in stages:
+        made.setdefault(type(stage.config).produces, []).append(stage.name)
+    metrics = {name: dict(run.artifacts[name].report or {}) for name in made.get("report", [])}
+    write_json(run.output / METRICS, metrics)
+    (run.output / PREDICTIONS).unlink(missing_ok=True)
+    predicted = [path for name in metrics if (path := run.artifacts[name].path / PREDICTIONS).is_file()]
+    if predicted:
+        _place(predicted[-1], run.output / PREDICTIONS)
+    _place_model(run, made.get("checkpoint", []))
+    return metrics
+
+
+def _place(source: Path, target: Path) -> None:
+    """A copy of a file, whole or not at all."""
+    half = target.with_name(f".{target.name}.partial")
+    shutil.copy2(source, half)
+    half.replace(target)
+
+
+def _place_model(run: Run, checkpoints: list[str]) -> None:
+    """A copy of the last checkpoint as `model/`, whole or not at all."""
+    partial_model = run.output / f".{MODEL}.partial"
+    for stale in (run.output / MODEL, partial_model):
+        remove(stale)
+    if checkpoints:
+        copy_tree(run.artifacts[checkpoints[-1]].path, partial_model)
+        (partial_model / MANIFEST).unlink()
+        partial_model.rename(run.output / MODEL)

@@ -1,0 +1,165 @@
+"""Recommends items from a finished run: loaded once, asked for any number of histories."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from accelerate import Accelerator
+from jaxtyping import Int
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from lasar_kit.core.dataset import Dataset
+from lasar_kit.core.values import Env
+from lasar_kit.data import stored_dataset
+from lasar_kit.data.sids import Sids
+from lasar_kit.errors import UserError, nearest, one_line
+from lasar_kit.model.ranking import rank_users, with_sharers, without_history
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.process.screen import Screen, quiet_libraries
+from lasar_kit.spec.load import load_spec
+from lasar_kit.store.artifacts import Artifact
+from lasar_kit.store.run_folder import LOCK, MODEL, reading_run
+
+if TYPE_CHECKING:
+    from lasar_kit.catalogue import Catalogue
+    from lasar_kit.spec.load import LoadedSpec
+    from lasar_kit.spec.plan import PlannedStage
+
+BATCH = 64
+"""Histories that are decoded at once."""
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """An item: its raw id, its title, and its log-probability behind the history."""
+
+    item: str
+    title: str
+    score: float
+
+
+class LoadedRun:
+    """The last model of a finished run, in memory; `lasar_kit.load_run` makes one."""
+
+    def __init__(
+        self, dataset: Dataset, recommender: Recommender, width: int, accelerator: Accelerator
+    ) -> None:
+        self._ids: list[str] = dataset.items["id"].to_list()
+        self._titles: list[str] = dataset.items["title"].to_list()
+        self._row = {item: row for row, item in enumerate(self._ids)}
+        self._recommender, self._width, self._accelerator = recommender, width, accelerator
+
+    @classmethod
+    def load(cls, run: Path, catalogue: Catalogue) -> LoadedRun:
+        """`UserError` where the folder holds no finished model."""
+        if not (run / LOCK).is_file():
+            raise UserError(f"{run}: is not the folder of a run, it holds no {LOCK}")
+        loaded = load_spec(run / LOCK, [], catalogue)
+        checkpoint = _last_checkpoint(run, loaded)
+        decoder, accelerator = loaded.spec.decoder, Accelerator()
+        with reading_run(run):
+            dataset = stored_dataset.load(_artifact(run, "dataset"))
+            sids = Sids.load(_artifact(run, checkpoint.inputs["sids"]))
+            env = Env(seed=loaded.spec.seed, device=str(accelerator.device))
+            recommender = Recommender.load(run / MODEL, catalogue, decoder, sids, env)
+            return cls(dataset, recommender.eval(), decoder.width, accelerator)
+
+    def rank(
+        self, histories: Sequence[Sequence[str]], k: int = 10, exclude_history: bool = False
+    ) -> list[list[Recommended]]:
+        """The best items behind each history of raw ids, oldest first: at most `k`, best first.
+
+        Lists are those of `evaluate`: with `exclude_history`, what is left of the beam. Raises `UserError`
+        for ids that the run's catalogue does not have.
+        """
+        rows = [self.rows(history) for history in histories]
+        if not rows:
+            return []
+        found = rank_users(self._recommender, rows, max(k, self._width), BATCH, self._accelerator)
+        found = with_sharers(found, self._recommender.prompts.table)
+        if exclude_history:
+            found = without_history(found, rows)
+        return [
+            [
+                Recommended(self._ids[item], self._titles[item], float(score))
+                for item, score in zip(items[:k], scores[:k], strict=True)
+                if item >= 0
+            ]
+            for items, scores in zip(found.items, found.scores, strict=True)
+        ]
+
+    def rows(self, history: Sequence[str]) -> Int[np.ndarray, " L"]:
+        """Rows of raw ids in the item table; all unknown ones are reported."""
+        unknown = [item for item in history if item not in self._row]
+        if unknown:
+            raise UserError(*(f"no item {item!r} in this run; {self._hint(item)}" for item in unknown))
+        return np.array([self._row[item] for item in history], dtype=np.int64)
+
+    def _hint(self, item: str) -> str:
+        hint = nearest(item, self._row)
+        return hint if hint.startswith("did") else f"ids look like {self._ids[0]!r}"
+
+
+def recommend(
+    run: Path,
+    asked: Sequence[tuple[str, list[str]]],
+    k: int,
+    catalogue: Catalogue,
+    exclude_history: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Print the k best items behind each history: a table each, or a line of JSON each.
+
+    A history of raw item ids, oldest first, comes with the place that it was given in.
+    """
+    quiet_libraries()
+    model = LoadedRun.load(run, catalogue)
+    unknown: list[str] = []
+    for place, history in asked:
+        try:
+            model.rows(history)
+        except UserError as error:
+            unknown += (f"{place}: {line}" for line in error.lines)
+    if unknown:
+        raise UserError(*unknown)
+    histories = [history for _, history in asked]
+    for (place, history), items in zip(asked, model.rank(histories, k, exclude_history), strict=True):
+        if as_json:
+            print(
+                json.dumps({"history": history, "items": [asdict(one) for one in items]}, ensure_ascii=False)
+            )
+        else:
+            Screen().print(_table(items, "" if len(asked) == 1 else place))
+
+
+def _last_checkpoint(run: Path, loaded: LoadedSpec) -> PlannedStage:
+    stages = [stage for stage in loaded.plan if type(stage.config).produces == "checkpoint"]
+    if not stages:
+        raise UserError(f"{run}: this run trains no model")
+    return stages[-1]
+
+
+def _artifact(run: Path, name: str) -> Path:
+    path = run / "stages" / name
+    if Artifact.read(path) is None:
+        raise UserError(f"{run}: the stage {name!r} is not finished; run the spec again")
+    return path
+
+
+def _table(items: Sequence[Recommended], title: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title=Text(title) if title else None)
+    table.add_column("rank", justify="right")
+    table.add_column("item", no_wrap=True)
+    table.add_column("title")
+    table.add_column("log-probability", justify="right")
+    for rank, one in enumerate(items, start=1):
+        # As texts: what data hold is no markup.
+        table.add_row(str(rank), Text(one_line(one.item)), Text(one_line(one.title)), f"{one.score:.3f}")
+    return table

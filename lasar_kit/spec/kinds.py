@@ -1,0 +1,19 @@
+"""The kinds of components."""
+
+KINDS = (
+    "dataset",
+    "text_encoder",
+    "quantizer",
+    "backbone",
+    "prompt",
+    "latent_loop",
+    "depth_policy",
+    "aligner",
+    "rl_objective",
+    "decoder",
+    "stage",
+    "teacher",
+    "segmenter",
+    "reward",
+)
+"""Every kind a component may be of, in the order of listings."""

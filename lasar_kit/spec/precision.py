@@ -1,0 +1,5 @@
+"""The precision of forward passes, as specs name it."""
+
+from typing import Literal
+
+Precision = Literal["fp32", "bf16"]

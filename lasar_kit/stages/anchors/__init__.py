@@ -1,0 +1,1 @@
+"""Stores the hidden states of a teacher's reasoning."""

@@ -1,0 +1,70 @@
+"""Options of the anchors stage; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from lasar_kit.spec import ComponentConfig, StageConfig, component
+from lasar_kit.spec.precision import Precision
+from lasar_kit.train.config import Inputs, Line, PromptRule
+
+
+class AnchorsConfig(StageConfig):
+    """A teacher's reasoning as anchors for alignment."""
+
+    consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids", "checkpoint")
+    produces: ClassVar[str] = "anchors"
+    sharded: ClassVar[bool] = True
+    reads: ClassVar[tuple[str, ...]] = ("seed", "max_history")
+
+    teacher: Annotated[ComponentConfig, component("teacher")] = Field(
+        "template", description="Writes the reasoning.", validate_default=True
+    )
+    segmenter: Annotated[ComponentConfig, component("segmenter")] = Field(
+        "steps", description="Cuts it into segments.", validate_default=True
+    )
+    context: Literal["segment_only", "cumulative", "prompt_prefixed"] = Field(
+        "segment_only",
+        description="What a segment is read behind: nothing, earlier segments, or these and the prompt.",
+    )
+    max_segments: int = Field(8, ge=1, description="Segments of a text, the first ones kept.")
+    samples: PromptRule = Field(
+        "sliding",
+        description="Which training prompts to reason about: every prefix of a user's training part, or the "
+        "longest alone; best those that the stages behind train on.",
+    )
+    max_samples: int = Field(
+        0, ge=0, description="Training prompts to reason about, drawn by the seed; 0 for all."
+    )
+    batch_tokens: int = Field(8192, ge=1, description="Tokens read at once.")
+    precision: Precision = Field("fp32", description="Of the reading of segments.")
+    dtype: Literal["float16", "float32"] = Field(
+        "float16", description="Of the stored states; what float16 cannot hold is an error."
+    )
+
+    def cautions(self, backbone: ComponentConfig, line: Line, inputs: Inputs) -> Iterator[str]:
+        """States of texts mean nothing where the backbone has never seen text.
+
+        A backbone is from scratch if it has an option `pretrained` that is null; a training stage that says
+        nothing of the matter (`trains_text`) may have trained text; a teacher may say that it writes none
+        (`plain_text`).
+        """
+        if getattr(backbone, "pretrained", backbone) is not None:
+            return
+        if not getattr(self.teacher, "plain_text", True):
+            return
+        names = []
+        for name, stage in line:
+            if getattr(stage, "trains_text", True):
+                return
+            names.append(name)
+            if getattr(stage, "fresh", False):
+                break
+        yield (
+            f"the backbone is from scratch and saw no text in {' and '.join(map(repr, reversed(names)))}, so "
+            f"its states of the teacher's texts mean little; add 'text: {{weight: 0.2}}' to "
+            f"stages.{names[-1]}, or name a 'pretrained' backbone"
+        )

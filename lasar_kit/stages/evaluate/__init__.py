@@ -1,0 +1,1 @@
+"""Ranks the catalogue for held-out users."""

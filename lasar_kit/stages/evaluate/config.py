@@ -1,0 +1,48 @@
+"""Options of the stage evaluate; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from lasar_kit.spec import DecoderConfig, Ranks, StageConfig, component
+from lasar_kit.spec.precision import Precision
+from lasar_kit.train.config import Line
+
+
+class EvaluateConfig(StageConfig):
+    """Leave-one-out evaluation over the whole catalogue, beside popularity and item-KNN."""
+
+    consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids", "checkpoint")
+    produces: ClassVar[str] = "report"
+    sharded: ClassVar[bool] = True
+    reads: ClassVar[tuple[str, ...]] = ("seed", "max_history", "decoder")
+
+    label: str | None = Field(
+        None, min_length=1, description="What tables call the model; the stage's name when absent."
+    )
+    split: Literal["test", "validation"] = Field("test", description="Which held-out item to predict.")
+    exclude_history: bool = Field(
+        False, description="Leave a user's history out of the lists, the baselines' as well."
+    )
+    depth: Literal["argmax", "sample"] | Annotated[int, Field(ge=0)] = Field(
+        "argmax",
+        description="How long to think: what the policy finds best, a draw from it, or a number for all.",
+    )
+    decoder: Annotated[DecoderConfig | None, component("decoder"), Ranks] = Field(
+        None, description="How items are ranked here; as the spec's `decoder` says when absent."
+    )
+    max_users: int = Field(0, ge=0, description="Users asked, drawn by the seed; 0 for all.")
+    batch_size: int = Field(64, ge=1, description="Users decoded at once.")
+    keep: int = Field(20, ge=1, description="Items of a line in predictions.jsonl.")
+    precision: Precision = Field("fp32", description="Of the forward passes.")
+
+    def mistakes(self, line: Line) -> Iterator[tuple[str, str]]:
+        """A depth must be one that the model's policy can choose, as far as its config tells (`support`)."""
+        trained = (policy for _, stage in line if (policy := getattr(stage, "depth_policy", None)))
+        support = getattr(next(trained, None), "support", None)
+        if support is not None and isinstance(self.depth, int) and self.depth not in support:
+            valid = ", ".join(map(str, support))
+            yield "depth", f"depth {self.depth} cannot be forced: this model's depth policy has {valid}"

@@ -1,0 +1,1 @@
+"""Reinforcement learning of answers and depth."""

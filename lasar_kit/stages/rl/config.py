@@ -1,0 +1,108 @@
+"""Options of the stage rl; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from lasar_kit.spec import ComponentConfig, DecoderConfig, SpecModel, component
+from lasar_kit.train.config import Inputs, Line, PromptRule, RlOptimizerConfig, TrainingConfig
+
+
+class WeightedReward(SpecModel):
+    """A reward and its weight."""
+
+    reward: Annotated[ComponentConfig, component("reward")] = Field(description="A reward.")
+    weight: float = Field(1.0, description="Factor of the reward.")
+
+
+class WeightedObjective(SpecModel):
+    """An objective and its weight."""
+
+    objective: Annotated[ComponentConfig, component("rl_objective")] = Field(description="An RL objective.")
+    weight: float = Field(1.0, ge=0, description="Factor of its loss.")
+
+
+class RlConfig(TrainingConfig):
+    """Reinforcement learning of answers and depth (paper section 2.4)."""
+
+    consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids", "checkpoint")
+    accepts: ClassVar[tuple[str, ...]] = ("anchors",)
+    produces: ClassVar[str] = "checkpoint"
+    reads: ClassVar[tuple[str, ...]] = ("seed", "max_history", "decoder")
+
+    epochs: float = Field(1, gt=0, description="Passes over the samples.")
+    optimizer: RlOptimizerConfig = Field(
+        default_factory=RlOptimizerConfig, description="AdamW and its schedule."
+    )
+    candidates: int = Field(8, ge=1, description="Candidates a prompt (paper: G).")
+    rollout: Annotated[ComponentConfig, component("decoder")] = Field(
+        {"use": "trie_beam", "score": "trie"},
+        description="Makes the candidates; its `width` is their number unless a wider beam is to be cut to "
+        "the best of it.",
+        validate_default=True,
+    )
+    depth: Literal["sample", "argmax"] = Field(
+        "sample", description="How a prompt's depth is taken from the policy during training."
+    )
+    rewards: tuple[WeightedReward, ...] = Field(
+        ({"reward": "rule"}, {"reward": "ndcg"}),
+        min_length=1,
+        description="Added up: `{reward: rule, weight: 1}`.",
+        validate_default=True,
+    )
+    objectives: tuple[WeightedObjective, ...] = Field(
+        ({"objective": "grpo"}, {"objective": "reinforce", "weight": 0.01}),
+        min_length=1,
+        description="Terms of the loss: `{objective: grpo, weight: 1}`; a second grpo is grpo_2 in the log.",
+        validate_default=True,
+    )
+    aligner: Annotated[ComponentConfig, component("aligner")] = Field(
+        "terminal", description="Holds the last thought to the last anchor.", validate_default=True
+    )
+    align_weight: float = Field(1e-5, ge=0, description="Of the terminal alignment (paper: gamma_KL).")
+    depth_cost: float = Field(
+        0.0, ge=0, description="NDCG@10 that one thought costs where validations are compared."
+    )
+    depth_lr: float | None = Field(
+        None, gt=0, description="Peak learning rate of the depth policy; that of the optimizer when absent."
+    )
+    updates_per_rollout: int = Field(1, ge=1, description="Updates on the same candidates.")
+    samples: PromptRule = Field(
+        "sliding", description="Every prefix of a user's training part is a prompt, or the longest alone."
+    )
+    max_samples: int = Field(
+        0, ge=0, description="Prompts to train on, drawn once by the seed, the same every epoch; 0 for all."
+    )
+    gradient_accumulation: int = Field(
+        1, ge=1, description="Forward passes that one update of a process is split into; rollouts are not."
+    )
+    score: Literal["vocabulary", "trie"] = Field(
+        "trie", description="What a candidate's token competes with in its log-probability."
+    )
+
+    @field_validator("rollout")
+    @classmethod
+    def _wide_enough(cls, rollout: ComponentConfig, info: ValidationInfo) -> ComponentConfig:
+        """One beam or draw a candidate, unless the spec has a width of its own."""
+        wanted = info.data.get("candidates")
+        if not isinstance(rollout, DecoderConfig) or wanted is None:
+            return rollout
+        if "width" not in rollout.model_fields_set:
+            return rollout.model_copy(update={"width": wanted})
+        if rollout.width < wanted or (rollout.draws and rollout.width > wanted):
+            least = "" if rollout.draws else "at least "
+            raise ValueError(f"width must be {least}{wanted}, the number of candidates (got {rollout.width})")
+        return rollout
+
+    def cautions(self, backbone: ComponentConfig, line: Line, inputs: Inputs) -> Iterator[str]:
+        """An objective may say (`draws_depth`) that it learns from depths that were drawn."""
+        yield from super().cautions(backbone, line, inputs)
+        for entry in self.objectives:
+            if self.depth == "argmax" and getattr(entry.objective, "draws_depth", False):
+                yield (
+                    f"{entry.objective.use} needs drawn depths, but depth is 'argmax': it only sees what the "
+                    "policy finds best already; set 'depth: sample'"
+                )

@@ -1,0 +1,108 @@
+"""Rollouts: for each prompt a depth, a group of candidates, and what they earn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from jaxtyping import Int
+from torch import Tensor
+
+from lasar_kit.core.draws import RowDraws
+from lasar_kit.core.groups import masked_mean
+from lasar_kit.core.interfaces import Decoder, Reward
+from lasar_kit.model.depth import depth_at, greedy_depth, nearest_choice
+from lasar_kit.model.precision import autocast
+from lasar_kit.model.prompts import PromptBatch
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.spec.precision import Precision
+from lasar_kit.stages.rl.rewards import total_reward
+from lasar_kit.stages.rl.step import Group
+
+
+@runtime_checkable
+class DrawingDecoder(Protocol):
+    """A decoder whose candidates are drawn: it takes its next numbers from `draws`, row by row."""
+
+    def draw_from(self, draws: RowDraws) -> None: ...
+
+
+@dataclass(frozen=True)
+class Share:
+    """The rows of an update's global batch of `count` that this process has."""
+
+    update: int
+    rows: Sequence[int]
+    count: int
+
+    @classmethod
+    def of(cls, update: int, count: int, process: int, processes: int) -> Share:
+        """Shares of consecutive rows, as equal as can be."""
+        return cls(update, np.array_split(np.arange(count), processes)[process].tolist(), count)
+
+    @property
+    def made(self) -> Sequence[int]:
+        """The rows to make: a process without one makes the first for nothing, as all must take part."""
+        return self.rows or [0]
+
+    @property
+    def weight(self) -> float:
+        """How much of the global batch this is."""
+        return len(self.rows) / self.count
+
+    def draws(self, key: str) -> RowDraws:
+        """Numbers for the rows to make, the same however the batch is shared out."""
+        return RowDraws(f"{key} {self.update}", self.made, self.count)
+
+
+@dataclass
+class RolloutMaker:
+    """Draws a depth for each prompt, shared by its G candidates, and lets a decoder make these (method 22).
+
+    `sample` draws depths from the policy; else each prompt gets the most probable one. A search wider than G
+    is cut to its best.
+    """
+
+    recommender: Recommender
+    decoder: Decoder
+    rewards: Sequence[tuple[float, Reward]]
+    candidates: int
+    accelerator: Accelerator
+    sample: bool
+    seed: int
+    precision: Precision = "fp32"
+    width: int = 0
+
+    @torch.no_grad()
+    def make(self, batch: PromptBatch, target: Int[Tensor, " B"], share: Share) -> Group:
+        """The group of each prompt; the model is left in evaluation mode."""
+        with autocast(self.accelerator.device, self.precision):
+            items, depth, index = self._candidates(batch, share)
+        rewards = total_reward(self.rewards, items, target)
+        mean = masked_mean(rewards, items >= 0).mean()
+        world = self.accelerator.reduce(mean * share.weight, reduction="sum")
+        assert isinstance(world, Tensor)
+        return Group(batch, items, rewards, depth, index, world)
+
+    def _candidates(
+        self, batch: PromptBatch, share: Share
+    ) -> tuple[Int[Tensor, "B G"], Int[Tensor, " B"], Int[Tensor, " B"]]:
+        """Items of each prompt, best first, the depth it was thought about, and its index in the support."""
+        model = self.recommender.eval()
+        prompt = model.read(batch)
+        if self.sample:
+            numbers = share.draws(f"depth {self.seed}").uniform(prompt.h0.shape[1])
+            depth, index, _ = depth_at(model.depth_policy, prompt.h0, numbers)
+        else:
+            depth = greedy_depth(model.depth_policy, prompt.h0)
+            index = nearest_choice(model.depth_policy, depth)
+        trace = model.latent_loop.run(model.backbone, prompt, depth, int(depth.max()))
+        if isinstance(self.decoder, DrawingDecoder):
+            self.decoder.draw_from(share.draws(f"candidates {self.seed}"))
+        width = max(self.width, self.candidates)
+        items = self.decoder.search(model.backbone, trace, width).items[:, 0, : self.candidates]
+        return items, depth[:, 0], index[:, 0]

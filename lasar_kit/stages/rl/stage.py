@@ -1,0 +1,206 @@
+"""Reinforcement learning of answers and depth together (paper section 2.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from lasar_kit.core.dataset import Dataset, Sequences
+from lasar_kit.core.values import Env
+from lasar_kit.data import samples
+from lasar_kit.data.stage_context import StageContext
+from lasar_kit.model.prompts import PromptBatch
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.process.world import mean_of, world_mean, world_sum
+from lasar_kit.stages.rl.config import RlConfig, WeightedObjective
+from lasar_kit.stages.rl.rollouts import RolloutMaker, Share
+from lasar_kit.stages.rl.step import ALIGN, Group, RlStep, depth_numbers, hit, joined
+from lasar_kit.train.alignment import build_aligner
+from lasar_kit.train.loop import Training
+from lasar_kit.train.updater import Term, Update, Updater, training_processes
+
+
+def _same(group: Group) -> Group:
+    return group
+
+
+def named(objectives: Sequence[WeightedObjective]) -> dict[str, WeightedObjective]:
+    """Objectives by what their terms are called: their component, numbered from the second one on."""
+    found: dict[str, WeightedObjective] = {}
+    for entry in objectives:
+        name, number = entry.objective.use, 1
+        while name in found or name == ALIGN:
+            number += 1
+            name = f"{entry.objective.use}_{number}"
+        found[name] = entry
+    return found
+
+
+class RlStage:
+    """GRPO on the answers, REINFORCE on the depth policy, terminal alignment; from a checkpoint."""
+
+    def __init__(self, config: RlConfig, env: Env) -> None:
+        self.config = config
+
+    def run(self, context: StageContext) -> Mapping[str, Any]:
+        """Write the best checkpoint; report how it was reached."""
+        accelerator = training_processes(context.spec.seed)
+        dataset = context.dataset()
+        recommender = Recommender.load(
+            context.inputs["checkpoint"],
+            context.catalogue,
+            context.spec.decoder,
+            context.sids(),
+            context.env(device=str(accelerator.device)),
+        )
+        windows = _windows(dataset.train, self.config, context.spec.max_history, context.spec.seed)
+        return _RlTraining(self.config, context, dataset, windows, accelerator, recommender).run()
+
+
+def _windows(train: Sequences, config: RlConfig, max_history: int, seed: int) -> list[samples.Window]:
+    """The prompts to roll out, thinned by the seed if so asked."""
+    windows = samples.RULES[config.samples](train, max_history)
+    if 0 < config.max_samples < len(windows):
+        chosen = np.random.default_rng(seed).choice(len(windows), config.max_samples, replace=False)
+        windows = [windows[index] for index in np.sort(chosen)]
+    return windows
+
+
+class _RlTraining(Training):
+    """L = sum of weighted objectives + gamma_KL L_terminal."""
+
+    goes_on = True
+
+    def __init__(
+        self,
+        config: RlConfig,
+        context: StageContext,
+        dataset: Dataset,
+        windows: Sequence[samples.Window],
+        accelerator: Accelerator,
+        recommender: Recommender,
+    ) -> None:
+        super().__init__(config, context, dataset, windows, accelerator, recommender)
+        self.config, self.item_ids = config, tuple(dataset.items["id"])
+        if not config.align_weight:
+            self.anchors = None
+        # The policy as RL finds it, without dropout, so that ratios compare like with like.
+        reference = recommender.frozen()
+        self.objectives, self.terms = self._objectives()
+        aligner = build_aligner(context, config.aligner, recommender)
+        self.inner = RlStep(recommender, reference, self.objectives, aligner, config.score)
+        total = self.updates * config.updates_per_rollout
+        rates = {}
+        if config.depth_lr is not None and isinstance(recommender.depth_policy, nn.Module):
+            rates["recommender.depth_policy"] = config.depth_lr
+        self.updater = Updater(accelerator, self.inner, config.optimizer, total, config.precision, rates)
+        self.rollouts = self._rollouts()
+        self.best.depth_cost = config.depth_cost
+
+    def _objectives(self) -> tuple[dict[str, Any], dict[str, Term]]:
+        """Objectives by name, and each term's weight; its count differs from rollout to rollout."""
+        env = self.context.env(device=str(self.accelerator.device))
+        built, terms = {}, {}
+        for name, entry in named(self.config.objectives).items():
+            built[name] = self.context.catalogue.build("rl_objective", entry.objective, env)
+            terms[name] = Term(entry.weight, 1)
+        if self.anchors is not None:
+            terms[ALIGN] = Term(self.config.align_weight, 1)
+        return built, terms
+
+    def _rollouts(self) -> RolloutMaker:
+        catalogue = self.context.catalogue
+        env = self.context.env(device=str(self.accelerator.device))
+        decoder = catalogue.build("decoder", self.config.rollout, env)
+        decoder.bind(self.recommender.prompts.table)
+        env = replace(env, item_ids=self.item_ids, table=self.recommender.prompts.table)
+        rewards = [(one.weight, catalogue.build("reward", one.reward, env)) for one in self.config.rewards]
+        sample = self.config.depth == "sample"
+        return RolloutMaker(
+            self.recommender,
+            decoder,
+            rewards,
+            self.config.candidates,
+            self.accelerator,
+            sample,
+            self.seed,
+            self.config.precision,
+            getattr(self.config.rollout, "width", 0),
+        )
+
+    def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
+        """Roll out the prompts once, then update on the candidates as often as configured."""
+        accelerator = self.accelerator
+        share = Share.of(self.done, len(windows), accelerator.process_index, accelerator.num_processes)
+        batch, target = self._collate([windows[row] for row in share.made])
+        self.rollouts.recommender = self.updater.readable()
+        group = self.rollouts.make(batch, target, share)
+        self.inner.eval()
+        terms, passes = self._counted(group, share), self._passes(group, share)
+        for _ in range(self.config.updates_per_rollout):
+            self.inner.seen.clear()
+            update = self.updater.update([(partial(_same, part), weight) for part, weight in passes], terms)
+            if passes[0][0].old_logp is None:
+                passes = [
+                    (replace(part, old_logp=made.logp, old_depth_logp=made.depth_logp), weight)
+                    for (part, weight), (made, _) in zip(passes, self.inner.seen, strict=True)
+                ]
+        # A process without prompts has one pass, which does not count; its objectives observe all the same.
+        real = [seen for seen, (_, weight) in zip(self.inner.seen, passes, strict=True) if weight]
+        real = real or self.inner.seen[:1]
+        for objective in self.objectives.values():
+            objective.observe(joined([rollout for rollout, _ in real]))
+        numbers = {
+            "reward": float(group.world_reward),
+            "group_hit": float(hit(group.items, target).float().mean()),
+            **depth_numbers(group.depth, max(self.recommender.depth_policy.support)),
+            **mean_of([(found, len(rollout.depth)) for rollout, found in real]),
+        }
+        return update, world_mean(numbers, share.weight)
+
+    def _passes(self, group: Group, share: Share) -> list[tuple[Group, float]]:
+        """The group's prompts split for accumulation, each part with its weight; as many parts on every
+        process, those without a prompt of weight 0."""
+        largest = -(-share.count // self.accelerator.num_processes)
+        count = min(self.config.gradient_accumulation, largest)
+        if count == 1:
+            return [(group, float(len(share.rows) > 0))]
+        parts = np.array_split(np.arange(len(share.rows)), count)
+        return [(group.prompts(part.tolist() or [0]), float(len(part) > 0)) for part in parts]
+
+    def _counted(self, group: Group, share: Share) -> dict[str, Term]:
+        """The terms, each with the number of prompts of the global batch that it is a mean over."""
+        found = self.inner.counts(group)
+        mine = torch.tensor([found[name] if share.rows else 0 for name in self.terms])
+        counts = world_sum(mine.to(self.accelerator.device)).tolist()
+        return {
+            name: replace(term, count=count)
+            for (name, term), count in zip(self.terms.items(), counts, strict=True)
+        }
+
+    def note(self, update: Update, numbers: Mapping[str, float], seconds: float) -> str:
+        """Reward, depth, and the best validation so far."""
+        best = max(self.best.best, 0)
+        return f"reward {numbers['reward']:+.4f} · depth {numbers['depth']:.2f} · best {best:.4f}"
+
+    def _collate(self, windows: Sequence[samples.Window]) -> tuple[PromptBatch, Int[Tensor, " B"]]:
+        rows = [self.train[window.user][window.start : window.stop] for window in windows]
+        batch = self.recommender.prompts.answered([(row[:-1], int(row[-1])) for row in rows])
+        if self.anchors is not None:
+            places = [[(window.user, window.stop - 1)] for window in windows]
+            anchors, label = self.anchors.batch(places, 1)
+            batch = replace(batch, anchors=anchors, label=label)
+        # Items that share a SID: a beam names the first of them.
+        table = self.recommender.prompts.table
+        target = torch.tensor(
+            [int(table.items_like(int(row[-1]))[0]) if table.shared else int(row[-1]) for row in rows]
+        )
+        return batch.to(self.accelerator.device), target.to(self.accelerator.device)

@@ -1,0 +1,212 @@
+"""One reinforcement-learning step, whole, behind one module's forward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from lasar_kit.core.interfaces import Aligner, RLObjective
+from lasar_kit.core.kl import exact_kl
+from lasar_kit.core.scoring import Score
+from lasar_kit.core.values import LatentTrace, Prompt, Rollout
+from lasar_kit.model.answers import AnswerScorer
+from lasar_kit.model.prompts import PromptBatch
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.process.world import world_max
+from lasar_kit.train.alignment import aligned
+
+ALIGN = "align"
+"""The term of the terminal alignment."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a rollout fixed: G candidates a prompt (-1 for none), their rewards, the depth and its index.
+
+    `old_logp` is the policy's own log-probability of the candidates' tokens when it made them, and
+    `old_depth_logp` its log-distribution over depths; None before the first update on them, where it is the
+    policy itself.
+    """
+
+    batch: PromptBatch
+    items: Int[Tensor, "B G"]
+    rewards: Float[Tensor, "B G"]
+    depth: Int[Tensor, " B"]
+    depth_index: Int[Tensor, " B"]
+    world_reward: Float[Tensor, ""]
+    old_logp: Float[Tensor, "B G M"] | None = None
+    old_depth_logp: Float[Tensor, "B C"] | None = None
+
+    def prompts(self, which: Sequence[int]) -> Group:
+        """Some prompts of it."""
+        taken = {
+            name: value[list(which)]
+            for name, value in vars(self).items()
+            if name not in ("batch", "world_reward") and value is not None
+        }
+        return replace(self, batch=self.batch.rows(which), **taken)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Candidates under one model: their tokens' log-probabilities, and what was thought before them."""
+
+    prompt: Prompt
+    trace: LatentTrace
+    states: Float[Tensor, "B G M D"]
+    tokens: Int[Tensor, "B G M"]
+
+
+class RlStep(nn.Module):
+    """The terms of the RL loss (paper section 2.4): objectives on the rollout, terminal alignment.
+
+    The prompt and its thoughts are read once, all G candidates hang on them as branches. The reference
+    thinks for itself, at the same depth (method: the reference's latents). Where no objective reads the
+    candidates' log-probabilities and nothing is aligned, the prompt alone is read: they are NaN.
+    """
+
+    def __init__(
+        self,
+        recommender: Recommender,
+        reference: Recommender,
+        objectives: Mapping[str, RLObjective],
+        aligner: Aligner,
+        score: Score,
+    ) -> None:
+        super().__init__()
+        self.recommender = recommender
+        self._reference: Sequence[Recommender] = (reference,)  # in a tuple: frozen, not a part of this module
+        self.objectives = dict(objectives)
+        self.aligner = aligner
+        self.scorer = AnswerScorer(recommender.prompts.table, score, str(recommender.device))
+        self.seen: list[tuple[Rollout, dict[str, float]]] = []
+
+    def forward(self, group: Group) -> Mapping[str, Float[Tensor, ""]]:
+        """Each objective's loss by its name, and `align`, as sums over what `counts` counts.
+
+        The rollout and numbers worth logging are added to `seen`; a number that an earlier objective has as
+        well is called by its own one, too.
+        """
+        answers = group.batch.anchors is not None or any(
+            getattr(objective, "reads_answers", True) for objective in self.objectives.values()
+        )
+        rollout, trace = self._answered(group) if answers else (self._unanswered(group), None)
+        losses: dict[str, Float[Tensor, ""]] = {}
+        numbers: dict[str, float] = {}
+        counts = self.counts(group)
+        for name, objective in self.objectives.items():
+            loss, found = objective.loss(rollout)
+            losses[name] = loss * counts[name]
+            numbers |= {f"{name}_{key}" if key in numbers else key: value for key, value in found.items()}
+        if trace is not None and group.batch.anchors is not None:
+            losses[ALIGN] = self.aligner.loss(trace, group.batch.anchors)[:, 0][self._aligned(group)].sum()
+        rollout = replace(rollout, logp=rollout.logp.detach(), depth_logp=rollout.depth_logp.detach())
+        self.seen.append((rollout, numbers))
+        return losses
+
+    def counts(self, group: Group) -> dict[str, int]:
+        """Over how many prompts each term is a mean: alignment over those with anchors (method 17), an
+        objective over all of them, unless it says otherwise."""
+        prompts = len(group.depth)
+        found = {ALIGN: int(self._aligned(group).sum())}
+        for name, objective in self.objectives.items():
+            counted = getattr(objective, "counted", None)
+            found[name] = prompts if counted is None else int(counted(group.rewards, group.items >= 0))
+        return found
+
+    def _aligned(self, group: Group) -> Bool[Tensor, " B"]:
+        """Which prompts have their thoughts held to anchors."""
+        anchors = group.batch.anchors
+        if anchors is None:
+            return torch.zeros_like(group.depth, dtype=torch.bool)
+        return aligned(self.aligner, group.depth, anchors.mask[:, 0].sum(-1))
+
+    def _answered(self, group: Group) -> tuple[Rollout, LatentTrace]:
+        """With the candidates under the policy and the reference; and the policy's thoughts."""
+        steps = world_max(group.depth)
+        scored = self._score(self.recommender, group, steps)
+        logp = self._logp(self.recommender, scored)
+        with torch.no_grad():
+            reference = self._score(self._reference[0], group, steps)
+            ref_logp = self._logp(self._reference[0], reference)
+        wants_kl = any(objective.exact_kl for objective in self.objectives.values())
+        ref_kl = self._exact_kl(scored, reference) if wants_kl else None
+        return self._rollout(group, scored.prompt, logp, ref_logp, ref_kl), scored.trace
+
+    def _unanswered(self, group: Group) -> Rollout:
+        """With the depth alone."""
+        prompt = self.recommender.read(group.batch)
+        levels = self.recommender.prompts.table.tokens.shape[1]
+        nothing = prompt.h0.new_full((*group.items.shape, levels), torch.nan)
+        return self._rollout(group, prompt, nothing, nothing)
+
+    def _rollout(
+        self,
+        group: Group,
+        prompt: Prompt,
+        logp: Float[Tensor, "B G M"],
+        ref_logp: Float[Tensor, "B G M"],
+        ref_kl: Float[Tensor, "B G M"] | None = None,
+    ) -> Rollout:
+        return Rollout(
+            logp=logp,
+            old_logp=logp.detach() if group.old_logp is None else group.old_logp,
+            ref_logp=ref_logp,
+            rewards=group.rewards,
+            valid=group.items >= 0,
+            depth=group.depth,
+            depth_logp=self.recommender.depth_policy.logits(prompt.h0)[:, 0].float().log_softmax(-1),
+            depth_index=group.depth_index,
+            world_reward=group.world_reward,
+            ref_kl=ref_kl,
+            old_depth_logp=group.old_depth_logp,
+        )
+
+    def _score(self, model: Recommender, group: Group, steps: int) -> Scored:
+        """Read prompt, thoughts and candidates once each."""
+        prompt = model.read(group.batch)
+        trace = model.latent_loop.run(model.backbone, prompt, group.depth[:, None], steps)
+        table = model.prompts.table.tokens.to(group.items.device)
+        tokens = table[group.items.clamp_min(0)]
+        return Scored(prompt, trace, model.answer_states(trace, tokens), tokens)
+
+    def _logp(self, model: Recommender, scored: Scored) -> Float[Tensor, "B G M"]:
+        logp = self.scorer.logp(model.backbone, scored.states.flatten(0, 1), scored.tokens.flatten(0, 1))
+        return logp.view(scored.tokens.shape)
+
+    def _exact_kl(self, scored: Scored, reference: Scored) -> Float[Tensor, "B G M"]:
+        """KL of the policy from the reference over all that competes at each place."""
+        flat = scored.tokens.flatten(0, 1)
+        ours = self.scorer.distributions(self.recommender.backbone, scored.states.flatten(0, 1), flat)
+        theirs = self.scorer.distributions(self._reference[0].backbone, reference.states.flatten(0, 1), flat)
+        steps = [exact_kl(p, q.detach()) for (p, _), (q, _) in zip(ours, theirs, strict=True)]
+        return torch.stack(steps, dim=-1).view(scored.tokens.shape)
+
+
+def joined(rollouts: Sequence[Rollout]) -> Rollout:
+    """Rollouts of some prompts each as one."""
+    first, *others = rollouts
+    if not others:
+        return first
+    together: dict[str, Tensor] = {
+        name: torch.cat([getattr(rollout, name) for rollout in rollouts])
+        for name, value in vars(first).items()
+        if name != "world_reward" and value is not None
+    }
+    return replace(first, **together)
+
+
+def depth_numbers(depth: Int[Tensor, " B"], largest: int) -> dict[str, float]:
+    """Mean depth, and the share of prompts at each."""
+    shares = torch.bincount(depth, minlength=largest + 1).float() / len(depth)
+    named = {f"depth_{value}": float(share) for value, share in enumerate(shares) if share > 0}
+    return {"depth": float(depth.float().mean()), **named}
+
+
+def hit(items: Int[Tensor, "B G"], target: Int[Tensor, " B"]) -> Bool[Tensor, " B"]:
+    """Whether the target is among the candidates of each prompt."""
+    return (items == target[:, None]).any(1)

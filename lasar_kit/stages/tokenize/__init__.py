@@ -1,0 +1,1 @@
+"""Gives every item its semantic ID."""

@@ -1,0 +1,29 @@
+"""Options of the stage tokenize; imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from lasar_kit.spec import ComponentConfig, StageConfig, component
+
+
+class TokenizeConfig(StageConfig):
+    """Item text to semantic IDs."""
+
+    consumes: ClassVar[tuple[str, ...]] = ("dataset",)
+    produces: ClassVar[str] = "sids"
+    sharded: ClassVar[bool] = True
+
+    text_encoder: Annotated[ComponentConfig, component("text_encoder")] = Field(
+        "tfidf_svd", validate_default=True, description="Embeds the items."
+    )
+    quantizer: Annotated[ComponentConfig, component("quantizer")] = Field(
+        "rq_kmeans", validate_default=True, description="Turns embeddings into codes."
+    )
+    collision: Literal["reassign", "suffix", "allow"] = Field(
+        "reassign",
+        description="Items with one SID: move all but one to the nearest free code of the last level, "
+        "tell them apart by one more level for all items, or let them share it.",
+    )

@@ -1,0 +1,51 @@
+"""Item text to semantic IDs (paper Eq. 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from lasar_kit.core.values import Env
+from lasar_kit.data.sids import Sids
+from lasar_kit.data.stage_context import StageContext
+from lasar_kit.process.world import is_main
+from lasar_kit.stages.tokenize.collisions import resolve
+from lasar_kit.stages.tokenize.config import TokenizeConfig
+from lasar_kit.stages.tokenize.quality import quantization_report, quantization_table
+from lasar_kit.store.artifacts import write_json
+
+
+class TokenizeStage:
+    """Embeds the items, quantises the embeddings level by level, and sees that items do not share a SID."""
+
+    def __init__(self, config: TokenizeConfig, env: Env) -> None:
+        self.config = config
+
+    def run(self, context: StageContext) -> Mapping[str, Any]:
+        """Write the SIDs and the fitted quantizer; report how good they are."""
+        dataset = context.dataset()
+        item_ids = tuple(dataset.items["id"])
+        env = context.env(item_ids=item_ids)
+        encoder = context.catalogue.build("text_encoder", self.config.text_encoder, env)
+        embeddings = torch.from_numpy(encoder.encode(dataset.items, dataset.train))
+        if not is_main():  # fitting is not shared out, and the main process writes
+            return {}
+        quantizer = context.catalogue.build("quantizer", self.config.quantizer, env)
+        quantizer.fit(embeddings)
+        raw = quantizer.encode(embeddings)
+        codes, sizes, collisions = resolve(raw, embeddings, quantizer, self.config.collision)
+        report = quantization_report(raw, embeddings, quantizer, codes, collisions)
+        report |= getattr(quantizer, "remarks", {})
+        Sids(codes, sizes).save(context.folder, item_ids)
+        save_file(
+            {name: value.contiguous() for name, value in quantizer.state_dict().items()},
+            context.folder / "quantizer.safetensors",
+        )
+        write_json(context.folder / "report.json", report)
+        context.screen.print(quantization_table(report))
+        if "caution" in report:
+            context.screen.print(f"[yellow]warning: {report['caution']}[/yellow]")
+        return report

@@ -1,0 +1,128 @@
+"""What an artifact depends on: options, code and inputs, as one key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from lasar_kit.core.model_name import PACKAGE
+from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec.files import read_paths
+from lasar_kit.store.artifacts import key_of
+
+if TYPE_CHECKING:
+    from lasar_kit.catalogue import Catalogue
+    from lasar_kit.spec.plan import PlannedStage
+    from lasar_kit.spec.run_spec import RunSpec
+
+
+ROOMS = ("core", "process", "store", "data", "model", "train", "stages", "report", "run", "serve")
+"""Rooms whose code may change what a stage leaves."""
+
+
+@cache
+def core_code() -> str:
+    """SHA-256 of what every stage runs on: the sources of the rooms that compute."""
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(path for room in ROOMS for path in root.glob(f"{room}/**/*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def dataset_key(spec: RunSpec, files: Sequence[Path], catalogue: Catalogue) -> str:
+    """Key of the data set: its options, its code, and name, size and time of change of what it reads."""
+    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    code = (core_code(), catalogue.hook_code("lasar_run_stage"))
+    return key_of("dataset", *code, _described(spec.dataset, catalogue), spec.seed, stats)
+
+
+def stage_key(stage: PlannedStage, spec: RunSpec, inputs: Mapping[str, str], catalogue: Catalogue) -> str:
+    """Key of a stage: its options, what it reads of the spec, the code of all components in these and of the
+    hooks that may change what a stage does, and the keys of its inputs by artifact type."""
+    unread, code = type(stage.config).unread, (core_code(), catalogue.hook_code("lasar_run_stage"))
+    described = {}
+    for name in type(stage.config).reads:
+        value = getattr(spec, name)
+        if isinstance(value, ComponentConfig):
+            value = _described(value, catalogue, unread.get(name, ()))
+        described[name] = value
+    return key_of("stage", *code, _described(stage.config, catalogue), described, dict(inputs))
+
+
+def _described(config: ComponentConfig, catalogue: Catalogue, unread: Sequence[str] = ()) -> dict[str, Any]:
+    """A component's options, its code and that of nested ones, its files; not `from` (inputs have keys) nor
+    what changes no result, or is `unread`."""
+    options = {name: value for name, value in config.model_dump(mode="json").items() if name not in unread}
+    _leave_out(options, config)
+    code = [_code(part, catalogue) for part in _components(config)]
+    return {"options": options, "code": code, "files": list(_files(config)), "packages": _packages(options)}
+
+
+def _leave_out(options: object, config: object) -> None:
+    """Take out of a config's options, nested ones too, `from` and what changes no result."""
+    if isinstance(config, BaseModel) and isinstance(options, dict):
+        for name, field in type(config).model_fields.items():
+            key = field.alias or name
+            if key == "from" or name in getattr(type(config), "unkeyed", ()):
+                options.pop(key, None)
+            elif key in options:
+                _leave_out(options[key], getattr(config, name))
+    elif isinstance(config, Mapping) and isinstance(options, dict):
+        for key, part in config.items():
+            _leave_out(options.get(key), part)
+    elif isinstance(config, list | tuple) and isinstance(options, list):
+        for option, part in zip(options, config, strict=False):
+            _leave_out(option, part)
+
+
+def _files(config: ComponentConfig) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of change of all that it reads; what it writes would change its key."""
+    for _, name in read_paths(config):
+        path = Path(name)
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                stat = file.stat()
+                yield file.relative_to(path.parent).as_posix(), stat.st_size, stat.st_mtime_ns
+
+
+def _packages(options: object) -> list[str]:
+    """Name and version of each distribution that brings a model named `package:…`."""
+    if isinstance(options, Mapping):
+        return [found for value in options.values() for found in _packages(value)]
+    if isinstance(options, list):
+        return [found for value in options for found in _packages(value)]
+    if not (isinstance(options, str) and options.startswith(PACKAGE)):
+        return []
+    names = packages_distributions().get(options.removeprefix(PACKAGE), ())
+    return [f"{name} {version(name)}" for name in sorted(set(names))]
+
+
+def _components(value: object) -> Iterator[ComponentConfig]:
+    """All component configs in a value, itself first."""
+    if isinstance(value, ComponentConfig):
+        yield value
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _components(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _components(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _components(part)
+
+
+def _code(config: ComponentConfig, catalogue: Catalogue) -> str:
+    """The fingerprint of the component that a config belongs to."""
+    target = f"{type(config).__module__}:{type(config).__qualname__}"
+    for entry in catalogue.entries():
+        if entry.name == config.use and entry.config == target:
+            return catalogue.fingerprint(entry.kind, entry.name)
+    return target

@@ -1,0 +1,1 @@
+"""What all training stages share: the loop, updates, validation, checkpoints, resume."""

@@ -1,0 +1,73 @@
+"""What the training stages need of an aligner: building it, and counting what its loss is a mean over."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import linear
+
+from lasar_kit.core.interfaces import Aligner
+from lasar_kit.data.stage_context import StageContext
+from lasar_kit.model.recommender import Parts, Recommender
+from lasar_kit.spec import ComponentConfig
+
+
+class Head(Protocol):
+    """Next-token logits of states."""
+
+    def __call__(self, states: Float[Tensor, "*S D"]) -> Float[Tensor, "*S V"]: ...
+
+
+def build_aligner(context: StageContext, config: ComponentConfig, recommender: Recommender) -> Aligner:
+    """An aligner for a recommender's states and for anchors that another backbone may have read."""
+    backbone = recommender.backbone
+    env = context.env(
+        hidden_size=backbone.hidden_size,
+        head=backbone.logits,
+        frozen_head=lambda: _anchor_head(context, recommender),
+    )
+    aligner: Aligner = context.catalogue.build("aligner", config, env)
+    return aligner
+
+
+def aligned(aligner: Aligner, thoughts: Int[Tensor, "*S"], segments: Int[Tensor, "*S"]) -> Bool[Tensor, "*S"]:
+    """Which branches an aligner's loss is a mean over, by their numbers of thoughts and of segments."""
+    both = (thoughts > 0) & (segments > 0)
+    counted = getattr(aligner, "counted", None)
+    return both if counted is None else both & counted(thoughts, segments)
+
+
+def _anchor_head(context: StageContext, recommender: Recommender) -> Head:
+    """The head of the backbone that read the anchors, as it was then.
+
+    That is the checkpoint which their stage read; anchors of a stage that read none are taken for the
+    recommender's own.
+    """
+    folder = context.origins.get("anchors", {}).get("checkpoint")
+    if folder is None:
+        return frozen_head(recommender.backbone)
+    config = Parts.load(folder, context.catalogue).backbone
+    device = str(recommender.device)
+    env = context.env(device=device, checkpoint=folder)
+    return frozen_head(context.catalogue.build("backbone", config, env).to(device).eval())
+
+
+@torch.no_grad()
+def frozen_head(backbone: Any) -> Head:
+    """A backbone's head by itself, which stays as it is while the backbone trains.
+
+    Logits that are linear in the states, as they nearly always are, are kept as one matrix of V * D numbers,
+    found by what they make of unit vectors; else the whole backbone is kept, which must then be no longer
+    trained.
+    """
+    example = backbone.embed(torch.zeros(1, dtype=torch.long, device=next(backbone.parameters()).device))
+    units = torch.eye(backbone.hidden_size, dtype=example.dtype, device=example.device)
+    bias = backbone.logits(torch.zeros_like(units[:1]))[0]
+    weight = (backbone.logits(units) - bias).T.contiguous()
+    if not torch.allclose(linear(-2 * units[:8], weight, bias), backbone.logits(-2 * units[:8]), atol=1e-3):
+        kept: Head = backbone.logits
+        return kept
+    return lambda states: linear(states, weight, bias)

@@ -1,0 +1,134 @@
+"""Reasoning texts about training prompts: asking the teacher, and keeping what it wrote as it comes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from accelerate import PartialState
+from jaxtyping import Int
+
+from lasar_kit.core.dataset import Dataset
+from lasar_kit.core.reasoning.from_dataset import requests_of
+from lasar_kit.data.samples import RULES, Window
+from lasar_kit.data.stage_context import StageContext
+from lasar_kit.errors import UserError
+from lasar_kit.spec import ComponentConfig
+from lasar_kit.train.config import PromptRule
+
+
+def training_prompts(dataset: Dataset, context: StageContext, rule: PromptRule, limit: int) -> list[Window]:
+    """The training prompts that a teacher reasons about, in order; `limit` of them by the seed, 0 for all."""
+    windows = RULES[rule](dataset.train, context.spec.max_history)
+    if 0 < limit < len(windows):
+        chosen = np.random.default_rng(context.spec.seed).choice(len(windows), limit, replace=False)
+        windows = [windows[index] for index in np.sort(chosen)]
+    return windows
+
+
+def ask_teacher(
+    context: StageContext,
+    config: ComponentConfig,
+    dataset: Dataset,
+    windows: Sequence[Window],
+    wanted: Sequence[int] | None = None,
+    told: dict[str, float] | None = None,
+) -> Iterator[tuple[int, str | None]]:
+    """`(n, text)` of the n-th prompt, in any order: of all prompts, or of those `wanted`.
+
+    A window's last item is the one to come; the teacher is told of it only if it asks. `told` takes up the
+    numbers that it reports.
+    """
+    wanted = range(len(windows)) if wanted is None else wanted
+    told = {} if told is None else told
+    env = context.env(device=str(PartialState().device), report=told.update)
+    teacher = context.catalogue.build("teacher", config, env)
+    places = [(windows[n].user, windows[n].start, windows[n].stop - 1) for n in wanted]
+    requests = requests_of(dataset, places, with_target=teacher.wants_target)
+    with context.screen.progress(f"{context.name}: writing", len(windows)) as tick:
+        tick(len(windows) - len(requests))
+        for index, text in teacher.write(requests):
+            yield wanted[index], text
+            tick(1, f"cost {told['cost']:.2f}" if told.get("cost") else "")
+
+
+class TextLog:
+    """Texts of `size` prompts with their segments, in the order in which they were written.
+
+    A line each, `{"prompt": n, "text": …, "segments": […]}`, handed to the system before the next is asked
+    for, so that a run that is killed loses none; only where the lines begin is held in memory.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path = path
+        self.starts: Int[np.ndarray, " n"] = np.full(size, -1)
+        self.counts: Int[np.ndarray, " n"] = np.zeros(size, dtype=np.int64)
+        path.touch()
+        self._file = path.open("r+b")
+        self._file.truncate(self._take_in())
+
+    def __enter__(self) -> TextLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @property
+    def missing(self) -> list[int]:
+        """Prompts that nothing is known of yet, ascending."""
+        found: list[int] = np.flatnonzero(self.starts < 0).tolist()
+        return found
+
+    def add(self, prompt: int, text: str | None, segments: Sequence[str]) -> None:
+        """Keep a prompt's text; None says that there is none."""
+        self.starts[prompt], self.counts[prompt] = self._file.seek(0, os.SEEK_END), len(segments)
+        line = {"prompt": prompt, "text": text, "segments": list(segments)}
+        self._file.write(json.dumps(line).encode("ascii") + b"\n")
+        self._file.flush()
+
+    def __getitem__(self, prompt: int) -> tuple[str | None, list[str]]:
+        """A prompt's text and segments."""
+        self._file.seek(self.starts[prompt])
+        line = json.loads(self._file.readline())
+        return line["text"], line["segments"]
+
+    def fill(self, answers: Iterator[tuple[int, str | None]], segment: Callable[[str], list[str]]) -> None:
+        """Keep all answers of a teacher.
+
+        If the teacher gives up, what it left without a text is taken for a failure and will be asked again.
+        """
+        try:
+            for prompt, text in answers:
+                self.add(prompt, text, [] if text is None else segment(text))
+        except UserError:
+            self._drop_empty()
+            raise
+        os.fsync(self._file.fileno())
+
+    def _take_in(self) -> int:
+        """Learn where the lines begin; the length of the file up to what a kill left unfinished."""
+        start = 0
+        for line in self._file:
+            try:
+                row = json.loads(line)
+                prompt, count = row["prompt"], len(row["segments"])
+                whole = line.endswith(b"\n") and 0 <= prompt < len(self.starts)
+            except (ValueError, KeyError, TypeError):
+                whole = False
+            if not whole:
+                break
+            self.starts[prompt], self.counts[prompt] = start, count
+            start += len(line)
+        return start
+
+    def _drop_empty(self) -> None:
+        kept = [(n, *self[n]) for n in np.flatnonzero(self.starts >= 0).tolist()]
+        self._file.seek(0)
+        self._file.truncate()
+        self.starts[:] = -1
+        for prompt, text, segments in kept:
+            if text is not None:
+                self.add(prompt, text, segments)

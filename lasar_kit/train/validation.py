@@ -1,0 +1,113 @@
+"""Validation between updates: what is measured, which checkpoint is kept, and when training stops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from jaxtyping import Int
+
+from lasar_kit.core import metrics
+from lasar_kit.core.scoring import Score
+from lasar_kit.data.held_out import HeldOut
+from lasar_kit.model.answers import AnswerScorer
+from lasar_kit.model.precision import autocast
+from lasar_kit.model.ranking import batches_of_users, rank_users, target_ranks, with_sharers
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.process.world import in_shares
+from lasar_kit.spec.precision import Precision
+
+SELECTED_BY = "ndcg@10"
+REMEMBERED = ("best", "best_score", "best_update", "waited", "history")
+"""Of `BestCheckpoint`, by a checkpoint of training."""
+
+
+def answer_loss(recommender: Recommender, held_out: HeldOut, score: Score, batch_size: int) -> float:
+    """Mean cross-entropy of the held-out items' tokens, in nats, at the depths that the policy chooses
+    (the evaluation loss of the paper's Figure 3)."""
+    scorer = AnswerScorer(recommender.prompts.table, score, str(recommender.device))
+    training = recommender.training
+    recommender.eval()
+
+    @torch.inference_mode()
+    def one(users: Int[np.ndarray, " b"]) -> float:
+        asked = [(held_out.histories[user], int(held_out.target[user])) for user in users]
+        batch = recommender.prompts.answered(asked).to(recommender.device)
+        assert batch.targets is not None
+        trace, _ = recommender.think(recommender.read(batch))
+        states = recommender.answer_states(trace, batch.targets)
+        return -float(scorer.logp(recommender.backbone, states[:, 0], batch.targets[:, 0]).double().sum())
+
+    sums = in_shares(batches_of_users(held_out.histories, batch_size), one)
+    recommender.train(training)
+    return math.fsum(sums) / (len(held_out.target) * recommender.prompts.table.tokens.shape[1])
+
+
+@dataclass
+class BestCheckpoint:
+    """Keeps the checkpoint with the best validation NDCG@10 in `folder`; runs out of patience.
+
+    `patience` counts validations without a better one; 0 never stops. Each thought costs `depth_cost` of
+    NDCG@10. Files that are `shared` with a checkpoint of training are left to it, not written over.
+    """
+
+    folder: Path
+    held_out: HeldOut
+    width: int
+    batch_size: int
+    patience: int
+    score: Score
+    depth_cost: float = 0.0
+    precision: Precision = "fp32"
+    best: float = -1.0
+    best_score: float = -math.inf
+    best_update: int = 0
+    waited: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    shared: set[Path] = field(default_factory=set)
+
+    @property
+    def out_of_patience(self) -> bool:
+        return 0 < self.patience <= self.waited
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers, as JSON; the files in `folder` belong to it."""
+        return {name: getattr(self, name) for name in REMEMBERED}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def validate(self, recommender: Recommender, accelerator: Accelerator, update: int) -> dict[str, float]:
+        """Rank the validation items; write the checkpoint if it is the best so far."""
+        with autocast(accelerator.device, self.precision):
+            ranking = rank_users(
+                recommender, self.held_out.histories, self.width, self.batch_size, accelerator
+            )
+            loss = answer_loss(recommender, self.held_out, self.score, self.batch_size)
+        table = recommender.prompts.table
+        items = with_sharers(ranking, table).items
+        values = metrics.summary(*target_ranks(items, self.held_out.target, table), cutoffs=(10,))
+        if ranking.depth.any():
+            values["depth"] = float(ranking.depth.mean())
+        values["loss"] = loss
+        score = values[SELECTED_BY] - self.depth_cost * float(ranking.depth.mean())
+        better = score > self.best_score
+        if better:
+            self.best, self.best_score, self.waited = values[SELECTED_BY], score, 0
+            self.best_update = update
+            if accelerator.is_main_process:
+                while self.shared:
+                    self.shared.pop().unlink(missing_ok=True)
+                recommender.save(self.folder)
+        else:
+            self.waited += 1
+        self.history.append({"update": update, **values})
+        return values

@@ -1,0 +1,30 @@
+"""Beam search over the catalogue's trie."""
+
+from __future__ import annotations
+
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from lasar_kit.core.interfaces import Backbone
+from lasar_kit.core.values import Beams, LatentTrace
+from lasar_plugins.decoder.trie.walk import TrieWalk, stable_topk
+
+
+class TrieBeam(TrieWalk):
+    """Exact constrained beam search: sequences and scores are those of `generate` under the same trie."""
+
+    def search(self, backbone: Backbone, trace: LatentTrace, width: int) -> Beams:
+        """The `width` best items of each branch, by a beam of that width.
+
+        The backbone should be in evaluation mode.
+        """
+
+        def best(
+            total: Float[Tensor, "B R w C"],
+            logits: Shaped[Tensor, "B R w C"],
+            allowed: Bool[Tensor, "B R w C"],
+        ) -> Int[Tensor, "B R k"]:
+            flat = total.flatten(2)
+            return stable_topk(flat, min(width, flat.shape[-1]))
+
+        return self.walk(backbone, trace, best, width)

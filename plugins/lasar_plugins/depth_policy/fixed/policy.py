@@ -1,0 +1,20 @@
+"""A depth policy that always chooses the same (the fixed-N rows of the paper's Figure 4a)."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from lasar_kit.core.values import Env
+from lasar_plugins.depth_policy.fixed.config import DepthFixedConfig
+
+
+class DepthFixed:
+    """`depth` thoughts, always."""
+
+    def __init__(self, config: DepthFixedConfig, env: Env) -> None:
+        self.support: tuple[int, ...] = config.support
+
+    def logits(self, h0: Float[Tensor, "B R D"]) -> Float[Tensor, "B R 1"]:
+        """Zero, the logit of the only choice."""
+        return h0.new_zeros(*h0.shape[:-1], 1)

@@ -1,0 +1,1 @@
+"""Nothing to choose: depth 0."""

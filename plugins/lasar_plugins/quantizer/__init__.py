@@ -1,0 +1,1 @@
+"""Quantizers: item embeddings to codes."""

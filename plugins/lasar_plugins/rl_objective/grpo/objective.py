@@ -1,0 +1,97 @@
+"""The clipped objective over groups of candidates (paper Eq. 5).
+
+Shape letters as in `lasar_kit.core.values`; m is M for ratios by token and 1 for ratios by sequence.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from lasar_kit.core.groups import centred, masked_mean, varied, z_scores
+from lasar_kit.core.kl import LARGEST_LOG_RATIO, k3
+from lasar_kit.core.values import Env, Rollout
+from lasar_plugins.rl_objective.grpo.config import GrpoConfig
+
+
+class Grpo:
+    """Raises the candidates that did better than their group, lowers the others, and stays near a reference.
+
+    A candidate's loss is a mean over its tokens, a group's over its valid candidates, and the loss one over
+    the groups of this rank. As SIDs are equally long, a mean over all tokens of a group would be the same.
+    """
+
+    def __init__(self, config: GrpoConfig, env: Env) -> None:
+        self.config = config
+        self.exact_kl = config.kl == "exact"
+
+    def loss(self, rollout: Rollout) -> tuple[Float[Tensor, ""], dict[str, float]]:
+        """Paper Eq. 5. The report covers all valid candidates, those of skipped groups among them."""
+        valid, differs = rollout.valid, varied(rollout.rewards, rollout.valid)
+        advantage = self._advantage(rollout.rewards.detach(), valid)
+        ratio = self._ratio(rollout)
+        clipped = ratio.clamp(1 - self.config.clip, 1 + (self.config.clip_high or self.config.clip))
+        gain = torch.minimum(ratio * advantage[..., None], clipped * advantage[..., None])
+        kl = self._kl(rollout)
+        groups = masked_mean(self.config.beta * kl - gain.mean(dim=-1), valid)
+        counted = self._counted(rollout.rewards, valid)
+        held = (clipped - ratio) * advantage[..., None] < 0
+        report = _report(valid, ratio=ratio.mean(-1), clipped=held.float().mean(-1), kl=kl)
+        report |= _spread(advantage, valid)
+        report["zero_variance"] = float((~differs).float().mean())
+        return masked_mean(groups, counted), report
+
+    def counted(self, rewards: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> int:
+        """How many groups the loss is a mean over."""
+        return int(self._counted(rewards, valid).sum())
+
+    def observe(self, rollout: Rollout) -> None:
+        """Nothing to remember."""
+
+    def _counted(self, rewards: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> Bool[Tensor, " B"]:
+        return varied(rewards, valid) if self.config.constant_groups == "skip" else valid.any(dim=1)
+
+    def _advantage(self, rewards: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> Float[Tensor, "B G"]:
+        """How much better a candidate did than its group; of mean 0 in each group."""
+        if self.config.scale == "none":
+            return centred(rewards, valid)
+        return z_scores(rewards, valid, self.config.std_ddof, self.config.epsilon)
+
+    def _ratio(self, rollout: Rollout) -> Float[Tensor, "B G m"]:
+        """The policy's probability of each token, or candidate, over what it is compared with."""
+        base = rollout.old_logp if self.config.ratio == "old" else rollout.ref_logp
+        log_ratio = _readable(rollout.logp, rollout.valid) - _readable(base.detach(), rollout.valid)
+        if self.config.level == "sequence":
+            log_ratio = log_ratio.sum(dim=-1, keepdim=True)
+        return log_ratio.clamp(max=LARGEST_LOG_RATIO).exp()
+
+    def _kl(self, rollout: Rollout) -> Float[Tensor, "B G"]:
+        """KL of each candidate from the reference; by the chain rule a sequence's is the sum over tokens."""
+        if self.exact_kl:
+            assert rollout.ref_kl is not None, "exact_kl asks for Rollout.ref_kl"
+            tokens = _readable(rollout.ref_kl, rollout.valid)
+        else:
+            reference = _readable(rollout.ref_logp.detach(), rollout.valid)
+            tokens = k3(_readable(rollout.logp, rollout.valid), reference)
+        return tokens.sum(dim=-1) if self.config.level == "sequence" else tokens.mean(dim=-1)
+
+
+def _readable(tokens: Float[Tensor, "B G M"], valid: Bool[Tensor, "B G"]) -> Float[Tensor, "B G M"]:
+    """Float32, with 0 for tokens of invalid candidates, so that no arithmetic meets their -inf or NaN."""
+    return tokens.float().masked_fill(~valid[..., None], 0.0)
+
+
+def _report(valid: Bool[Tensor, "B G"], **values: Float[Tensor, "B G"]) -> dict[str, float]:
+    """Means over valid candidates."""
+    everyone = valid.flatten()
+    return {name: float(masked_mean(value.detach().flatten(), everyone)) for name, value in values.items()}
+
+
+def _spread(advantage: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> dict[str, float]:
+    """Root mean square and extremes of the advantages; their mean is 0 in every group."""
+    return {
+        "advantage_rms": float(masked_mean(advantage.square().flatten(), valid.flatten()).sqrt()),
+        "advantage_min": float(advantage.min()),
+        "advantage_max": float(advantage.max()),
+    }
