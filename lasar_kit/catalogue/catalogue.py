@@ -103,27 +103,30 @@ class Catalogue:
 
     def config_class(self, kind: str, name: str) -> type[ComponentConfig]:
         """The config class of a component, imported."""
-        from lasar_kit.spec.component import ComponentConfig, DecoderConfig, StageConfig
+        from lasar_kit.spec.bases import BASES
+        from lasar_kit.spec.component import ComponentConfig
 
         entry = self.get(kind, name)
         found = self._import(entry, entry.config)
-        bases: dict[str, type[ComponentConfig]] = {"stage": StageConfig, "decoder": DecoderConfig}
-        base = bases.get(kind, ComponentConfig)
+        base = BASES.get(kind, ComponentConfig)
         if not (isinstance(found, type) and issubclass(found, base)):
             raise UserError(f"{_label(entry)}: {entry.config} is not a subclass of {base.__name__}")
         return found
 
     def build(self, kind: str, config: ComponentConfig, env: Env) -> Any:
-        """The component of a config; `env.build` lets it build the components nested in its config.
+        """The component of a config, given of `env` what its kind is given (`lasar_kit.core.environment`);
+        `env.build` lets it build the components nested in its config.
 
         `UserError` where it cannot be imported, or lacks something that its interface asks for.
         """
+        from lasar_kit.core.environment import given
+
         entry = self.get(kind, config.use)
         target = self._import(entry, entry.build)
         # A mapping keeps mypy from fixing the fields of Env here, where torch must not be imported.
         changes: dict[str, Any] = {"build": self.build}
         try:
-            built = target(config, dataclasses.replace(env, **changes))
+            built = target(config, dataclasses.replace(given(kind, env), **changes))
         except ImportError as error:
             raise _import_failure(entry, entry.build, error) from error
         _check_interface(entry, built)

@@ -1,8 +1,10 @@
 """The seven interfaces of a latent-reasoning recommender, and those of what surrounds it.
 
 A component is built as `Component(config, env)`: `config` is its own pydantic model (a subclass of
-`lasar_kit.spec.ComponentConfig`), `env` a `lasar_kit.core.values.Env`. Shape letters as in `values.py`,
-and P tokens already in a context, K codes a level, E embedding width.
+`lasar_kit.spec.ComponentConfig`, or of its kind's own base), `env` a `lasar_kit.core.values.Env`. What only
+some components of a kind can do is a Protocol of its own (`lasar_kit.core.capabilities`), or, where it must
+be known before anything is built, a class variable of the config's base. Shape letters as in `values.py`, and
+P tokens already in a context, K codes a level, E embedding width.
 """
 
 from __future__ import annotations
@@ -17,16 +19,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lasar_kit.core.dataset import Dataset, Sequences
+from lasar_kit.core.lesson import Lesson, TaskRows
 from lasar_kit.core.reasoning import ReasoningRequest
-from lasar_kit.core.values import Anchors, Beams, Context, LatentTrace, Prompt, Rollout, SidTable
+from lasar_kit.core.sft_view import SftView
+from lasar_kit.core.values import Anchors, Beams, Context, Judged, LatentTrace, Prompt, Rollout, SidTable
 
 
 @runtime_checkable
 class Quantizer(Protocol):
-    """Turns item embeddings into codes, level by level (paper Eq. 1).
-
-    One that has more to say than how good the codes are says it by `remarks`, a dict for the stage's report.
-    """
+    """Turns item embeddings into codes, level by level (paper Eq. 1)."""
 
     sizes: tuple[int, ...]
     """Codes at each of the M levels."""
@@ -49,7 +50,11 @@ class Quantizer(Protocol):
 
 @runtime_checkable
 class Backbone(Protocol):
-    """A causal language model, read through the token tree; also a `torch.nn.Module`."""
+    """A causal language model, read through the token tree; also a `torch.nn.Module`.
+
+    One that does not read a prompt as a chain of its own tree, such as an encoder, also has `read_prompts`
+    (`lasar_kit.core.capabilities.ReadsPrompts`).
+    """
 
     hidden_size: int
     """The width D of its states."""
@@ -79,7 +84,8 @@ class Backbone(Protocol):
         """Mean norm of all input embeddings, without gradient (and without dropout, unlike `embed`)."""
 
     def save(self, directory: Path) -> None:
-        """Write model and tokenizer so that `AutoModelForCausalLM` and `AutoTokenizer` load them."""
+        """Write model and tokenizer, so that `env.checkpoint` restores them and, where its config says so
+        (`BackboneConfig.loads_as`), transformers' classes load them."""
 
 
 @runtime_checkable
@@ -94,7 +100,8 @@ class LatentLoop(Protocol):
         """Think `depth[b, r]` steps in each branch.
 
         `steps >= depth.max()` is how many the loop runs; surplus steps change nothing. It stands apart
-        from `depth` so that sharded ranks can all run the global maximum.
+        from `depth` so that sharded ranks can all run the global maximum. A loop that halts by itself takes
+        `depth` for the most it may think.
         """
 
 
@@ -105,8 +112,8 @@ class DepthPolicy(Protocol):
     support: tuple[int, ...]
     """The C depths to choose from, ascending: 1..8, `(4,)` for a fixed one, `(0,)` for none."""
 
-    def logits(self, h0: Float[Tensor, "B R D"]) -> Float[Tensor, "B R C"]:
-        """Unnormalised log-probabilities over `support`, from the last prompt state."""
+    def logits(self, prompt: Prompt) -> Float[Tensor, "B R C"]:
+        """Unnormalised log-probabilities over `support`, from what was read."""
 
 
 @runtime_checkable
@@ -114,8 +121,7 @@ class Aligner(Protocol):
     """Holds thoughts to anchors (paper Eq. 4).
 
     The term is a mean over the branches with a thought and an anchor; an aligner that leaves some of these
-    out tells which it takes by a method `counted(thoughts, segments)`, from their numbers of both ([B, R]
-    each, a truth value a branch).
+    out says so (`lasar_kit.core.capabilities.SkipsBranches`).
     """
 
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
@@ -123,25 +129,45 @@ class Aligner(Protocol):
 
 
 @runtime_checkable
+class SftObjective(Protocol):
+    """One term of the supervised loss (paper section 2.3).
+
+    The term is a sum over things of the global batch, divided by how many there are: both are additive over
+    parts of a batch, so that the loss is the same however a batch is split. One that learns anything is a
+    `torch.nn.Module`, trained, saved and restored with the recommender. One with samples of its own also has
+    `draw` and `collate` (`lasar_kit.core.capabilities.OwnSamples`).
+    """
+
+    needs: tuple[str, ...]
+    """What a lesson must hold: any of `anchors`, `rationale`; and `depth`, where the count reads it."""
+
+    def count(self, lesson: Lesson, rows: TaskRows | None) -> int:
+        """Over how many things of a lesson the term is a mean, from what is known before it is read; `rows`
+        are the objective's own samples, if it has any."""
+
+    def loss(self, view: SftView) -> Float[Tensor, ""]:
+        """The sum over these things, float32; 0 with a graph or without one where there are none."""
+
+
+@runtime_checkable
 class RLObjective(Protocol):
     """One term of the RL loss (paper Eqs. 5 and 6).
 
     One that learns or remembers anything is a `torch.nn.Module`, and is saved and restored as one. The loss
-    is a mean over all prompts; an objective that leaves some out says over how many it is one, by a method
-    `counted(rewards, valid) -> int`, so that each process's loss is weighted right. One that reads no
-    log-probability of candidates says so by `reads_answers = False`: where none does, they are not computed.
+    is a mean over all prompts; an objective that leaves some out says over how many it is one
+    (`lasar_kit.core.capabilities.SkipsPrompts`), so that each process's loss is weighted right.
     """
 
     exact_kl: bool
     """Whether it reads `Rollout.ref_kl`, which costs the distributions over all tokens."""
+    reads_answers: bool
+    """Whether it reads log-probabilities of candidates; where no objective does, they are not computed."""
 
     def loss(self, rollout: Rollout) -> tuple[Float[Tensor, ""], dict[str, float]]:
         """The loss and numbers worth logging; pure, it changes no state.
 
-        The loss is a mean over the B prompts; an objective that leaves some out tells how many it counts by a
-        method `counted(rewards, valid)`, from what a rollout holds of both ([B, G] each). Over several
-        processes numbers are averaged, each process counting by its prompts; those whose name ends in `_min`
-        or `_max` are the extremes of all.
+        The loss is a mean over the B prompts. Over several processes numbers are averaged, each process
+        counting by its prompts; those whose name ends in `_min` or `_max` are the extremes of all.
         """
 
     def observe(self, rollout: Rollout) -> None:
@@ -150,13 +176,10 @@ class RLObjective(Protocol):
 
 @runtime_checkable
 class Reward(Protocol):
-    """Judges the candidates of a prompt (paper E.5).
+    """Judges the candidates of a prompt (paper E.5)."""
 
-    It is built with the catalogue's raw ids and SIDs (`Env.item_ids`, `Env.table`), to compare items by.
-    """
-
-    def reward(self, candidates: Int[Tensor, "B G"], target: Int[Tensor, " B"]) -> Float[Tensor, "B G"]:
-        """Float32 rewards of rows of the item table, best candidate first, -1 for none (its reward is 0)."""
+    def reward(self, judged: Judged) -> Float[Tensor, "B G"]:
+        """Float32 rewards of the candidates, that of no candidate (-1) being 0."""
 
 
 @runtime_checkable
@@ -231,6 +254,7 @@ INTERFACES: dict[str, type] = {
     "latent_loop": LatentLoop,
     "depth_policy": DepthPolicy,
     "aligner": Aligner,
+    "sft_objective": SftObjective,
     "rl_objective": RLObjective,
     "decoder": Decoder,
     "dataset": DataSource,

@@ -2,20 +2,23 @@
 
 Shape letters: B rows, R branches a row (1 in evaluation and RL, item positions in packed training),
 L prompt tokens, Q new tokens, T thoughts, D hidden width, V vocabulary, C depth choices, S segments,
-G candidates, W beams, M SID levels, I items.
+G candidates, W beams or written tokens, N branches behind answer tokens, M SID levels, I items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from lasar_kit.core.dataset import Sequences
 
 
 class Context:
@@ -30,18 +33,24 @@ class Context:
 
 @dataclass(frozen=True)
 class Env:
-    """What the surroundings give a component when it is built; a component reads what it needs.
+    """What the surroundings give a component when it is built; `lasar_kit.core.environment` says which of it
+    a component of each kind is given, in runs and in its contract alike.
 
+    `seed`: decides all that is random. `device`: where its tensors belong.
+    `report(numbers)`: told how long work stands, as often as there is news (counts, cost).
+    `build(kind, config, env)`: builds a component that this one is made of.
+    `items`: the item table, with the columns `lasar_kit.core.dataset.ITEM_COLUMNS`; `item_ids` its raw ids.
+    `train`: the training part of all sequences. `max_history`: items that a prompt shows at most.
+    `table`: the items' semantic IDs, in the order of the item table.
     `vocabulary`: tokens a backbone must hold besides its own (SID and latent tokens).
     `corpus`: texts from which a from-scratch backbone trains its tokenizer.
     `checkpoint`: a folder the component saved itself to, to be restored instead of initialised.
-    `item_ids`: raw ids, in the order of the item table.
-    `table`: the items' semantic IDs, in the same order.
-    `build(kind, config, env)`: builds a component that this one is made of.
+    `hidden_size`: the width D of the backbone's states. `tokenizer`: the backbone's.
     `head`: next-token logits of the states of the backbone that the component works on (`Backbone.logits`),
     for those that compare states by what they predict; `frozen_head()` makes the head, as it was then, of the
     backbone that read the anchors.
-    `report(numbers)`: told how long work stands, as often as there is news (counts, cost).
+    `written(teacher, rule, most)`: a teacher's texts about training prompts ("sliding" or
+    "longest_per_user"), at most so many.
     """
 
     seed: int = 0
@@ -50,21 +59,58 @@ class Env:
     vocabulary: tuple[str, ...] = ()
     corpus: Callable[[], Iterable[str]] = tuple
     checkpoint: Path | None = None
-    item_ids: tuple[str, ...] = ()
+    items: pl.DataFrame | None = None
+    train: Sequences | None = None
+    max_history: int = 0
     table: SidTable | None = None
+    tokenizer: Any = None
     build: Callable[[str, Any, Env], Any] | None = None
     head: Callable[[Tensor], Tensor] | None = None
     frozen_head: Callable[[], Callable[[Tensor], Tensor]] | None = None
+    written: Callable[[Any, str, int], Sequence[str]] | None = None
     report: Callable[[dict[str, float]], None] = lambda numbers: None
+
+    @cached_property
+    def item_ids(self) -> tuple[str, ...]:
+        """Raw ids of the item table, in its order; none without one."""
+        return () if self.items is None else tuple(self.items["id"])
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """R prompts a row, read. `h0` is the state at each prompt's last token, `tip` that token's node index."""
+    """R prompts a row, read.
+
+    `h0` is the state at each prompt's last token, `tip` that token's node index. `states` are those of the
+    chain that a row's prompts share; prompt r has read its columns `first[b] .. ends[b, r]`, and, where the
+    template has a tail on a branch of its own, that. It shows `items[b, r]` items of the history.
+    """
 
     h0: Float[Tensor, "B R D"]
     tip: Int[Tensor, "B R"]
     context: Context
+    states: Float[Tensor, "B L D"]
+    first: Int[Tensor, " B"]
+    ends: Int[Tensor, "B R"]
+    items: Int[Tensor, "B R"]
+
+    @cached_property
+    def mask(self) -> Bool[Tensor, "B R L"]:
+        """Which of `states` each prompt has read."""
+        column = torch.arange(self.states.shape[1], device=self.ends.device)
+        return (column >= self.first[:, None, None]) & (column <= self.ends[..., None])
+
+    @property
+    def lengths(self) -> Int[Tensor, "B R"]:
+        """Tokens of the shared chain that each prompt has read."""
+        return self.ends - self.first[:, None] + 1
+
+
+Between = Callable[
+    [Float[Tensor, "B N D"], Int[Tensor, "B N"], Context],
+    tuple[Float[Tensor, "B N D"], Int[Tensor, "B N"], Context],
+]
+"""What a loop does behind an answer's token: from the token's state and node, the state that predicts the
+next token and the node that this one hangs on; N branches a row."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +119,9 @@ class LatentTrace:
 
     `states[b, r, t]` is thought t + 1 where `mask` is true. `last` predicts the first answer token,
     and the answer's first token is to be fed as a child of node `tip`.
+    A loop that halts by itself says how long it thought by `depth`, and the log-probability of having stopped
+    there by `depth_logp`; one that writes leaves `written`, token ids with -1 past the end, and their
+    log-probabilities; one that also thinks between answer tokens leaves `between`.
     """
 
     states: Float[Tensor, "B R T D"]
@@ -80,6 +129,11 @@ class LatentTrace:
     last: Float[Tensor, "B R D"]
     tip: Int[Tensor, "B R"]
     context: Context
+    depth: Int[Tensor, "B R"] | None = None
+    depth_logp: Float[Tensor, "B R"] | None = None
+    written: Int[Tensor, "B R W"] | None = None
+    written_logp: Float[Tensor, "B R W"] | None = None
+    between: Between | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +199,10 @@ class Rollout:
     `old_logp` and `old_depth_logp` are the policy's when it made the rollout, no `old_depth_logp` being the
     policy as it is. `world_reward` is the mean reward of the whole batch over all ranks. `ref_kl` is the KL
     divergence from the reference over all tokens at each place, given where an objective asks for it
-    (`exact_kl`).
+    (`exact_kl`). `halt_logp` is the log-probability of the depth at which the loop itself stopped, with
+    gradient, and `old_halt_logp` what it was when the rollout was made; None where depths are the policy's.
+    `written_logp` and `old_written_logp` are those of the W tokens that the loop wrote before the answer, 0
+    past the end (`written` marks them); None where it writes nothing.
     Tokens of candidates that are not valid may hold anything.
     """
 
@@ -160,3 +217,23 @@ class Rollout:
     world_reward: Float[Tensor, ""]
     ref_kl: Float[Tensor, "B G M"] | None = None
     old_depth_logp: Float[Tensor, "B C"] | None = None
+    halt_logp: Float[Tensor, " B"] | None = None
+    old_halt_logp: Float[Tensor, " B"] | None = None
+    written: Bool[Tensor, "B W"] | None = None
+    written_logp: Float[Tensor, "B W"] | None = None
+    old_written_logp: Float[Tensor, "B W"] | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Candidates of B prompts, to be rewarded.
+
+    `candidates` are rows of the item table, best first, -1 for none; `target` the item that came next;
+    `history` the items that the prompt shows, oldest first, -1 past the end; `written` the token ids that the
+    loop wrote before the answer, -1 past the end, None where it writes nothing.
+    """
+
+    candidates: Int[Tensor, "B G"]
+    target: Int[Tensor, " B"]
+    history: Int[Tensor, "B H"]
+    written: Int[Tensor, "B W"] | None = None

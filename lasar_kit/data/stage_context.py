@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -41,7 +42,11 @@ class StageContext:
     origins: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
 
     def dataset(self) -> Dataset:
-        """The data set it reads."""
+        """The data set it reads, loaded once."""
+        return self._dataset
+
+    @cached_property
+    def _dataset(self) -> Dataset:
         return stored_dataset.load(self.inputs["dataset"])
 
     def sids(self) -> Sids:
@@ -49,8 +54,11 @@ class StageContext:
         return Sids.load(self.inputs["sids"])
 
     def env(self, **values: Any) -> Env:
-        """Surroundings for a component, seeded by the spec."""
-        return Env(seed=self.spec.seed, **values)
+        """Surroundings for the components of a stage, seeded by the spec; each is given what its kind is."""
+        if "dataset" in self.inputs:
+            dataset = self.dataset()
+            values = {"items": dataset.items, "train": dataset.train, **values}
+        return Env(seed=self.spec.seed, max_history=self.spec.max_history, **values)
 
 
 class Stage(Protocol):

@@ -1,4 +1,4 @@
-"""How a depth is taken from a policy's distribution: core code, so that every policy is read alike."""
+"""How a depth is taken from a policy's distribution: one place, so that every policy is read alike."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lasar_kit.core.interfaces import DepthPolicy
+from lasar_kit.core.values import Prompt
 from lasar_kit.errors import UserError
 
 
-def greedy_depth(policy: DepthPolicy, h0: Float[Tensor, "B R D"]) -> Int[Tensor, "B R"]:
+def greedy_depth(policy: DepthPolicy, prompt: Prompt) -> Int[Tensor, "B R"]:
     """The most probable depth of each branch (inference, paper Algorithm 1 line 1)."""
-    support = torch.tensor(policy.support, device=h0.device)
-    return support[policy.logits(h0).argmax(-1)]
+    support = torch.tensor(policy.support, device=prompt.h0.device)
+    return support[policy.logits(prompt).argmax(-1)]
 
 
 def nearest_choice(policy: DepthPolicy, depth: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
@@ -35,25 +36,25 @@ def depth_from(
 
 
 def depth_at(
-    policy: DepthPolicy, h0: Float[Tensor, "B R D"], numbers: Float[Tensor, "B R"]
+    policy: DepthPolicy, prompt: Prompt, numbers: Float[Tensor, "B R"]
 ) -> tuple[Int[Tensor, "B R"], Int[Tensor, "B R"], Float[Tensor, "B R C"]]:
     """A depth drawn for each branch, its index in the support, and the log-distribution it came from.
 
     Paper section 2.4. `numbers`, float64 in [0, 1), make the draws: the cumulative distribution is inverted
     at each. Gradients run through the log-distribution alone.
     """
-    logp = policy.logits(h0).float().log_softmax(-1)
+    logp = policy.logits(prompt).float().log_softmax(-1)
     # On the CPU: torch has no cumulative sum on a GPU that repeats bit by bit.
     cumulative = logp.detach().double().cpu().exp().cumsum(-1)
     # Divided by the total, else rounding could leave a number beyond all choices.
     cumulative = cumulative / cumulative[..., -1:]
     index = (cumulative <= numbers.cpu()[..., None]).sum(-1).to(logp.device)
-    return torch.tensor(policy.support, device=h0.device)[index], index, logp
+    return torch.tensor(policy.support, device=logp.device)[index], index, logp
 
 
-def forced_depth(policy: DepthPolicy, h0: Float[Tensor, "B R D"], k: int) -> Int[Tensor, "B R"]:
+def forced_depth(policy: DepthPolicy, prompt: Prompt, k: int) -> Int[Tensor, "B R"]:
     """Depth `k` for every branch (paper Figure 4a); `UserError` unless the policy could choose it."""
     if k not in policy.support:
         valid = ", ".join(map(str, policy.support))
         raise UserError(f"depth {k} cannot be forced: this model's depth policy has {valid}")
-    return torch.full(h0.shape[:-1], k, dtype=torch.int64, device=h0.device)
+    return torch.full_like(prompt.tip, k)

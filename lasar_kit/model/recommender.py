@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +13,20 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from lasar_kit.core.capabilities import ReadsPrompts
+from lasar_kit.core.chains import follow, read_chains
 from lasar_kit.core.interfaces import Backbone, Decoder, DepthPolicy, LatentLoop
-from lasar_kit.core.token_tree import chain_parents
+from lasar_kit.core.lesson import Prompts
 from lasar_kit.core.values import Beams, Env, LatentTrace, Prompt
 from lasar_kit.data.sids import Sids
 from lasar_kit.errors import UserError
 from lasar_kit.model.depth import greedy_depth
-from lasar_kit.model.prompts import PromptBatch, PromptBuilder
+from lasar_kit.model.prompts import PromptBuilder
 from lasar_kit.store.artifacts import read_json, write_json
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
-    from lasar_kit.spec import ComponentConfig
+    from lasar_kit.spec import BackboneConfig, ComponentConfig, DepthPolicyConfig, LatentLoopConfig
 
 PARTS = "recommender.json"
 TRAINED = ("latent_loop", "depth_policy")
@@ -35,10 +37,10 @@ TRAINED = ("latent_loop", "depth_policy")
 class Parts:
     """The configs that a recommender is built from; they travel with its checkpoint."""
 
-    backbone: ComponentConfig
+    backbone: BackboneConfig
     prompt: ComponentConfig
-    latent_loop: ComponentConfig
-    depth_policy: ComponentConfig
+    latent_loop: LatentLoopConfig
+    depth_policy: DepthPolicyConfig
     max_history: int
 
     def save(self, folder: Path) -> None:
@@ -52,7 +54,7 @@ class Parts:
         """What `save` wrote, validated by the catalogue."""
         stored: Mapping[str, Any] = read_json(folder / PARTS)
         context = {"catalogue": catalogue}
-        configs = {
+        configs: dict[str, Any] = {
             kind: catalogue.config_class(kind, stored[kind]["use"]).model_validate(
                 stored[kind], context=context
             )
@@ -107,7 +109,7 @@ class Recommender(nn.Module):
         self.decoder = decoder
         self.prompts = prompts
         self.parts = parts
-        self.choose_depth: Callable[[DepthPolicy, Tensor], Tensor] = greedy_depth
+        self.choose_depth: Callable[[DepthPolicy, Prompt], Tensor] = greedy_depth
 
     @classmethod
     def build(
@@ -120,7 +122,14 @@ class Recommender(nn.Module):
     ) -> Recommender:
         """From configs; weights come from `env.checkpoint` if it names one, else from `env.seed`."""
         backbone = catalogue.build("backbone", parts.backbone, env).to(env.device)
-        inner = Env(seed=env.seed, device=env.device, hidden_size=backbone.hidden_size)
+        table = sids.table(backbone.tokenizer)
+        inner = replace(
+            env,
+            hidden_size=backbone.hidden_size,
+            tokenizer=backbone.tokenizer,
+            head=backbone.logits,
+            table=table,
+        )
         loop = catalogue.build("latent_loop", parts.latent_loop, inner)
         policy = catalogue.build("depth_policy", parts.depth_policy, inner)
         for name, part in zip(TRAINED, (loop, policy), strict=True):
@@ -129,7 +138,6 @@ class Recommender(nn.Module):
                 if stored is not None and stored.is_file():
                     _restore(part, load_file(stored), name, parts, stored.parent)
                 part.to(env.device)
-        table = sids.table(backbone.tokenizer)
         searcher = catalogue.build("decoder", decoder, inner)
         searcher.bind(table)
         template = catalogue.build("prompt", parts.prompt, inner)
@@ -140,47 +148,47 @@ class Recommender(nn.Module):
     def device(self) -> torch.device:
         return next(self.backbone.parameters()).device  # type: ignore[no-any-return]
 
-    def read_chain(self, batch: PromptBatch) -> tuple[Float[Tensor, "B L D"], Any]:
-        """States of a batch's shared chains, and the context they leave."""
-        width = batch.ids.shape[1]
-        real = torch.arange(width, device=batch.ids.device) >= width - batch.lengths[:, None]
-        states, context = self.backbone.advance(self.backbone.embed(batch.ids), chain_parents(real), None)
-        return states, context
-
-    def read(self, batch: PromptBatch) -> Prompt:
+    def read(self, prompts: Prompts) -> Prompt:
         """Read a batch's prompts."""
-        chain_BLD, context = self.read_chain(batch)
-        if len(batch.tail) == 0:
-            index = batch.tips[..., None].expand(-1, -1, chain_BLD.shape[-1])
-            return Prompt(chain_BLD.gather(1, index), batch.tips, context)
-        ids = batch.tail.expand(*batch.tips.shape, -1)
-        states, tip, context = self.follow(ids, batch.tips, context)
-        return Prompt(states[:, :, -1], tip, context)
+        if isinstance(self.backbone, ReadsPrompts):
+            return self.backbone.read_prompts(prompts)
+        chain_BLD, context = read_chains(self.backbone, prompts.ids, prompts.lengths)
+        shown = {
+            "states": chain_BLD,
+            "first": prompts.ids.shape[1] - prompts.lengths,
+            "ends": prompts.tips,
+            "items": prompts.items,
+        }
+        if len(prompts.tail) == 0:
+            index = prompts.tips[..., None].expand(-1, -1, chain_BLD.shape[-1])
+            return Prompt(chain_BLD.gather(1, index), prompts.tips, context, **shown)
+        ids = prompts.tail.expand(*prompts.tips.shape, -1)
+        states, tip, context = follow(self.backbone, ids, prompts.tips, context)
+        return Prompt(states[:, :, -1], tip, context, **shown)
 
-    def follow(
-        self, ids: Int[Tensor, "B R Q"], tip: Int[Tensor, "B R"], context: Any
-    ) -> tuple[Float[Tensor, "B R Q D"], Int[Tensor, "B R"], Any]:
-        """Read a chain of tokens behind each tip; their states, the new tips, the grown context."""
-        rows, branches, count = ids.shape
-        node = context.length + torch.arange(branches * count, device=ids.device).view(branches, count)
-        parent = torch.cat([tip[..., None], node[:, :-1].expand(rows, -1, -1)], dim=-1)
-        inputs = self.backbone.embed(ids.reshape(rows, -1))
-        states, context = self.backbone.advance(inputs, parent.reshape(rows, -1), context)
-        return states.view(rows, branches, count, -1), node[:, -1].expand(rows, -1), context
-
-    def think(self, prompt: Prompt) -> tuple[LatentTrace, Int[Tensor, "B R"]]:
-        """Choose a depth for each prompt and run the loop; the trace and the depths."""
-        depth = self.choose_depth(self.depth_policy, prompt.h0)
-        return self.latent_loop.run(self.backbone, prompt, depth, int(depth.max())), depth
+    def think(self, prompt: Prompt, depth: Int[Tensor, "B R"], steps: int | None = None) -> LatentTrace:
+        """Run the loop at these depths, `steps` thoughts in all branches, as many as the deepest needs where
+        absent."""
+        most = int(depth.max()) if steps is None else steps
+        trace: LatentTrace = self.latent_loop.run(self.backbone, prompt, depth, most)
+        return trace
 
     def answer_states(self, trace: LatentTrace, tokens: Int[Tensor, "B A M"]) -> Float[Tensor, "B A M D"]:
         """What predicts the tokens of A answers: one behind each branch, or all behind the only branch."""
         answers = tokens.shape[1]
         last = trace.last.expand(-1, answers, -1)[:, :, None]
+        tip, context = trace.tip.expand(-1, answers), trace.context
         if tokens.shape[-1] == 1:
             return last
-        fed, _, _ = self.follow(tokens[..., :-1], trace.tip.expand(-1, answers), trace.context)
-        return torch.cat([last, fed], dim=2)
+        if trace.between is None:
+            fed, _, _ = follow(self.backbone, tokens[..., :-1], tip, context)
+            return torch.cat([last, fed], dim=2)
+        states = [last]
+        for level in range(tokens.shape[-1] - 1):
+            fed, tip, context = follow(self.backbone, tokens[..., level : level + 1], tip, context)
+            state, tip, context = trace.between(fed[:, :, 0], tip, context)
+            states.append(state[:, :, None])
+        return torch.cat(states, dim=2)
 
     def frozen(self) -> Recommender:
         """A copy that stays as it is while this one is trained, in evaluation mode.
@@ -191,11 +199,13 @@ class Recommender(nn.Module):
         return copy.deepcopy(self, shared).requires_grad_(False).eval()
 
     @torch.inference_mode()
-    def recommend(self, batch: PromptBatch, width: int) -> tuple[Beams, Int[Tensor, "B R"]]:
+    def recommend(self, prompts: Prompts, width: int) -> tuple[Beams, Int[Tensor, "B R"]]:
         """Ranked items of each prompt, and the depth it was thought about."""
-        prompt = self.read(batch.to(self.device))
-        trace, depth = self.think(prompt)
-        return self.decoder.search(self.backbone, trace, width), depth
+        prompt = self.read(prompts.to(self.device))
+        depth = self.choose_depth(self.depth_policy, prompt)
+        trace = self.think(prompt, depth)
+        beams = self.decoder.search(self.backbone, trace, width)
+        return beams, depth if trace.depth is None else trace.depth
 
     def save(self, folder: Path) -> None:
         """Write a folder that `AutoModelForCausalLM`, `AutoTokenizer` and `Recommender.load` all read."""
@@ -214,7 +224,5 @@ class Recommender(nn.Module):
         cls, folder: Path, catalogue: Catalogue, decoder: ComponentConfig, sids: Sids, env: Env
     ) -> Recommender:
         """What `save` wrote, with a decoder for the catalogue `sids`."""
-        from dataclasses import replace
-
         parts = Parts.load(folder, catalogue)
         return cls.build(catalogue, parts, decoder, sids, replace(env, checkpoint=folder))

@@ -1,14 +1,19 @@
 """Run specs: their files, their options, and what is wrong with them. Imports no torch."""
 
-from lasar_kit.spec.cautions import cautions
-from lasar_kit.spec.component import (
-    ComponentConfig,
+from lasar_kit.spec.bases import (
+    BackboneConfig,
     DecoderConfig,
+    DepthPolicyConfig,
+    LatentLoopConfig,
+    QuantizerConfig,
     Ranks,
-    SpecModel,
+    RlObjectiveConfig,
+    SftObjectiveConfig,
     StageConfig,
-    component,
+    TeacherConfig,
 )
+from lasar_kit.spec.cautions import cautions
+from lasar_kit.spec.component import ComponentConfig, SpecModel, component
 from lasar_kit.spec.files import missing_files
 from lasar_kit.spec.load import LoadedSpec, load_spec
 from lasar_kit.spec.paths import MustExist, NewPath, SpecPath
@@ -17,17 +22,24 @@ from lasar_kit.spec.run_spec import DATASET, RunSpec
 
 __all__ = [
     "DATASET",
+    "BackboneConfig",
     "ComponentConfig",
     "DecoderConfig",
+    "DepthPolicyConfig",
+    "LatentLoopConfig",
     "LoadedSpec",
     "MustExist",
     "NewPath",
     "PlannedStage",
+    "QuantizerConfig",
     "Ranks",
+    "RlObjectiveConfig",
     "RunSpec",
+    "SftObjectiveConfig",
     "SpecModel",
     "SpecPath",
     "StageConfig",
+    "TeacherConfig",
     "cautions",
     "component",
     "load_spec",

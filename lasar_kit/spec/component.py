@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, Union, get_args, get_origin
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -137,64 +136,6 @@ class ComponentConfig(SpecModel):
     def without_effect(self) -> tuple[str, ...]:
         """Options that are set and yet do nothing beside the others: `check` and `run` warn of them."""
         return ()
-
-
-class StageConfig(ComponentConfig):
-    """Options of one stage, and the artifact types it reads and writes.
-
-    `consumes` must be there when the stage runs, `accepts` may be, `produces` is what it leaves behind.
-    `reads` names the top-level keys of the spec that it depends on, besides its own options; `unread` the
-    options of the components there that it does without. A `sharded` stage runs on every process of a run and
-    writes on the main one; any other runs there alone.
-    """
-
-    reads: ClassVar[tuple[str, ...]] = ("seed",)
-    unread: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    consumes: ClassVar[tuple[str, ...]] = ()
-    accepts: ClassVar[tuple[str, ...]] = ()
-    produces: ClassVar[str] = ""
-    sharded: ClassVar[bool] = False
-
-    from_: str | None = Field(
-        default=None,
-        alias="from",
-        description="Earlier stage to read from; the nearest that fits when absent.",
-    )
-
-    def cautions(
-        self,
-        backbone: ComponentConfig,
-        line: Sequence[tuple[str, StageConfig]],
-        inputs: Mapping[str, tuple[str, StageConfig]],
-    ) -> Iterator[str]:
-        """What is allowed but hardly meant, a line each.
-
-        `line` are the stages that the checkpoint it reads has gone through, by name, the latest first;
-        `inputs` the stages it reads from, by type of artifact.
-        """
-        yield from ()
-
-    def mistakes(self, line: Sequence[tuple[str, StageConfig]]) -> Iterator[tuple[str, str]]:
-        """Options that cannot be what they are behind the stages in `line`: the option, and what is wrong."""
-        yield from ()
-
-
-class DecoderConfig(ComponentConfig):
-    """Options that every decoder has. One that `draws` makes candidates and ranks nothing."""
-
-    draws: ClassVar[bool] = False
-
-    width: int = Field(50, ge=1, description="Beams kept at each level, and items returned.")
-
-
-def _ranks(decoder: DecoderConfig | None) -> DecoderConfig | None:
-    if decoder is not None and decoder.draws:
-        raise ValueError(f"must rank items; {decoder.use} draws them, as the 'rollout' of a stage rl may")
-    return decoder
-
-
-Ranks = AfterValidator(_ranks)
-"""Marks a field whose decoder must rank items."""
 
 
 class ConfigSource(Protocol):

@@ -9,6 +9,7 @@ KINDS = (
     "latent_loop",
     "depth_policy",
     "aligner",
+    "sft_objective",
     "rl_objective",
     "decoder",
     "stage",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lasar_kit.errors import UserError
-from lasar_kit.spec.component import StageConfig
+from lasar_kit.spec.bases import StageConfig
 from lasar_kit.spec.plan import PlannedStage, Where
 
 

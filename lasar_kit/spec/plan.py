@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lasar_kit.errors import UserError, nearest
-from lasar_kit.spec.component import StageConfig
+from lasar_kit.spec.bases import StageConfig
 from lasar_kit.spec.run_spec import DATASET, RunSpec
 
 Where = Callable[[tuple[str, ...]], str]

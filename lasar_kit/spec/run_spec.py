@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from lasar_kit.spec.component import ComponentConfig, DecoderConfig, Ranks, SpecModel, StageConfig, component
+from lasar_kit.spec.bases import BackboneConfig, DecoderConfig, Ranks, StageConfig
+from lasar_kit.spec.component import ComponentConfig, SpecModel, component
 
 DATASET = "dataset"
 """Name of the stage that loads the data set, which no other may have."""
@@ -47,7 +48,7 @@ class RunSpec(SpecModel):
     dataset: Annotated[ComponentConfig, component("dataset")] = Field(
         "demo", validate_default=True, description="Where items and sequences come from."
     )
-    backbone: Annotated[ComponentConfig, component("backbone")] = Field(
+    backbone: Annotated[BackboneConfig, component("backbone")] = Field(
         "qwen3", validate_default=True, description="The language model."
     )
     prompt: Annotated[ComponentConfig, component("prompt")] = Field(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from lasar_kit.core.model_name import PACKAGE
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import ComponentConfig, StageConfig
 from lasar_kit.spec.files import read_paths
 from lasar_kit.store.artifacts import key_of
 
@@ -111,6 +111,8 @@ def _components(value: object) -> Iterator[ComponentConfig]:
     if isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from _components(getattr(value, name))
+        if isinstance(value, StageConfig):
+            yield from (part for config in value.implied for part in _components(config))
     elif isinstance(value, Mapping):
         for part in value.values():
             yield from _components(part)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor, nn
 
+from lasar_kit.core.environment import given
 from lasar_kit.core.values import Env
 from lasar_kit.testing import tiny
 from lasar_kit.testing.compare import TOLERANCE, close, furthest
@@ -52,7 +53,7 @@ class Subject:
     def fresh(self, seed: int = 0, **surroundings: Any) -> Any:
         """A component of its own, in evaluation mode; `surroundings` replace fields of `Env`."""
         env = replace(tiny.environment(), seed=seed, device=self.device, **surroundings)
-        component = self.make(env)
+        component = self.make(given(self.kind, env))
         if isinstance(component, nn.Module):
             component.to(self.device).eval()
         return component

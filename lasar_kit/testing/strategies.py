@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from lasar_kit.core.values import Anchors, Context, LatentTrace, Rollout, SidTable
+from lasar_kit.core.values import Anchors, Context, LatentTrace, Prompt, Rollout, SidTable
 from lasar_kit.testing.tiny import WIDTH
 
 Table = list[list[int]]
@@ -186,8 +186,30 @@ class States:
     scale: float
 
     @property
-    def h0(self) -> Float[Tensor, "B R D"]:
-        return self.scale * numbers(self.rows, self.branches, WIDTH, seed=self.seed)
+    def prompt(self) -> Prompt:
+        """Chains of six columns, up to two of them pads; branch r has read up to column 5 - r."""
+        states = self.scale * numbers(self.rows, 6, WIDTH, seed=self.seed)
+        ends = (5 - torch.arange(self.branches)).expand(self.rows, -1)
+        first = torch.arange(self.rows) % 3
+        h0 = states[torch.arange(self.rows)[:, None], ends]
+        return Prompt(h0, ends, Context(), states, first, ends, ends - first[:, None] + 1)
+
+    def only(self, b: int) -> Prompt:
+        """One row alone, without its pads."""
+        whole = self.prompt
+        first = int(whole.first[b])
+        ends = whole.ends[b : b + 1] - first
+        states = whole.states[b : b + 1, first:]
+        items = whole.items[b : b + 1]
+        return Prompt(whole.h0[b : b + 1], ends, Context(), states, torch.zeros(1).long(), ends, items)
+
+
+def prompt_of(h0: Float[Tensor, "B R D"]) -> Prompt:
+    """Prompts of one token each, whose last states are these."""
+    rows, branches, _ = h0.shape
+    tip = torch.arange(branches).expand(rows, -1)
+    first = torch.zeros(rows, dtype=torch.int64)
+    return Prompt(h0, tip, Context(), h0, first, tip, torch.ones_like(tip))
 
 
 STATES = st.builds(States, st.integers(1, 4), st.integers(1, 3), SEEDS, st.sampled_from([1.0, 0.1, 1000.0]))

@@ -43,7 +43,8 @@ def read_prompts(backbone: Any, case: Thinking) -> Read:
     inputs = backbone.embed(ids).detach().requires_grad_()
     states, context = backbone.advance(inputs, chain_parents(real), None)
     h0 = states.gather(1, tip[..., None].expand(-1, -1, states.shape[-1]))
-    return Read(Prompt(h0, tip, context), inputs)
+    first = ids.shape[1] - real.sum(-1)
+    return Read(Prompt(h0, tip, context, states, first, tip, tip - first[:, None] + 1), inputs)
 
 
 def think(backbone: Any, loop: LatentLoop, case: Thinking) -> Outcome:

@@ -9,7 +9,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import linear
 
+from lasar_kit.core.capabilities import SkipsBranches
 from lasar_kit.core.interfaces import Aligner
+from lasar_kit.core.values import Env
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.model.recommender import Parts, Recommender
 from lasar_kit.spec import ComponentConfig
@@ -21,14 +23,24 @@ class Head(Protocol):
     def __call__(self, states: Float[Tensor, "*S D"]) -> Float[Tensor, "*S V"]: ...
 
 
-def build_aligner(context: StageContext, config: ComponentConfig, recommender: Recommender) -> Aligner:
-    """An aligner for a recommender's states and for anchors that another backbone may have read."""
+def objective_env(context: StageContext, recommender: Recommender) -> Env:
+    """Surroundings of what works on a recommender's states, and on anchors that another backbone may have
+    read."""
     backbone = recommender.backbone
-    env = context.env(
+    return context.env(
+        device=str(recommender.device),
         hidden_size=backbone.hidden_size,
+        tokenizer=backbone.tokenizer,
+        vocabulary=(*context.sids().vocabulary, *recommender.parts.latent_loop.tokens),
+        table=recommender.prompts.table,
         head=backbone.logits,
         frozen_head=lambda: _anchor_head(context, recommender),
     )
+
+
+def build_aligner(context: StageContext, config: ComponentConfig, recommender: Recommender) -> Aligner:
+    """An aligner for a recommender's states."""
+    env = objective_env(context, recommender)
     aligner: Aligner = context.catalogue.build("aligner", config, env)
     return aligner
 
@@ -36,8 +48,7 @@ def build_aligner(context: StageContext, config: ComponentConfig, recommender: R
 def aligned(aligner: Aligner, thoughts: Int[Tensor, "*S"], segments: Int[Tensor, "*S"]) -> Bool[Tensor, "*S"]:
     """Which branches an aligner's loss is a mean over, by their numbers of thoughts and of segments."""
     both = (thoughts > 0) & (segments > 0)
-    counted = getattr(aligner, "counted", None)
-    return both if counted is None else both & counted(thoughts, segments)
+    return both & aligner.counted(thoughts, segments) if isinstance(aligner, SkipsBranches) else both
 
 
 def _anchor_head(context: StageContext, recommender: Recommender) -> Head:

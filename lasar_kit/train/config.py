@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from lasar_kit.spec import ComponentConfig, SpecModel, StageConfig
+from lasar_kit.spec import BackboneConfig, SpecModel, StageConfig
 from lasar_kit.spec.precision import Precision
 
 Line = Sequence[tuple[str, StageConfig]]
@@ -79,10 +79,9 @@ class TrainingConfig(StageConfig):
         """Whether the backbone learns from any text besides its prompt's."""
         return False
 
-    def cautions(self, backbone: ComponentConfig, line: Line, inputs: Inputs) -> Iterator[str]:
+    def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
         """Weights in bfloat16 lose small updates to rounding; adapters have float32 weights of their own."""
-        narrow = getattr(backbone, "dtype", None) == "bfloat16" and getattr(backbone, "lora", None) is None
-        if narrow and not line:
+        if backbone.rounds_updates and not line:
             yield (
                 "backbone.dtype is 'bfloat16' and 'lora' is null: most updates of such weights are rounded "
                 "away; keep them in float32, and set 'precision: bf16' to compute in bfloat16"

@@ -14,8 +14,8 @@ import numpy as np
 from accelerate import Accelerator
 from jaxtyping import Int
 
+from lasar_kit.core import samples
 from lasar_kit.core.dataset import Dataset
-from lasar_kit.data import samples
 from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.data.held_out import HeldOut
 from lasar_kit.data.stage_context import StageContext

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.reasoning.from_dataset import requests_of
-from lasar_kit.data.samples import RULES, Window
+from lasar_kit.core.samples import RULES, Window
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
 from lasar_kit.spec import ComponentConfig

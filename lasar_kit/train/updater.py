@@ -57,12 +57,13 @@ def adamw(
 @dataclass(frozen=True)
 class Update:
     """What one update saw: its loss, the mean of each term, the norm of the gradient before clipping, the
-    learning rate."""
+    learning rate, and the step's result of each pass of this process."""
 
     loss: float
     terms: Mapping[str, float]
     grad_norm: float
     lr: float
+    results: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ class Term:
 class Updater:
     """Turns losses into updates.
 
-    `step(batch)` returns the *sums* of a batch's losses by term; an update divides each by its count in the
-    global batch, so that it is the same however the batch is split over passes and processes.
+    `step(batch)` returns a result whose `sums` are a batch's losses by term; an update divides each by its
+    count in the global batch, so that it is the same however the batch is split over passes and processes.
     `precision` is that of the forward passes.
     """
 
@@ -118,7 +119,7 @@ class Updater:
     def depths(self, batch: Any) -> Tensor:
         """How long a step of SFT will think about each prompt of a batch, by the weights as they are."""
         with autocast(self.accelerator.device, self.precision):
-            found: Tensor = self.step(batch, choosing=True)
+            found: Tensor = self.step(batch, choosing=True).depth
         return found
 
     def update(self, passes: Sequence[tuple[Callable[[], Any], float]], terms: Mapping[str, Term]) -> Update:
@@ -130,11 +131,14 @@ class Updater:
         """
         lr = float(self.schedule.get_last_lr()[0])
         means = torch.zeros(len(terms), device=self.accelerator.device)
+        results = []
         for index, (make, weight) in enumerate(passes):
             waits = index + 1 < len(passes)
             with self.accelerator.no_sync(self.step) if waits else nullcontext():
                 with autocast(self.accelerator.device, self.precision):
-                    sums = self.step(make())
+                    result = self.step(make())
+                results.append(result)
+                sums = result.sums
                 found = [
                     sums[name] / max(t.count, 1) if name in sums else means.new_zeros(())
                     for name, t in terms.items()
@@ -153,7 +157,7 @@ class Updater:
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
-        return Update(total, values, length, lr)
+        return Update(total, values, length, lr, tuple(results))
 
     def _check(self, loss: float, norm: float) -> None:
         """Loss and gradient are the same on all processes, so all of them stop or none."""

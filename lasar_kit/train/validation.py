@@ -38,11 +38,11 @@ def answer_loss(recommender: Recommender, held_out: HeldOut, score: Score, batch
     @torch.inference_mode()
     def one(users: Int[np.ndarray, " b"]) -> float:
         asked = [(held_out.histories[user], int(held_out.target[user])) for user in users]
-        batch = recommender.prompts.answered(asked).to(recommender.device)
-        assert batch.targets is not None
-        trace, _ = recommender.think(recommender.read(batch))
-        states = recommender.answer_states(trace, batch.targets)
-        return -float(scorer.logp(recommender.backbone, states[:, 0], batch.targets[:, 0]).double().sum())
+        lesson = recommender.prompts.answered(asked).to(recommender.device)
+        prompt = recommender.read(lesson.prompts)
+        trace = recommender.think(prompt, recommender.choose_depth(recommender.depth_policy, prompt))
+        states = recommender.answer_states(trace, lesson.targets)
+        return -float(scorer.logp(recommender.backbone, states[:, 0], lesson.targets[:, 0]).double().sum())
 
     sums = in_shares(batches_of_users(held_out.histories, batch_size), one)
     recommender.train(training)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from lasar_kit.core.interfaces import DepthPolicy, LatentLoop
-from lasar_kit.core.values import Context, Env, Prompt
+from lasar_kit.core.values import Env
+from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
 from lasar_plugins.depth_policy.none.config import NoDepthConfig
 from lasar_plugins.depth_policy.none.policy import NoDepth
@@ -16,7 +18,7 @@ from lasar_plugins.latent_loop.none.loop import NoLoop
 
 
 def test_prompt_passes_through(tiny: Callable[[str], Qwen3Backbone]) -> None:
-    prompt = Prompt(torch.randn(2, 3, 5), torch.tensor([[1, 2, 3], [4, 5, 6]]), Context())
+    prompt = replace(prompt_of(torch.randn(2, 3, 5)), tip=torch.tensor([[1, 2, 3], [4, 5, 6]]))
     loop = NoLoop(NoLoopConfig(use="none"), Env())
     trace = loop.run(tiny("sdpa"), prompt, torch.zeros(2, 3, dtype=torch.int64), 0)
     assert isinstance(loop, LatentLoop)
@@ -32,4 +34,4 @@ def test_depth_has_one_choice() -> None:
     policy = NoDepth(NoDepthConfig(use="none"), Env())
     assert isinstance(policy, DepthPolicy)
     assert policy.support == (0,)
-    assert torch.equal(policy.logits(torch.randn(2, 3, 5)), torch.zeros(2, 3, 1))
+    assert torch.equal(policy.logits(prompt_of(torch.randn(2, 3, 5))), torch.zeros(2, 3, 1))

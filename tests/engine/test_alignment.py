@@ -9,11 +9,10 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM
 
+from lasar_kit.catalogue import Catalogue
 from lasar_kit.model.depth import greedy_depth
 from lasar_kit.run import runner
-from lasar_kit.stages.rl import stage as rl
-from lasar_kit.stages.sft import stage as sft
-from lasar_kit.train.alignment import build_aligner, frozen_head
+from lasar_kit.train.alignment import frozen_head
 from lasar_kit.train.updater import Term, Update, Updater
 from tests.engine.test_reasoning_run import SPEC, load
 
@@ -51,7 +50,8 @@ def test_prompts_that_think_too_long_are_not_counted(
         if "align" not in terms:
             return whole(self, passes, terms)
         step, counts, sums = self.plain, [], []
-        loss = step.aligner.loss
+        held_by = step.objectives["align"].aligner
+        loss = held_by.loss
 
         def spy(trace: Any, anchors: Any) -> Any:
             found = loss(trace, anchors)
@@ -61,9 +61,9 @@ def test_prompts_that_think_too_long_are_not_counted(
             sums.append(float(found.detach()[held].sum()))
             return found
 
-        step.aligner.loss = spy
+        held_by.loss = spy
         made = whole(self, passes, terms)
-        step.aligner.loss = loss
+        held_by.loss = loss
         seen.append((terms["align"].count, sum(counts), made.terms["align"], sum(sums)))
         assert terms["policy"].count >= terms["align"].count
         return made
@@ -84,15 +84,16 @@ def test_anchors_are_read_by_the_head_of_the_backbone_that_made_them(
     """`reason` begins anew, and RL goes on from `reason`: neither has the head of `ground`."""
     heads: dict[str, Any] = {}
 
-    def keep(context: Any, config: Any, recommender: Any) -> Any:
-        aligner = build_aligner(context, config, recommender)
-        if context.name == stage:
-            heads["found"] = aligner.compare.anchor_head(torch.eye(16))
-            heads["own"] = recommender.backbone.logits(torch.eye(16)).detach().clone()
-        return aligner
+    build, wanted = Catalogue.build, "stepwise" if stage == "reason" else "terminal"
 
-    monkeypatch.setattr(sft, "build_aligner", keep)
-    monkeypatch.setattr(rl, "build_aligner", keep)
+    def keep(self: Catalogue, kind: str, config: Any, env: Any) -> Any:
+        built = build(self, kind, config, env)
+        if kind == "aligner" and config.use == wanted:
+            heads["found"] = built.compare.anchor_head(torch.eye(16))
+            heads["own"] = env.head(torch.eye(16)).detach().clone()
+        return built
+
+    monkeypatch.setattr(Catalogue, "build", keep)
     overrides = ["stages.reason.fresh=true", "stages.reason.aligner={use: stepwise, space: vocab}"]
     if stage == "rl":
         spec = SPEC.replace("  rl: null", "  rl: {max_samples: 16, batch_size: 8}")
@@ -147,7 +148,7 @@ def test_the_policys_depth_is_asked_before_the_update(
         recommender = self.plain.recommender
         assert not recommender.training
         with torch.no_grad():
-            assert torch.equal(found, greedy_depth(recommender.depth_policy, recommender.read(batch).h0))
+            assert torch.equal(found, greedy_depth(recommender.depth_policy, recommender.read(batch.prompts)))
         told.append(found)
         return found
 

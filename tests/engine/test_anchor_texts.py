@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from lasar_kit.core import samples
 from lasar_kit.core.values import Env
-from lasar_kit.data import samples, stored_dataset
+from lasar_kit.data import stored_dataset
 from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.data.sids import Sids
 from lasar_kit.model.recommender import Recommender

@@ -64,8 +64,9 @@ def test_packed_answers_follow_the_prompts_of_single_samples(
     build: Build, prompt: str, windows: list[list[int]]
 ) -> None:
     prompts = build(prompt).prompts
-    batch = prompts.packed([np.array(window) for window in windows], transparent=True)
-    assert batch.inline == (prompt == "sid_only")
+    lesson = prompts.packed([np.array(window) for window in windows], transparent=True)
+    batch = lesson.prompts
+    assert lesson.inline == (prompt == "sid_only")
     for row, window in enumerate(windows):
         for place in range(len(window) - 1):
             assert batch.mask[row, place]
@@ -73,10 +74,9 @@ def test_packed_answers_follow_the_prompts_of_single_samples(
             start = batch.ids.shape[1] - batch.lengths[row]
             chain = batch.ids[row, start : batch.tips[row, place] + 1].tolist() + batch.tail.tolist()
             assert chain == single.ids[0].tolist()
-            assert batch.targets is not None
             answer = prompts.tokens[window[place + 1]].tolist()
-            assert batch.targets[row, place].tolist() == answer
-            if batch.inline:
+            assert lesson.targets[row, place].tolist() == answer
+            if lesson.inline:
                 tip = int(batch.tips[row, place])
                 assert batch.ids[row, tip + 1 : tip + 4].tolist() == answer
         assert not batch.mask[row, len(window) - 1 :].any()

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.core import samples
 from lasar_kit.core.reasoning.from_dataset import requests_of
 from lasar_kit.core.values import Env
-from lasar_kit.data import samples, stored_dataset
+from lasar_kit.data import stored_dataset
 from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.data.sids import Sids
 from lasar_kit.errors import UserError

@@ -139,6 +139,7 @@ def test_candidates_off_one_prompt_score_as_if_read_alone(
 
     class Keeps:
         exact_kl = True
+        reads_answers = True
 
         def loss(self, rollout):  # type: ignore[no-untyped-def]
             seen["rollout"] = rollout
@@ -196,7 +197,7 @@ def test_answers_that_no_objective_reads_are_not_scored(
         step = RlStep(recommender, reference, {"depth": Depth(reads)}, aligner, "trie")  # type: ignore[arg-type, dict-item]
         if not reads:
             recommender.latent_loop = None  # type: ignore[assignment]
-        losses.append(step(group)["depth"])
+        losses.append(step(group).sums["depth"])
     assert torch.equal(losses[0], losses[1])
     assert torch.equal(seen[True].depth_logp, seen[False].depth_logp)
     assert seen[True].logp[0].isfinite().all()

@@ -37,14 +37,14 @@ def group_of(recommender: Recommender) -> Group:
     """Five prompts with three candidates each."""
     draw = torch.Generator().manual_seed(2)
     rows = [([3, 9], 5), ([7, 8, 11, 2], 1), ([4], 2), ([6, 1, 5], 3), ([2, 2], 9)]
-    batch = recommender.prompts.answered([(np.array(row), item) for row, item in rows])
+    lesson = recommender.prompts.answered([(np.array(row), item) for row, item in rows])
     mask = torch.arange(3) < torch.tensor(SEGMENTS)[:, None, None]
     states = torch.randn(5, 1, 3, 16, generator=draw)
     items = torch.tensor([[5, 1, 20], [4, 29, -1], [2, 8, 7], [3, 11, 0], [6, 7, 8]])
     rewards = torch.tensor([[1.0, 0, -0.2], [0.0, -0.4, 0], [0, 0, 0], [1, -0.1, -0.2], [-0.3, 0.0, 0.5]])
     depth = torch.tensor(DEPTH)
-    batch = replace(batch, anchors=Anchors(states, mask))
-    return Group(batch, items, rewards, depth, depth - 1, torch.tensor(0.2))
+    lesson = replace(lesson, anchors=Anchors(states, mask))
+    return Group(lesson, items, rewards, depth, depth - 1, torch.tensor(0.2))
 
 
 def step_of(build: Callable[..., Recommender], catalogue: Catalogue, **aligner: Any) -> RlStep:
@@ -68,14 +68,14 @@ def test_alignment_is_a_mean_over_the_prompts_that_have_anchors(
     means = []
     for row in held:
         alone = group.prompts([row])
-        prompt = step.recommender.read(alone.batch)
+        prompt = step.recommender.read(alone.lesson.prompts)
         loop = step.recommender.latent_loop
         trace = loop.run(step.recommender.backbone, prompt, alone.depth[:, None], DEPTH[row])
         pairs = min(DEPTH[row], SEGMENTS[row])
-        assert alone.batch.anchors is not None
-        difference = trace.states[0, 0, :pairs] - alone.batch.anchors.states[0, 0, :pairs]
+        assert alone.lesson.anchors is not None
+        difference = trace.states[0, 0, :pairs] - alone.lesson.anchors.states[0, 0, :pairs]
         means.append(float(difference.detach().square().mean()))
-    losses, count = step(group), step.counts(group)["align"]
+    losses, count = step(group).sums, step.counts(group)["align"]
     assert count == len(held)
     assert float(losses["align"].detach()) / count == pytest.approx(sum(means) / len(held), rel=1e-4)
 
@@ -87,7 +87,7 @@ def test_prompts_without_anchors_leave_the_alignment_as_it_is(
     whole = group_of(step.recommender)
     means = []
     for group in (whole, whole.prompts([0, 1, 3, 4])):
-        means.append(float(step(group)["align"].detach()) / step.counts(group)["align"])
+        means.append(float(step(group).sums["align"].detach()) / step.counts(group)["align"])
     assert means[0] == pytest.approx(means[1], rel=1e-5)
     assert step.counts(whole.prompts([2]))["align"] == 0
 
@@ -113,13 +113,13 @@ def test_passes_make_up_the_batch(
         passes = [(group.prompts(part or [0]), float(len(part) > 0)) for part in split]
         updates = []
         for _ in range(2):
-            step.seen.clear()
-            updates.append(updater.update([(lambda part=part: part, w) for part, w in passes], terms))
+            update = updater.update([(lambda part=part: part, w) for part, w in passes], terms)
+            updates.append(update)
             passes = [
-                (replace(part, old_logp=made.logp, old_depth_logp=made.depth_logp), weight)
-                for (part, weight), (made, _) in zip(passes, step.seen, strict=True)
+                (part.made_by(result.rollout), weight)
+                for (part, weight), result in zip(passes, update.results, strict=True)
             ]
-        rollout = joined([made for (made, _), (_, w) in zip(step.seen, passes, strict=True) if w])
+        rollout = joined([one.rollout for one, (_, w) in zip(update.results, passes, strict=True) if w])
         found.append((updates, gradients, rollout))
     (ones, slopes, whole), (others, other_slopes, split_up) = found
     for one, other in zip(ones, others, strict=True):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.draws import RowDraws
-from lasar_kit.core.values import Env
+from lasar_kit.core.values import Env, Judged, Prompt
 from lasar_kit.data.held_out import HeldOut
 from lasar_kit.model.depth import depth_at
 from lasar_kit.model.ranking import batches_of_users
@@ -24,6 +24,7 @@ from lasar_kit.stages.evaluate.config import EvaluateConfig
 from lasar_kit.stages.evaluate.stage import EvaluateStage
 from lasar_kit.stages.rl.rollouts import RolloutMaker, Share
 from lasar_kit.stages.rl.step import Group
+from lasar_kit.testing.strategies import prompt_of
 
 HISTORIES = [[3, 9], [7], [8, 11, 2, 29], [1, 1], [20, 21, 22], [4], [13, 5]]
 TARGETS = [5, 6, 7, 8, 9, 10, 11]
@@ -78,18 +79,20 @@ class Kept:
 class Hits:
     """A reward of 1 for the target, and of a little for every item, so that no group is like another."""
 
-    def reward(self, candidates: Tensor, target: Tensor) -> Tensor:
-        return (candidates == target[:, None]).float() + candidates.clamp_min(0) / 100
+    def reward(self, judged: Judged) -> Tensor:
+        hit = (judged.candidates == judged.target[:, None]).float()
+        return hit + judged.candidates.clamp_min(0) / 100
 
 
 def make(
     recommender: Recommender, decoder: Any, share: Share, sample: bool = True, seed: int = 0, width: int = 0
 ) -> tuple[Group, float]:
     rows = list(share.made)
-    batch = recommender.prompts.answered([(np.array(HISTORIES[row]), TARGETS[row]) for row in rows])
+    lesson = recommender.prompts.answered([(np.array(HISTORIES[row]), TARGETS[row]) for row in rows])
+    history = torch.full((len(rows), 1), -1)
     world: Any = Kept()
     maker = RolloutMaker(recommender, decoder, [(1.0, Hits())], 4, world, sample, seed, width=width)
-    return maker.make(batch, torch.tensor(TARGETS)[rows], share), world.given[0]
+    return maker.make(lesson, torch.tensor(TARGETS)[rows], history, share), world.given[0]
 
 
 @pytest.mark.parametrize("processes", [2, 3, 8])
@@ -133,8 +136,8 @@ def test_updates_and_seeds_draw_anew_and_no_draw_is_the_most_probable(
         assert not torch.equal(found[0].items, other.items)
     assert torch.equal(found[0].items, found[3].items)
     greedy = make(recommender, decoder, Share.of(0, count, 0, 1), sample=False)[0]
-    prompt = recommender.read(greedy.batch)
-    assert torch.equal(greedy.depth_index, recommender.depth_policy.logits(prompt.h0)[:, 0].argmax(-1))
+    prompt = recommender.read(greedy.lesson.prompts)
+    assert torch.equal(greedy.depth_index, recommender.depth_policy.logits(prompt)[:, 0].argmax(-1))
 
 
 class Level:
@@ -142,8 +145,8 @@ class Level:
 
     support = tuple(range(1, 9))
 
-    def logits(self, h0: Tensor) -> Tensor:
-        return h0.new_zeros(*h0.shape[:-1], 8)
+    def logits(self, prompt: Prompt) -> Tensor:
+        return prompt.h0.new_zeros(*prompt.h0.shape[:-1], 8)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
@@ -153,13 +156,15 @@ def test_evaluation_draws_by_user(processes: int) -> None:
     lengths = [4, 1, 3, 1, 2, 5, 2, 1, 4, 3]
     histories = [np.zeros(length, dtype=np.int64) for length in lengths]
     held_out = HeldOut(np.arange(10), histories, np.zeros(10, dtype=np.int64))
-    expected = depth_at(Level(), torch.zeros(10, 1, 3), RowDraws("evaluate 4", range(10), 10).uniform(1))[0]
+    expected = depth_at(
+        Level(), prompt_of(torch.zeros(10, 1, 3)), RowDraws("evaluate 4", range(10), 10).uniform(1)
+    )[0]
     found = torch.zeros_like(expected)
     for process in range(processes):
         world: Any = SimpleNamespace(process_index=process, num_processes=processes)
         rule = stage._depth_rule(4, held_out, world)
         for users in batches_of_users(histories, 3)[process::processes]:
-            found[torch.from_numpy(users)] = rule(Level(), torch.zeros(len(users), 1, 3))
+            found[torch.from_numpy(users)] = rule(Level(), prompt_of(torch.zeros(len(users), 1, 3)))
     assert torch.equal(found, expected)
     assert len(expected.unique()) > 3
 

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lasar_kit.core import samples
 from lasar_kit.core.dataset import Sequences
-from lasar_kit.data import samples
 
 trains = st.lists(st.integers(0, 40), min_size=1, max_size=6).map(
     lambda lengths: Sequences.of([list(range(length)) for length in lengths])

@@ -4,14 +4,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
-from lasar_kit.model.prompts import TaskRows
+from lasar_kit.core.lesson import TaskRows
+from lasar_kit.core.values import Env, Prompt
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.stages.sft.step import SftStep
+from lasar_kit.stages.sft.view import LessonView
+from lasar_plugins.sft_objective.answer.config import AnswerConfig
+from lasar_plugins.sft_objective.answer.objective import Answer
+from lasar_plugins.sft_objective.text.config import ItemTextConfig
+from lasar_plugins.sft_objective.text.plain import ItemText
 
 Build = Callable[..., Recommender]
+TERMS = {"ce": Answer(AnswerConfig(use="answer"), Env())}
 WINDOWS = [np.array(row) for row in ([3, 9, 3, 20], [7, 8], [25, 1, 2, 14, 5])]
 
 
@@ -40,11 +48,11 @@ def by_hand(recommender: Recommender, windows: Sequence[np.ndarray], score: str)
 @pytest.mark.parametrize("score", ["vocabulary", "trie"])
 def test_packed_sliding_and_plain_forwards_agree(build: Build, prompt: str, score: str) -> None:
     recommender = build(prompt)
-    step = SftStep(recommender, score)  # type: ignore[arg-type]
-    packed = step(recommender.prompts.packed(WINDOWS, transparent=True))["ce"]
-    branched = step(recommender.prompts.packed(WINDOWS, transparent=False))["ce"]
+    step = SftStep(recommender, score, TERMS)  # type: ignore[arg-type]
+    packed = step(recommender.prompts.packed(WINDOWS, transparent=True)).sums["ce"]
+    branched = step(recommender.prompts.packed(WINDOWS, transparent=False)).sums["ce"]
     samples = [(row[:end], int(row[end])) for row in WINDOWS for end in range(1, len(row))]
-    sliding = step(recommender.prompts.answered(samples))["ce"]
+    sliding = step(recommender.prompts.answered(samples)).sums["ce"]
     expected = by_hand(recommender, WINDOWS, score)
     assert packed.item() == pytest.approx(expected, rel=1e-5)
     assert branched.item() == pytest.approx(expected, rel=1e-5)
@@ -53,13 +61,13 @@ def test_packed_sliding_and_plain_forwards_agree(build: Build, prompt: str, scor
 
 def test_packed_and_sliding_give_the_same_gradients(build: Build) -> None:
     recommender = build("minionerec")
-    step = SftStep(recommender, "vocabulary")
+    step = SftStep(recommender, "vocabulary", TERMS)
     samples = [(row[:end], int(row[end])) for row in WINDOWS for end in range(1, len(row))]
     gradients = []
     packed = recommender.prompts.packed(WINDOWS, transparent=True)
     for batch in (packed, recommender.prompts.answered(samples)):
         step.zero_grad()
-        step(batch)["ce"].backward()
+        step(batch).sums["ce"].backward()
         gradients.append([p.grad.clone() for p in step.parameters() if p.grad is not None])
     for ours, theirs in zip(*gradients, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-4, rtol=1e-4)
@@ -68,10 +76,12 @@ def test_packed_and_sliding_give_the_same_gradients(build: Build) -> None:
 def test_the_last_item_of_a_window_learns_no_successor(build: Build) -> None:
     """Changing the batch a window stands in does not change its loss: what follows its end is not asked."""
     recommender = build("sid_only")
-    step = SftStep(recommender, "vocabulary")
-    short = step(recommender.prompts.packed([np.array([3, 9])], transparent=True))["ce"]
-    longer = step(recommender.prompts.packed([np.array([3, 9]), np.array([1, 2, 4])], transparent=True))["ce"]
-    other = step(recommender.prompts.packed([np.array([1, 2, 4])], transparent=True))["ce"]
+    step = SftStep(recommender, "vocabulary", TERMS)
+    short = step(recommender.prompts.packed([np.array([3, 9])], transparent=True)).sums["ce"]
+    longer = step(recommender.prompts.packed([np.array([3, 9]), np.array([1, 2, 4])], transparent=True)).sums[
+        "ce"
+    ]
+    other = step(recommender.prompts.packed([np.array([1, 2, 4])], transparent=True)).sums["ce"]
     assert longer.item() == pytest.approx(short.item() + other.item(), rel=1e-5)
 
 
@@ -89,8 +99,13 @@ def test_the_text_loss_is_that_of_transformers(build: Build) -> None:
     width = max(map(len, texts))
     padded = torch.stack([torch.nn.functional.pad(ids, (width - len(ids), 0), value=-1) for ids in texts])
     rows = TaskRows(padded, torch.tensor([len(ids) - 1 for ids in texts]), sid=False)
-    batch = replace(recommender.prompts.packed(WINDOWS, transparent=True), tasks={"text": rows})
-    assert SftStep(recommender, "trie")(batch)["text"].item() == pytest.approx(expected, rel=1e-5)
+    lesson = replace(recommender.prompts.packed(WINDOWS, transparent=True), rows={"text": rows})
+    items = pl.DataFrame({"title": ["soap"], "brand": [""], "categories": [""], "description": [""]})
+    env = Env(tokenizer=recommender.backbone.tokenizer, items=items)
+    objective = ItemText(ItemTextConfig(use="item_text"), env)
+    found = SftStep(recommender, "trie", {"text": objective})(lesson).sums
+    assert found["text"].item() == pytest.approx(expected, rel=1e-5)
+    assert objective.count(lesson, rows) == sum(len(ids) - 1 for ids in texts)
 
 
 def test_each_prompt_is_thought_about_as_long_as_told(build: Build) -> None:
@@ -101,8 +116,8 @@ def test_each_prompt_is_thought_about_as_long_as_told(build: Build) -> None:
     class Policy:
         support = (1, 2, 3, 4)
 
-        def logits(self, h0: torch.Tensor) -> torch.Tensor:
-            return torch.tensor([0.0, 0.0, 1.0, 0.0]).expand(*h0.shape[:-1], 4)
+        def logits(self, prompt: Prompt) -> torch.Tensor:
+            return torch.tensor([0.0, 0.0, 1.0, 0.0]).expand(*prompt.h0.shape[:-1], 4)
 
     class Loop:
         transparent = False
@@ -112,9 +127,8 @@ def test_each_prompt_is_thought_about_as_long_as_told(build: Build) -> None:
             seen.append(depth.flatten().tolist())
 
     recommender.depth_policy, recommender.latent_loop = Policy(), Loop()
-    step = SftStep(recommender, "vocabulary")
-    batch = recommender.prompts.answered([(np.array([3, 9]), 5)] * 4)
-    prompt = recommender.read(batch)
+    scorer = SftStep(recommender, "vocabulary", TERMS).scorer
+    lesson = recommender.prompts.answered([(np.array([3, 9]), 5)] * 4)
     for depth in (None, torch.tensor([[1], [4], [0], [9]])):
-        step._think(prompt, replace(batch, depth=depth))
+        assert LessonView(recommender, scorer, replace(lesson, depth=depth)).trace is None
     assert seen == [[3, 3, 3, 3], [1, 4, 3, 4]]

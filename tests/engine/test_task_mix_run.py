@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.core import samples
 from lasar_kit.core.dataset import Sequences
-from lasar_kit.data import samples
+from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
 from lasar_kit.errors import UserError
 from lasar_kit.model.recommender import Recommender
@@ -20,11 +21,13 @@ from lasar_kit.spec import load_spec
 from lasar_kit.stages.sft.config import SftConfig
 from lasar_kit.stages.sft.stage import _SftTraining
 from lasar_kit.stages.sft.step import SftStep
-from lasar_kit.stages.sft.text_config import TasksConfig, TextConfig
-from lasar_kit.stages.sft.text_tasks import SidTasks, Writer
+from lasar_plugins.sft_objective.answer.config import AnswerConfig
+from lasar_plugins.sft_objective.answer.objective import Answer
+from lasar_plugins.sft_objective.text.config import ItemTextConfig
+from lasar_plugins.sft_objective.text.plain import ItemText
 from tests.small import SHOP
 
-from .test_text_tasks import shop
+from .test_text_tasks import shop, surroundings, tasks_of
 
 SPEC = (
     SHOP
@@ -119,15 +122,13 @@ def test_losses_do_not_depend_on_processes_and_passes(
     """The sums over all passes of all processes; with one or two windows some of them have nothing to do."""
     model = build("sid_only")
     dataset = shop([f"thing {n}" for n in range(30)], [[n, *range(2, 9 + n % 4)] for n in range(9)])
-    writer = Writer(model.backbone.tokenizer, sids.vocabulary)
-    config = TasksConfig(text_to_sid=1, titles_to_sid=1, sid_to_text=1, batch_size=5)
-    table = model.prompts.table.tokens.numpy()
-    tied = SidTasks(dataset, partial(samples.sliding, max_history=6), table, writer, config)
-    tasks = [tied.task(name) for name in config.texts]
-    tasks.append(writer.plain("text", TextConfig(weight=1, batch_size=3), ["soap", "a brush", "oil"]))
+    objectives: dict[str, Any] = {"ce": Answer(AnswerConfig(use="answer"), Env())}
+    objectives |= {task.frame: task for task in tasks_of(model, sids, dataset, seed=2, batch_size=5)}
+    objectives["text"] = ItemText(
+        ItemTextConfig(use="item_text", batch_size=3), surroundings(model, sids, dataset, seed=2)
+    )
     made = {"packed": samples.packed, "sliding": samples.sliding}[rule](dataset.train, 6)
-    windows, step = made[:count], SftStep(model, "vocabulary")
-    drawn = [task.draw(2, 5) for task in tasks]
+    windows, step = made[:count], SftStep(model, "vocabulary", objectives)
 
     def sums(processes: int, passes: int) -> dict[str, float]:
         total: dict[str, float] = {}
@@ -142,12 +143,13 @@ def test_losses_do_not_depend_on_processes_and_passes(
                 process_index=process, num_processes=processes, device="cpu"
             )
             training.seed, training.done, training.anchors = 2, 5, None
-            training.recommender, training.train, training.tasks = model, _train(dataset.train), tasks
-            mine = training._passes(windows, drawn)
+            training.recommender, training.train = model, _train(dataset.train)
+            training.terms = {name: (1.0, objective) for name, objective in objectives.items()}
+            mine = training._passes(windows)
             made_passes.add(len(mine))
-            for collate, weight in mine:
-                found = step(collate())
-                assert set(found) == {"ce", *(task.name for task in tasks)}
+            for lesson, weight in mine:
+                found = step(lesson).sums
+                assert set(found) == set(objectives)
                 for name, value in found.items():
                     total[name] = total.get(name, 0.0) + weight * value.item()
         assert len(made_passes) == 1, "every process must make as many passes"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import polars as pl
@@ -12,16 +11,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lasar_kit.core.dataset import ITEM_COLUMNS, Dataset, Sequences
-from lasar_kit.data import samples
+from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.stages.sft.step import SftStep
-from lasar_kit.stages.sft.text_config import TasksConfig, TextConfig
-from lasar_kit.stages.sft.text_tasks import Row, SidTasks, TextTask, Writer
+from lasar_plugins.sft_objective.answer.config import AnswerConfig
+from lasar_plugins.sft_objective.answer.objective import Answer
+from lasar_plugins.sft_objective.text import tasks
+from lasar_plugins.sft_objective.text.config import ItemTextConfig, SidTaskConfig
+from lasar_plugins.sft_objective.text.plain import ItemText
+from lasar_plugins.sft_objective.text.rows import Row, Writer
+from lasar_plugins.sft_objective.text.tasks import SidTask
 
-SLIDING = partial(samples.sliding, max_history=6)
 Build = Callable[..., Recommender]
-NAMES = ("text_to_sid", "sid_to_text", "history_to_title", "titles_to_sid")
+TASKS = (tasks.TextToSid, tasks.SidToText, tasks.HistoryToTitle, tasks.TitlesToSid)
 SPELLED = "Soap <a_1><b_2><c_0> <|lat_e|> & <eos> brush"
 WORDS = st.sampled_from(["", "Soap", "<a_0>", "Rose oil 4 oz.", "ID of the item: <b_1>", SPELLED, "Éclat"])
 TITLES = st.lists(WORDS, min_size=30, max_size=30)
@@ -37,15 +40,31 @@ def shop(titles: Sequence[str], paths: Sequence[Sequence[int]]) -> Dataset:
     return Dataset(users, pl.DataFrame(columns), Sequences.of([list(path) for path in paths]))
 
 
-def tasks_of(recommender: Recommender, sids: Sids, dataset: Dataset, **options: object) -> list[TextTask]:
-    config = TasksConfig.model_validate({**dict.fromkeys(NAMES, 0.5), **options})
-    writer = Writer(recommender.backbone.tokenizer, sids.vocabulary)
-    table = recommender.prompts.table.tokens.numpy()
-    tied = SidTasks(dataset, SLIDING, table, writer, config)
-    return [tied.task(name) for name in config.texts]
+def surroundings(recommender: Recommender, sids: Sids, dataset: Dataset, seed: int = 0) -> Env:
+    tokenizer = recommender.backbone.tokenizer
+    return Env(
+        seed=seed,
+        tokenizer=tokenizer,
+        vocabulary=sids.vocabulary,
+        items=dataset.items,
+        train=dataset.train,
+        max_history=6,
+        table=sids.table(tokenizer),
+    )
 
 
-def all_rows(task: TextTask) -> list[Row]:
+def tasks_of(
+    recommender: Recommender, sids: Sids, dataset: Dataset, seed: int = 0, **options: object
+) -> list[SidTask]:
+    env = surroundings(recommender, sids, dataset, seed)
+    made = []
+    for task in TASKS:
+        config = SidTaskConfig.model_validate({"use": task.frame, **options})
+        made.append(task(config, env))
+    return made
+
+
+def all_rows(task: SidTask) -> list[Row]:
     return [task.row(n) for n in range(task.size)]
 
 
@@ -75,21 +94,18 @@ def test_no_prompt_depends_on_its_answer(
     codes = sids.codes.clone()
     codes[item] = torch.tensor([(codes[item, 0] + 1) % 5, codes[item, 1], codes[item, 2]])
     recoded = Sids(codes, sids.sizes)
-    table = recoded.table(model.backbone.tokenizer).tokens.numpy()
-    before = {task.name: all_rows(task) for task in tasks_of(model, sids, shop(titles, paths))}
-    writer = Writer(model.backbone.tokenizer, sids.vocabulary)
-    config = TasksConfig(**dict.fromkeys(NAMES, 1.0))
-    for name in NAMES:
-        if name.endswith("to_sid"):
-            dataset, table_of = shop(titles, paths), table
-        else:
-            dataset, table_of = shop(retitled, paths), model.prompts.table.tokens.numpy()
-            if not len(writer.tokens([titles[item]])[0]):
-                continue  # a text where there was none makes samples of its own
-        task = SidTasks(dataset, SLIDING, table_of, writer, config).task(name)
-        after = all_rows(task)
+    before = {task.frame: all_rows(task) for task in tasks_of(model, sids, shop(titles, paths))}
+    writer = Writer(surroundings(model, sids, shop(titles, paths)))
+    told = len(writer.tokens([titles[item]])[0])
+    other_sids = tasks_of(model, recoded, shop(titles, paths))
+    other_texts = tasks_of(model, sids, shop(retitled, paths))
+    for recoded_task, retitled_task in zip(other_sids, other_texts, strict=True):
+        name = recoded_task.frame
+        if not name.endswith("to_sid") and not told:
+            continue  # a text where there was none makes samples of its own
+        after = all_rows(recoded_task if name.endswith("to_sid") else retitled_task)
         assert [prompt(row) for row in after] == [prompt(row) for row in before[name]]
-        if name == "text_to_sid" and len(writer.tokens([titles[item]])[0]):
+        if name == "text_to_sid" and told:
             assert [answer(row) for row in after] != [answer(row) for row in before[name]]
 
 
@@ -104,7 +120,7 @@ def test_no_prompt_depends_on_the_next_item(
     titles = [f"thing {n}" for n in range(30)]
     before, after = (tasks_of(model, sids, shop(titles, [each])) for each in (path, other))
     for ours, theirs in zip(before, after, strict=True):
-        if ours.name in ("history_to_title", "titles_to_sid"):
+        if ours.frame in ("history_to_title", "titles_to_sid"):
             one, two = ours.row(place - 1), theirs.row(place - 1)
             assert prompt(one) == prompt(two)
             assert answer(one) != answer(two)
@@ -119,7 +135,7 @@ def test_answers_stand_in_no_prompt(
     tokenizer = model.backbone.tokenizer
     meant = set(tokenizer.convert_tokens_to_ids(list(sids.vocabulary)))
     bare = tasks_of(model, sids, shop(["x"] * 30, paths))
-    frames = {task.name: set().union(*(prompt(row) for row in all_rows(task))) for task in bare}
+    frames = {task.frame: set().union(*(prompt(row) for row in all_rows(task))) for task in bare}
     for task in tasks_of(model, sids, shop(titles, paths)):
         for row in all_rows(task):
             inside, asked = set(prompt(row)[1:]) & meant, set(answer(row))
@@ -129,7 +145,7 @@ def test_answers_stand_in_no_prompt(
                 assert row.answer == 3
             else:
                 assert not asked & meant
-                assert set(prompt(row)) - meant <= frames[task.name]
+                assert set(prompt(row)) - meant <= frames[task.frame]
 
 
 @given(PATHS)
@@ -139,17 +155,17 @@ def test_histories_are_of_the_training_part(model: Recommender, sids: Sids, path
     titles = [f"thing {n}" for n in range(30)]
     table = {tuple(row): item for item, row in enumerate(model.prompts.table.tokens.tolist())}
     for task in tasks_of(model, sids, shop(titles, paths)):
-        if task.name == "titles_to_sid":
+        if task.frame == "titles_to_sid":
             told = sorted(table[tuple(answer(row))] for row in all_rows(task))
             assert told == sorted(item for path in paths for item in path[:-2][1:])
-        if task.name == "history_to_title":
+        if task.frame == "history_to_title":
             assert task.size == sum(len(path) - 3 for path in paths)
 
 
 def test_rows_as_they_are_written(model: Recommender, sids: Sids) -> None:
     titles = [f"T{n}" if n != 7 else "" for n in range(30)]
     dataset = shop(titles, [[3, 7, 9, 4, 1, 2]])
-    tasks = {task.name: task for task in tasks_of(model, sids, dataset, batch_size=5)}
+    tasks = {task.frame: task for task in tasks_of(model, sids, dataset, batch_size=5)}
     text = {
         name: [model.backbone.tokenizer.decode(task.row(n).ids) for n in range(task.size)]
         for name, task in tasks.items()
@@ -179,29 +195,31 @@ def test_a_text_that_is_cut_has_no_end_and_spells_no_token_of_meaning(model: Rec
         next(
             task
             for task in tasks_of(model, sids, dataset, max_tokens=n, fields=["title"])
-            if "sid_to" in task.name
+            if "sid_to" in task.frame
         )
         for n in (64, 4)
     )
     assert tokenizer.decode(answer(whole.row(0))) == "Soap  & brush<eos>"
     assert len(answer(cut.row(0))) == 4
     assert answer(cut.row(0)) == answer(whole.row(0))[:4]
-    plain = Writer(tokenizer, sids.vocabulary).plain("text", TextConfig(max_tokens=5), [SPELLED, "", "<eos>"])
+    texts = shop([SPELLED, "", "<eos>"], [[0, 1, 2]])
+    config = ItemTextConfig(use="item_text", max_tokens=5, fields=("title",))
+    plain = ItemText(config, surroundings(model, sids, texts))
     assert plain.size == 1
     assert plain.row(0).ids.tolist() == [tokenizer.bos_token_id, *answer(whole.row(0))[:4]]
     assert plain.row(0).answer == 4
 
 
 def test_draws_are_those_of_the_update_and_differ_between_tasks(model: Recommender, sids: Sids) -> None:
-    tasks = tasks_of(model, sids, shop([f"T{n}" for n in range(30)], [[1, 2, 3, 4, 5]]), batch_size=7)
-    first = [[row.ids.tolist() for row in task.draw(3, 8)] for task in tasks]
-    assert first == [[row.ids.tolist() for row in task.draw(3, 8)] for task in tasks]
-    for other in ((3, 9), (4, 8)):
-        assert first[0] != [row.ids.tolist() for row in tasks[0].draw(*other)]
-    numbers = [
-        [row.ids.tolist() for row in replace(tasks[0], name=name).draw(3, 8)] for name in ("one", "two")
-    ]
-    assert numbers[0] != numbers[1]
+    dataset = shop([f"T{n}" for n in range(30)], [[1, 2, 3, 4, 5]])
+    three, four = (tasks_of(model, sids, dataset, seed=seed, batch_size=7) for seed in (3, 4))
+    first = [[row.ids.tolist() for row in task.draw(8)] for task in three]
+    assert first == [[row.ids.tolist() for row in task.draw(8)] for task in three]
+    assert first[0] != [row.ids.tolist() for row in three[0].draw(9)]
+    assert first[0] != [row.ids.tolist() for row in four[0].draw(8)]
+    # Both draw among thirty items.
+    picked = [[row.answer for row in task.draw(8)] and task.key for task in three[:2]]
+    assert picked[0] != picked[1]
     assert all(len(rows) == 7 for rows in first)
 
 
@@ -211,9 +229,11 @@ def test_task_losses_are_those_of_plain_forwards(build: Build, sids: Sids, score
     model = build("sid_only")
     catalogue = model.prompts.tokens.tolist()
     dataset = shop(["Soap", "Rose oil", "Brush"] * 10, [[1, 2, 3, 4, 5, 6, 7]])
-    step, windows = SftStep(model, score), [np.array([3, 9])]  # type: ignore[arg-type]
+    answer_term, windows = Answer(AnswerConfig(use="answer"), Env()), [np.array([3, 9])]
     for task in tasks_of(model, sids, dataset):
-        drawn = task.draw(0, 0)[:4]
+        terms = {"ce": answer_term, "task": task, "gap": task}
+        step = SftStep(model, score, terms)  # type: ignore[arg-type]
+        drawn = task.draw(0)[:4]
         expected = 0.0
         for row in drawn:
             with torch.no_grad():
@@ -226,11 +246,14 @@ def test_task_losses_are_those_of_plain_forwards(build: Build, sids: Sids, score
                 )
                 rivals = at[allowed] if task.sid and score == "trie" else at
                 expected -= float(at[token] - rivals.logsumexp(0))
-        batch = model.prompts.packed(windows, transparent=True)
-        losses = step(replace(batch, tasks={task.name: task.rows(drawn), "gap": task.rows([])}))
-        assert losses[task.name].item() == pytest.approx(expected, rel=1e-5)
+        lesson = model.prompts.packed(windows, transparent=True)
+        losses = step(replace(lesson, rows={"task": task.collate(drawn), "gap": task.collate([])})).sums
+        assert losses["task"].item() == pytest.approx(expected, rel=1e-5)
         assert losses["gap"].item() == 0
-        assert losses["ce"].item() == pytest.approx(step(batch)["ce"].item(), rel=1e-6)
+        assert losses["ce"].item() == pytest.approx(
+            SftStep(model, score, {"ce": answer_term})(lesson).sums["ce"].item(),  # type: ignore[arg-type]
+            rel=1e-6,
+        )
         step.zero_grad()
         losses["gap"].backward()
         assert all(p.grad is None or not p.grad.any() for p in step.parameters())

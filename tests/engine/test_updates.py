@@ -7,6 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from lasar_kit.stages.sft.step import SftResult
 from lasar_kit.train.config import OptimizerConfig
 from lasar_kit.train.updater import Term, Updater, adamw
 
@@ -23,10 +24,10 @@ class SquaredError(nn.Module):
             self.linear.weight.copy_(torch.tensor([[0.5, -1.0, 2.0]]))
             self.linear.bias.fill_(0.1)
 
-    def forward(self, batch: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def forward(self, batch: tuple[torch.Tensor, torch.Tensor]) -> SftResult:
         inputs, target = batch
         predicted = self.linear(inputs)[:, 0]
-        return {"error": (predicted - target).square().sum(), "size": predicted.abs().sum()}
+        return SftResult({"error": (predicted - target).square().sum(), "size": predicted.abs().sum()})
 
 
 def data() -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,7 +77,7 @@ def test_an_update_is_that_of_torch() -> None:
         for group in reference.param_groups:  # no warmup in 3 updates: half a cosine from the first on
             group["lr"] = 0.1 * 0.5 * (1 + math.cos(math.pi * done / 3))
         reference.zero_grad()
-        sums = step((inputs, target))
+        sums = step((inputs, target)).sums
         (sums["error"] / 6 + 0.5 * sums["size"] / 2).backward()
         torch.nn.utils.clip_grad_norm_(step.parameters(), 1.0)
         reference.step()

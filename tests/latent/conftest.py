@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import pytest
@@ -12,8 +12,9 @@ from torch import Tensor
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from lasar_kit.core.token_tree import chain_parents
-from lasar_kit.core.values import Env, LatentTrace, Prompt
+from lasar_kit.core.values import Env, LatentTrace
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
+from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
 from lasar_plugins.backbone.qwen3.config import Qwen3Config
 from lasar_plugins.latent_loop.coconut.config import CoconutConfig
@@ -72,7 +73,9 @@ def think(backbone: Qwen3Backbone, loop: CoconutLoop, case: Branches, surplus: i
     )
     h0 = states.gather(1, tip[..., None].expand(-1, -1, states.shape[-1]))
     depth = torch.tensor(case.depth)
-    trace = loop.run(backbone, Prompt(h0, tip, context), depth, int(depth.max()) + surplus)
+    trace = loop.run(
+        backbone, replace(prompt_of(h0), tip=tip, context=context), depth, int(depth.max()) + surplus
+    )
     predictions, parent, context = [trace.last], trace.tip, trace.context
     answer = torch.tensor(case.answer)
     for m in range(answer.shape[-1]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lasar_kit.core.values import Prompt
+from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.latent_loop.coconut import loop as loop_module
 
 Make = Callable[..., Any]
@@ -115,7 +116,7 @@ def test_gradients_equal_finite_differences(double: Make, coconut: Make, options
         parent = torch.tensor([[-1, 0, 1], [-1, -1, 1]])
         states, context = backbone.advance(inputs, parent, None)
         h0 = states.gather(1, tip[..., None].expand(-1, -1, 8))
-        trace = loop.run(backbone, Prompt(h0, tip, context), depth, 4)
+        trace = loop.run(backbone, replace(prompt_of(h0), tip=tip, context=context), depth, 4)
         assert trace.last.dtype == torch.float64
         thoughts = trace.states[trace.mask]
         return (thoughts * weights(thoughts.shape, 1, torch.float64)).sum() + trace.last.sin().sum()

@@ -11,9 +11,10 @@ from scipy import stats
 from torch import Tensor
 
 from lasar_kit.core.interfaces import DepthPolicy
-from lasar_kit.core.values import Env
+from lasar_kit.core.values import Env, Prompt
 from lasar_kit.errors import UserError
 from lasar_kit.model.depth import depth_at, depth_from, forced_depth, greedy_depth, nearest_choice
+from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.depth_policy.fixed.config import DepthFixedConfig
 from lasar_plugins.depth_policy.fixed.policy import DepthFixed
 from lasar_plugins.depth_policy.mlp.config import DepthMlpConfig
@@ -35,8 +36,8 @@ class Table:
     def __init__(self, *support: int) -> None:
         self.support = support
 
-    def logits(self, h0: Tensor) -> Tensor:
-        return h0
+    def logits(self, prompt: Prompt) -> Tensor:
+        return prompt.h0
 
 
 def test_mlp_is_the_formula_of_the_paper() -> None:
@@ -54,15 +55,15 @@ def test_mlp_is_the_formula_of_the_paper() -> None:
     expected = [
         sum(w * x for w, x in zip(row, inner, strict=True)) + b for row, b in zip(w2, (1, 2, 3), strict=True)
     ]
-    assert policy.logits(torch.tensor([[h0]]))[0, 0].tolist() == pytest.approx(expected, rel=1e-5)
+    assert policy.logits(prompt_of(torch.tensor([[h0]])))[0, 0].tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_mlp_has_the_support_its_options_give() -> None:
     assert isinstance(mlp(), DepthPolicy)
     assert mlp().support == (1, 2, 3, 4, 5, 6, 7, 8)
     assert mlp(n_max=2, allow_zero=True).support == (0, 1, 2)
-    assert mlp(n_max=3).logits(states(2, 5, 6)).shape == (2, 5, 3)
-    assert mlp(n_max=3, allow_zero=True).logits(states(2, 5, 6)).shape == (2, 5, 4)
+    assert mlp(n_max=3).logits(prompt_of(states(2, 5, 6))).shape == (2, 5, 3)
+    assert mlp(n_max=3, allow_zero=True).logits(prompt_of(states(2, 5, 6))).shape == (2, 5, 4)
     shapes = {name: tuple(x.shape) for name, x in mlp().state_dict().items()}
     assert shapes == {
         "hidden.weight": (6, 6), "hidden.bias": (6,), "output.weight": (8, 6), "output.bias": (8,)
@@ -79,7 +80,7 @@ def test_mlp_is_initialised_by_the_seed_alone() -> None:
     assert not torch.allclose(one.hidden.weight, other.hidden.weight, atol=0.1)
     assert float(one.hidden.weight.detach().std()) == pytest.approx(64**-0.5, rel=0.05)
     assert float(one.output.weight.detach().std()) == pytest.approx(0.02, rel=0.1)
-    probabilities = one.logits(states(50, 1, 64)).detach().softmax(-1)
+    probabilities = one.logits(prompt_of(states(50, 1, 64))).detach().softmax(-1)
     assert 0.06 < float(probabilities.min()) < float(probabilities.max()) < 0.25
     seeded = torch.randn(64, 64, generator=torch.Generator().manual_seed(4))
     assert (
@@ -93,17 +94,17 @@ def test_mlp_is_initialised_by_the_seed_alone() -> None:
 @pytest.mark.parametrize("detach", [False, True])
 def test_gradient_reaches_the_backbone_unless_cut(detach: bool) -> None:
     policy, h0 = mlp(detach_h0=detach), states(2, 1, 6).requires_grad_()
-    policy.logits(h0).log_softmax(-1)[..., 0].sum().backward()
+    policy.logits(prompt_of(h0)).log_softmax(-1)[..., 0].sum().backward()
     assert (h0.grad is None) == detach
     assert all(x.grad is not None and x.grad.abs().sum() > 0 for x in policy.parameters())
 
 
 def test_mlp_reads_bfloat16_states() -> None:
     h0 = states(2, 1, 6)
-    logits = mlp().logits(h0.bfloat16())
+    logits = mlp().logits(prompt_of(h0.bfloat16()))
     assert logits.dtype == torch.float32
-    torch.testing.assert_close(logits, mlp().logits(h0.bfloat16().float()))
-    assert mlp().bfloat16().logits(h0).dtype == torch.float32
+    torch.testing.assert_close(logits, mlp().logits(prompt_of(h0.bfloat16().float())))
+    assert mlp().bfloat16().logits(prompt_of(h0)).dtype == torch.float32
 
 
 def uniform(h0: torch.Tensor, seed: int) -> torch.Tensor:
@@ -117,23 +118,23 @@ def test_fixed_has_one_choice(depth: int) -> None:
     h0 = states(2, 3, 5)
     assert isinstance(policy, DepthPolicy)
     assert policy.support == (depth,)
-    assert torch.equal(policy.logits(h0), torch.zeros(2, 3, 1))
-    assert greedy_depth(policy, h0).tolist() == [[depth] * 3] * 2
-    depths, _, logp = depth_at(policy, h0, uniform(h0, 0))
+    assert torch.equal(policy.logits(prompt_of(h0)), torch.zeros(2, 3, 1))
+    assert greedy_depth(policy, prompt_of(h0)).tolist() == [[depth] * 3] * 2
+    depths, _, logp = depth_at(policy, prompt_of(h0), uniform(h0, 0))
     assert depths.tolist() == [[depth] * 3] * 2
     assert logp.tolist() == [[[0.0]] * 3] * 2
 
 
 def test_greedy_takes_the_most_probable() -> None:
     h0 = torch.tensor([[[0.0, 2.0, 1.0], [5.0, -1.0, 4.0]]])
-    assert greedy_depth(Table(2, 5, 9), h0).tolist() == [[5, 2]]
+    assert greedy_depth(Table(2, 5, 9), prompt_of(h0)).tolist() == [[5, 2]]
 
 
 def test_draws_follow_the_distribution() -> None:
     """Chi-squared over 20,000 draws; a depth of probability 0 is never drawn, at either end."""
     probability = torch.tensor([0.0, 0.5, 0.1, 0.35, 0.05, 0.0])
     h0 = probability.log().expand(200, 100, 6)
-    depths, index, _ = depth_at(Table(1, 2, 3, 4, 5, 8), h0, uniform(h0, 2))
+    depths, index, _ = depth_at(Table(1, 2, 3, 4, 5, 8), prompt_of(h0), uniform(h0, 2))
     counts = index.flatten().bincount(minlength=6)
     assert counts[[0, 5]].tolist() == [0, 0]
     assert stats.chisquare(counts[1:5], 20_000 * probability[1:5].double()).pvalue > 0.01
@@ -144,7 +145,7 @@ def test_a_draw_inverts_the_cumulative_distribution() -> None:
     """By a plain loop."""
     h0 = states(3, 4, 5)
     numbers = uniform(h0, 6)
-    _, index, logp = depth_at(Table(1, 2, 3, 4, 5), h0, numbers)
+    _, index, logp = depth_at(Table(1, 2, 3, 4, 5), prompt_of(h0), numbers)
     for b in range(3):
         for r in range(4):
             weights = [math.exp(x) for x in h0[b, r].tolist()]
@@ -162,13 +163,15 @@ def test_a_draw_inverts_the_cumulative_distribution() -> None:
 def test_the_least_and_the_greatest_number_draw_a_possible_depth(number: float, expected: int) -> None:
     """Choices 0 and 4 are impossible; 1,000 distributions, whose float32 probabilities rarely sum to 1."""
     h0 = torch.cat([states(1, 1000, 3), torch.full((1, 1000, 2), -torch.inf)], dim=-1)[..., [3, 0, 1, 2, 4]]
-    _, index, _ = depth_at(Table(1, 2, 3, 4, 5), h0, torch.full((1, 1000), number, dtype=torch.float64))
+    _, index, _ = depth_at(
+        Table(1, 2, 3, 4, 5), prompt_of(h0), torch.full((1, 1000), number, dtype=torch.float64)
+    )
     assert index.unique().tolist() == [expected]
 
 
 def test_gradients_run_through_the_log_probability() -> None:
     h0 = states(1, 1, 3).requires_grad_()
-    depths, _, logp = depth_at(Table(1, 2, 3), h0, uniform(h0, 0))
+    depths, _, logp = depth_at(Table(1, 2, 3), prompt_of(h0), uniform(h0, 0))
     logp[0, 0, 1].backward()
     expected = torch.tensor([0.0, 1.0, 0.0]) - h0.detach()[0, 0].softmax(-1)
     assert h0.grad is not None
@@ -178,9 +181,9 @@ def test_gradients_run_through_the_log_probability() -> None:
 
 def test_forced_depth_is_one_the_policy_could_choose() -> None:
     h0 = states(2, 3, 6)
-    assert forced_depth(mlp(), h0, 5).tolist() == [[5] * 3] * 2
+    assert forced_depth(mlp(), prompt_of(h0), 5).tolist() == [[5] * 3] * 2
     with pytest.raises(UserError, match=r"depth 9 cannot be forced: this model's depth policy has 1, 2, 3"):
-        forced_depth(mlp(), h0, 9)
+        forced_depth(mlp(), prompt_of(h0), 9)
 
 
 def test_the_nearest_choice_is_the_smaller_of_two() -> None:

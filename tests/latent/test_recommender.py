@@ -19,6 +19,9 @@ from lasar_kit.model.depth import greedy_depth
 from lasar_kit.model.ranking import rank_users
 from lasar_kit.model.recommender import Misfit, Parts, Recommender
 from lasar_kit.stages.sft.step import SftStep
+from lasar_kit.testing.strategies import prompt_of
+from lasar_plugins.sft_objective.answer.config import AnswerConfig
+from lasar_plugins.sft_objective.answer.objective import Answer
 
 HISTORIES = [
     np.random.default_rng(seed).integers(0, 30, size) for seed, size in enumerate((5, 1, 3, 6, 2, 1, 4))
@@ -103,7 +106,7 @@ def test_scores_are_those_of_plain_forwards(
         with torch.no_grad():
             prompt = backbone.embed(batch.ids[0])
             h0 = backbone.model.model(inputs_embeds=prompt[None], use_cache=False).last_hidden_state[:, -1:]
-            depth = int(greedy_depth(recommender.depth_policy, h0))
+            depth = int(greedy_depth(recommender.depth_policy, prompt_of(h0)))
             for item, score in list(zip(ranking.items[user], ranking.scores[user], strict=True))[:3]:
                 answer = table[int(item)]
                 _, states = plain(backbone, recommender.latent_loop, prompt, depth, answer.tolist())
@@ -117,7 +120,7 @@ def test_packed_training_has_the_loss_and_gradients_of_one_sample_each(
 ) -> None:
     """Every item of a window answers the items before it, thought about on a branch of its own."""
     recommender = build(feedback_scale="projection")
-    step = SftStep(recommender, "vocabulary")
+    step = SftStep(recommender, "vocabulary", {"ce": Answer(AnswerConfig(use="answer"), Env())})
     windows = [history for history in HISTORIES if len(history) > 1]
     packed = recommender.prompts.packed(windows, transparent=recommender.latent_loop.transparent)
     assert not packed.inline
@@ -125,7 +128,7 @@ def test_packed_training_has_the_loss_and_gradients_of_one_sample_each(
     weights = [*recommender.backbone.parameters(), *recommender.latent_loop.parameters()]
     losses, gradients = [], []
     for batch in (packed, recommender.prompts.answered(samples)):
-        loss = step(batch)["ce"]
+        loss = step(batch).sums["ce"]
         losses.append(float(loss.detach()))
         gradients.append(torch.autograd.grad(loss, weights))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)

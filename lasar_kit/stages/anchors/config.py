@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from lasar_kit.spec import ComponentConfig, StageConfig, component
+from lasar_kit.spec import BackboneConfig, ComponentConfig, StageConfig, TeacherConfig, component
 from lasar_kit.spec.precision import Precision
 from lasar_kit.train.config import Inputs, Line, PromptRule
 
@@ -20,7 +20,7 @@ class AnchorsConfig(StageConfig):
     sharded: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("seed", "max_history")
 
-    teacher: Annotated[ComponentConfig, component("teacher")] = Field(
+    teacher: Annotated[TeacherConfig, component("teacher")] = Field(
         "template", description="Writes the reasoning.", validate_default=True
     )
     segmenter: Annotated[ComponentConfig, component("segmenter")] = Field(
@@ -45,23 +45,21 @@ class AnchorsConfig(StageConfig):
         "float16", description="Of the stored states; what float16 cannot hold is an error."
     )
 
-    def cautions(self, backbone: ComponentConfig, line: Line, inputs: Inputs) -> Iterator[str]:
-        """States of texts mean nothing where the backbone has never seen text.
+    @property
+    def prompts_about(self) -> str:
+        """Its `samples`."""
+        return self.samples
 
-        A backbone is from scratch if it has an option `pretrained` that is null; a training stage that says
-        nothing of the matter (`trains_text`) may have trained text; a teacher may say that it writes none
-        (`plain_text`).
-        """
-        if getattr(backbone, "pretrained", backbone) is not None:
-            return
-        if not getattr(self.teacher, "plain_text", True):
+    def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
+        """States of texts mean nothing where the backbone has never seen text."""
+        if not backbone.from_scratch or not self.teacher.plain_text:
             return
         names = []
         for name, stage in line:
-            if getattr(stage, "trains_text", True):
+            if stage.trains_text:
                 return
             names.append(name)
-            if getattr(stage, "fresh", False):
+            if stage.begins_anew:
                 break
         yield (
             f"the backbone is from scratch and saw no text in {' and '.join(map(repr, reversed(names)))}, so "

@@ -12,9 +12,9 @@ import numpy as np
 from accelerate import PartialState
 from jaxtyping import Float, Int
 
+from lasar_kit.core import samples
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.values import Env
-from lasar_kit.data import samples
 from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError

@@ -40,9 +40,9 @@ class EvaluateConfig(StageConfig):
     precision: Precision = Field("fp32", description="Of the forward passes.")
 
     def mistakes(self, line: Line) -> Iterator[tuple[str, str]]:
-        """A depth must be one that the model's policy can choose, as far as its config tells (`support`)."""
-        trained = (policy for _, stage in line if (policy := getattr(stage, "depth_policy", None)))
-        support = getattr(next(trained, None), "support", None)
+        """A depth must be one that the model's policy can choose, as far as its config tells."""
+        policy = next((stage.policy for _, stage in line if stage.policy is not None), None)
+        support = policy.support if policy is not None else None
         if support is not None and isinstance(self.depth, int) and self.depth not in support:
             valid = ", ".join(map(str, support))
             yield "depth", f"depth {self.depth} cannot be forced: this model's depth policy has {valid}"

@@ -17,7 +17,7 @@ from lasar_kit.core import metrics
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.interfaces import DepthPolicy
-from lasar_kit.core.values import Env
+from lasar_kit.core.values import Env, Prompt
 from lasar_kit.data.held_out import HeldOut
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.model.depth import depth_at, forced_depth, greedy_depth
@@ -67,7 +67,7 @@ class EvaluateStage:
 
     def _depth_rule(
         self, seed: int, held_out: HeldOut, accelerator: Accelerator
-    ) -> Callable[[DepthPolicy, Tensor], Tensor]:
+    ) -> Callable[[DepthPolicy, Prompt], Tensor]:
         """Inference takes the most probable depth; a draw and a forced one are for study (Figure 4)."""
         if self.config.depth == "argmax":
             return greedy_depth
@@ -77,10 +77,10 @@ class EvaluateStage:
             mine = [int(user) for batch in dealt for user in batch]
             draws, seen = RowDraws(f"evaluate {seed}", mine, len(held_out.users)).uniform(1), 0
 
-            def sample(policy: DepthPolicy, h0: Tensor) -> Tensor:
+            def sample(policy: DepthPolicy, prompt: Prompt) -> Tensor:
                 nonlocal seen
-                seen += len(h0)
-                return depth_at(policy, h0, draws[seen - len(h0) : seen])[0]
+                seen += len(prompt.h0)
+                return depth_at(policy, prompt, draws[seen - len(prompt.h0) : seen])[0]
 
             return sample
         return partial(forced_depth, k=self.config.depth)

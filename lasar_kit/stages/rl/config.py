@@ -7,7 +7,14 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from lasar_kit.spec import ComponentConfig, DecoderConfig, SpecModel, component
+from lasar_kit.spec import (
+    BackboneConfig,
+    ComponentConfig,
+    DecoderConfig,
+    RlObjectiveConfig,
+    SpecModel,
+    component,
+)
 from lasar_kit.train.config import Inputs, Line, PromptRule, RlOptimizerConfig, TrainingConfig
 
 
@@ -21,7 +28,7 @@ class WeightedReward(SpecModel):
 class WeightedObjective(SpecModel):
     """An objective and its weight."""
 
-    objective: Annotated[ComponentConfig, component("rl_objective")] = Field(description="An RL objective.")
+    objective: Annotated[RlObjectiveConfig, component("rl_objective")] = Field(description="An RL objective.")
     weight: float = Field(1.0, ge=0, description="Factor of its loss.")
 
 
@@ -38,7 +45,7 @@ class RlConfig(TrainingConfig):
         default_factory=RlOptimizerConfig, description="AdamW and its schedule."
     )
     candidates: int = Field(8, ge=1, description="Candidates a prompt (paper: G).")
-    rollout: Annotated[ComponentConfig, component("decoder")] = Field(
+    rollout: Annotated[DecoderConfig, component("decoder")] = Field(
         {"use": "trie_beam", "score": "trie"},
         description="Makes the candidates; its `width` is their number unless a wider beam is to be cut to "
         "the best of it.",
@@ -85,10 +92,10 @@ class RlConfig(TrainingConfig):
 
     @field_validator("rollout")
     @classmethod
-    def _wide_enough(cls, rollout: ComponentConfig, info: ValidationInfo) -> ComponentConfig:
+    def _wide_enough(cls, rollout: DecoderConfig, info: ValidationInfo) -> DecoderConfig:
         """One beam or draw a candidate, unless the spec has a width of its own."""
         wanted = info.data.get("candidates")
-        if not isinstance(rollout, DecoderConfig) or wanted is None:
+        if wanted is None:
             return rollout
         if "width" not in rollout.model_fields_set:
             return rollout.model_copy(update={"width": wanted})
@@ -97,11 +104,11 @@ class RlConfig(TrainingConfig):
             raise ValueError(f"width must be {least}{wanted}, the number of candidates (got {rollout.width})")
         return rollout
 
-    def cautions(self, backbone: ComponentConfig, line: Line, inputs: Inputs) -> Iterator[str]:
+    def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
         """An objective may say (`draws_depth`) that it learns from depths that were drawn."""
         yield from super().cautions(backbone, line, inputs)
         for entry in self.objectives:
-            if self.depth == "argmax" and getattr(entry.objective, "draws_depth", False):
+            if self.depth == "argmax" and entry.objective.draws_depth:
                 yield (
                     f"{entry.objective.use} needs drawn depths, but depth is 'argmax': it only sees what the "
                     "policy finds best already; set 'depth: sample'"

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from lasar_kit.core.interfaces import Reward
+from lasar_kit.core.values import Judged
 
 
-def total_reward(
-    rewards: Sequence[tuple[float, Reward]], candidates: Int[Tensor, "B G"], target: Int[Tensor, " B"]
-) -> Float[Tensor, "B G"]:
-    """Sum of (weight, reward) pairs over the same candidates; arguments as `Reward.reward` has them."""
-    total = torch.zeros(candidates.shape, device=candidates.device)
+def total_reward(rewards: Sequence[tuple[float, Reward]], judged: Judged) -> Float[Tensor, "B G"]:
+    """Sum of (weight, reward) pairs over the same candidates."""
+    total = torch.zeros(judged.candidates.shape, device=judged.candidates.device)
     for weight, reward in rewards:
-        total = total + weight * reward.reward(candidates, target)
+        total = total + weight * reward.reward(judged)
     return total

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,23 +11,18 @@ from accelerate import Accelerator
 from jaxtyping import Int
 from torch import Tensor
 
+from lasar_kit.core.capabilities import DrawsByRow
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.groups import masked_mean
 from lasar_kit.core.interfaces import Decoder, Reward
+from lasar_kit.core.lesson import Lesson
+from lasar_kit.core.values import Judged, LatentTrace
 from lasar_kit.model.depth import depth_at, greedy_depth, nearest_choice
 from lasar_kit.model.precision import autocast
-from lasar_kit.model.prompts import PromptBatch
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.spec.precision import Precision
 from lasar_kit.stages.rl.rewards import total_reward
 from lasar_kit.stages.rl.step import Group
-
-
-@runtime_checkable
-class DrawingDecoder(Protocol):
-    """A decoder whose candidates are drawn: it takes its next numbers from `draws`, row by row."""
-
-    def draw_from(self, draws: RowDraws) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -78,31 +72,39 @@ class RolloutMaker:
     width: int = 0
 
     @torch.no_grad()
-    def make(self, batch: PromptBatch, target: Int[Tensor, " B"], share: Share) -> Group:
+    def make(
+        self, lesson: Lesson, target: Int[Tensor, " B"], history: Int[Tensor, "B H"], share: Share
+    ) -> Group:
         """The group of each prompt; the model is left in evaluation mode."""
         with autocast(self.accelerator.device, self.precision):
-            items, depth, index = self._candidates(batch, share)
-        rewards = total_reward(self.rewards, items, target)
+            items, depth, index, trace = self._candidates(lesson, share)
+        written = None if trace.written is None else trace.written[:, 0]
+        rewards = total_reward(self.rewards, Judged(items, target, history, written))
         mean = masked_mean(rewards, items >= 0).mean()
         world = self.accelerator.reduce(mean * share.weight, reduction="sum")
         assert isinstance(world, Tensor)
-        return Group(batch, items, rewards, depth, index, world)
+        return Group(lesson, items, rewards, depth, index, world, written=written)
 
     def _candidates(
-        self, batch: PromptBatch, share: Share
-    ) -> tuple[Int[Tensor, "B G"], Int[Tensor, " B"], Int[Tensor, " B"]]:
-        """Items of each prompt, best first, the depth it was thought about, and its index in the support."""
+        self, lesson: Lesson, share: Share
+    ) -> tuple[Int[Tensor, "B G"], Int[Tensor, " B"], Int[Tensor, " B"], LatentTrace]:
+        """Items of each prompt, best first, the depth it was thought about and its index in the support, and
+        what was thought."""
         model = self.recommender.eval()
-        prompt = model.read(batch)
+        prompt = model.read(lesson.prompts)
         if self.sample:
             numbers = share.draws(f"depth {self.seed}").uniform(prompt.h0.shape[1])
-            depth, index, _ = depth_at(model.depth_policy, prompt.h0, numbers)
+            depth, index, _ = depth_at(model.depth_policy, prompt, numbers)
         else:
-            depth = greedy_depth(model.depth_policy, prompt.h0)
+            depth = greedy_depth(model.depth_policy, prompt)
             index = nearest_choice(model.depth_policy, depth)
-        trace = model.latent_loop.run(model.backbone, prompt, depth, int(depth.max()))
-        if isinstance(self.decoder, DrawingDecoder):
+        if isinstance(model.latent_loop, DrawsByRow):
+            model.latent_loop.draw_from(share.draws(f"thoughts {self.seed}"))
+        trace = model.think(prompt, depth)
+        if trace.depth is not None:
+            depth, index = trace.depth, nearest_choice(model.depth_policy, trace.depth)
+        if isinstance(self.decoder, DrawsByRow):
             self.decoder.draw_from(share.draws(f"candidates {self.seed}"))
         width = max(self.width, self.candidates)
         items = self.decoder.search(model.backbone, trace, width).items[:, 0, : self.candidates]
-        return items, depth[:, 0], index[:, 0]
+        return items, depth[:, 0], index[:, 0], trace

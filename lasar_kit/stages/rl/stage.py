@@ -13,17 +13,18 @@ from accelerate import Accelerator
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from lasar_kit.core import samples
 from lasar_kit.core.dataset import Dataset, Sequences
+from lasar_kit.core.interfaces import RLObjective
+from lasar_kit.core.lesson import Lesson
 from lasar_kit.core.values import Env
-from lasar_kit.data import samples
 from lasar_kit.data.stage_context import StageContext
-from lasar_kit.model.prompts import PromptBatch
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import mean_of, world_mean, world_sum
 from lasar_kit.stages.rl.config import RlConfig, WeightedObjective
 from lasar_kit.stages.rl.rollouts import RolloutMaker, Share
 from lasar_kit.stages.rl.step import ALIGN, Group, RlStep, depth_numbers, hit, joined
-from lasar_kit.train.alignment import build_aligner
+from lasar_kit.train.alignment import build_aligner, objective_env
 from lasar_kit.train.loop import Training
 from lasar_kit.train.updater import Term, Update, Updater, training_processes
 
@@ -89,7 +90,7 @@ class _RlTraining(Training):
         recommender: Recommender,
     ) -> None:
         super().__init__(config, context, dataset, windows, accelerator, recommender)
-        self.config, self.item_ids = config, tuple(dataset.items["id"])
+        self.config = config
         if not config.align_weight:
             self.anchors = None
         # The policy as RL finds it, without dropout, so that ratios compare like with like.
@@ -105,64 +106,62 @@ class _RlTraining(Training):
         self.rollouts = self._rollouts()
         self.best.depth_cost = config.depth_cost
 
-    def _objectives(self) -> tuple[dict[str, Any], dict[str, Term]]:
+    def _objectives(self) -> tuple[dict[str, RLObjective], dict[str, Term]]:
         """Objectives by name, and each term's weight; its count differs from rollout to rollout."""
-        env = self.context.env(device=str(self.accelerator.device))
-        built, terms = {}, {}
+        built: dict[str, RLObjective] = {}
+        terms = {}
         for name, entry in named(self.config.objectives).items():
-            built[name] = self.context.catalogue.build("rl_objective", entry.objective, env)
+            built[name] = self.context.catalogue.build("rl_objective", entry.objective, self._env())
             terms[name] = Term(entry.weight, 1)
         if self.anchors is not None:
             terms[ALIGN] = Term(self.config.align_weight, 1)
         return built, terms
 
+    def _env(self) -> Env:
+        return objective_env(self.context, self.recommender)
+
     def _rollouts(self) -> RolloutMaker:
-        catalogue = self.context.catalogue
-        env = self.context.env(device=str(self.accelerator.device))
+        catalogue, env = self.context.catalogue, self._env()
         decoder = catalogue.build("decoder", self.config.rollout, env)
         decoder.bind(self.recommender.prompts.table)
-        env = replace(env, item_ids=self.item_ids, table=self.recommender.prompts.table)
         rewards = [(one.weight, catalogue.build("reward", one.reward, env)) for one in self.config.rewards]
-        sample = self.config.depth == "sample"
         return RolloutMaker(
             self.recommender,
             decoder,
             rewards,
             self.config.candidates,
             self.accelerator,
-            sample,
+            self.config.depth == "sample",
             self.seed,
             self.config.precision,
-            getattr(self.config.rollout, "width", 0),
+            self.config.rollout.width,
         )
 
     def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
         """Roll out the prompts once, then update on the candidates as often as configured."""
         accelerator = self.accelerator
         share = Share.of(self.done, len(windows), accelerator.process_index, accelerator.num_processes)
-        batch, target = self._collate([windows[row] for row in share.made])
+        lesson, target, history = self._collate([windows[row] for row in share.made])
         self.rollouts.recommender = self.updater.readable()
-        group = self.rollouts.make(batch, target, share)
+        group = self.rollouts.make(lesson, target, history, share)
         self.inner.eval()
         terms, passes = self._counted(group, share), self._passes(group, share)
         for _ in range(self.config.updates_per_rollout):
-            self.inner.seen.clear()
             update = self.updater.update([(partial(_same, part), weight) for part, weight in passes], terms)
-            if passes[0][0].old_logp is None:
-                passes = [
-                    (replace(part, old_logp=made.logp, old_depth_logp=made.depth_logp), weight)
-                    for (part, weight), (made, _) in zip(passes, self.inner.seen, strict=True)
-                ]
+            passes = [
+                (part.made_by(result.rollout), weight)
+                for (part, weight), result in zip(passes, update.results, strict=True)
+            ]
         # A process without prompts has one pass, which does not count; its objectives observe all the same.
-        real = [seen for seen, (_, weight) in zip(self.inner.seen, passes, strict=True) if weight]
-        real = real or self.inner.seen[:1]
+        real = [result for result, (_, weight) in zip(update.results, passes, strict=True) if weight]
+        real = real or list(update.results[:1])
         for objective in self.objectives.values():
-            objective.observe(joined([rollout for rollout, _ in real]))
+            objective.observe(joined([result.rollout for result in real]))
         numbers = {
             "reward": float(group.world_reward),
             "group_hit": float(hit(group.items, target).float().mean()),
             **depth_numbers(group.depth, max(self.recommender.depth_policy.support)),
-            **mean_of([(found, len(rollout.depth)) for rollout, found in real]),
+            **mean_of([(result.numbers, len(result.rollout.depth)) for result in real]),
         }
         return update, world_mean(numbers, share.weight)
 
@@ -191,16 +190,23 @@ class _RlTraining(Training):
         best = max(self.best.best, 0)
         return f"reward {numbers['reward']:+.4f} · depth {numbers['depth']:.2f} · best {best:.4f}"
 
-    def _collate(self, windows: Sequence[samples.Window]) -> tuple[PromptBatch, Int[Tensor, " B"]]:
+    def _collate(
+        self, windows: Sequence[samples.Window]
+    ) -> tuple[Lesson, Int[Tensor, " B"], Int[Tensor, "B H"]]:
+        """The prompts, their targets, and the histories they show, -1 past the end."""
         rows = [self.train[window.user][window.start : window.stop] for window in windows]
-        batch = self.recommender.prompts.answered([(row[:-1], int(row[-1])) for row in rows])
+        lesson = self.recommender.prompts.answered([(row[:-1], int(row[-1])) for row in rows])
         if self.anchors is not None:
             places = [[(window.user, window.stop - 1)] for window in windows]
             anchors, label = self.anchors.batch(places, 1)
-            batch = replace(batch, anchors=anchors, label=label)
+            lesson = replace(lesson, anchors=anchors, label=label)
         # Items that share a SID: a beam names the first of them.
         table = self.recommender.prompts.table
         target = torch.tensor(
             [int(table.items_like(int(row[-1]))[0]) if table.shared else int(row[-1]) for row in rows]
         )
-        return batch.to(self.accelerator.device), target.to(self.accelerator.device)
+        history = torch.full((len(rows), max(len(row) - 1 for row in rows)), -1)
+        for place, row in enumerate(rows):
+            history[place, : len(row) - 1] = torch.from_numpy(row[:-1].astype(np.int64))
+        device = self.accelerator.device
+        return lesson.to(device), target.to(device), history.to(device)

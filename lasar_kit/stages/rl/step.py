@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from lasar_kit.core.capabilities import Halts, SkipsPrompts, Writes
 from lasar_kit.core.interfaces import Aligner, RLObjective
 from lasar_kit.core.kl import exact_kl
+from lasar_kit.core.lesson import Lesson, mapped
 from lasar_kit.core.scoring import Score
 from lasar_kit.core.values import LatentTrace, Prompt, Rollout
 from lasar_kit.model.answers import AnswerScorer
-from lasar_kit.model.prompts import PromptBatch
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import world_max
 from lasar_kit.train.alignment import aligned
@@ -29,10 +30,11 @@ class Group:
 
     `old_logp` is the policy's own log-probability of the candidates' tokens when it made them, and
     `old_depth_logp` its log-distribution over depths; None before the first update on them, where it is the
-    policy itself.
+    policy itself; the same for `old_halt_logp`, where the loop itself stopped, and `old_written_logp` of the
+    token ids that it wrote (`written`, -1 past the end).
     """
 
-    batch: PromptBatch
+    lesson: Lesson
     items: Int[Tensor, "B G"]
     rewards: Float[Tensor, "B G"]
     depth: Int[Tensor, " B"]
@@ -40,15 +42,30 @@ class Group:
     world_reward: Float[Tensor, ""]
     old_logp: Float[Tensor, "B G M"] | None = None
     old_depth_logp: Float[Tensor, "B C"] | None = None
+    written: Int[Tensor, "B W"] | None = None
+    old_halt_logp: Float[Tensor, " B"] | None = None
+    old_written_logp: Float[Tensor, "B W"] | None = None
 
     def prompts(self, which: Sequence[int]) -> Group:
         """Some prompts of it."""
         taken = {
-            name: value[list(which)]
+            name: mapped(value, lambda tensor: tensor[list(which)])
             for name, value in vars(self).items()
-            if name not in ("batch", "world_reward") and value is not None
+            if name not in ("lesson", "world_reward")
         }
-        return replace(self, batch=self.batch.rows(which), **taken)
+        return replace(self, lesson=self.lesson.take(which), **taken)
+
+    def made_by(self, rollout: Rollout) -> Group:
+        """The group with the log-probabilities under the policy that made it."""
+        if self.old_logp is not None:
+            return self
+        return replace(
+            self,
+            old_logp=rollout.logp,
+            old_depth_logp=rollout.depth_logp,
+            old_halt_logp=rollout.halt_logp,
+            old_written_logp=rollout.written_logp,
+        )
 
 
 @dataclass(frozen=True)
@@ -61,12 +78,23 @@ class Scored:
     tokens: Int[Tensor, "B G M"]
 
 
+@dataclass(frozen=True)
+class RlResult:
+    """What a step found: each objective's loss by its name, and `align`, as sums over what `counts` counts;
+    the rollout, without gradients; and numbers worth logging."""
+
+    sums: Mapping[str, Float[Tensor, ""]]
+    rollout: Rollout
+    numbers: Mapping[str, float]
+
+
 class RlStep(nn.Module):
     """The terms of the RL loss (paper section 2.4): objectives on the rollout, terminal alignment.
 
     The prompt and its thoughts are read once, all G candidates hang on them as branches. The reference
-    thinks for itself, at the same depth (method: the reference's latents). Where no objective reads the
-    candidates' log-probabilities and nothing is aligned, the prompt alone is read: they are NaN.
+    thinks for itself, at the same depth (method: the reference's latents), and reads what was written. Where
+    no objective reads the candidates' log-probabilities and nothing is aligned, the prompt alone is read:
+    they are NaN.
     """
 
     def __init__(
@@ -83,16 +111,11 @@ class RlStep(nn.Module):
         self.objectives = dict(objectives)
         self.aligner = aligner
         self.scorer = AnswerScorer(recommender.prompts.table, score, str(recommender.device))
-        self.seen: list[tuple[Rollout, dict[str, float]]] = []
 
-    def forward(self, group: Group) -> Mapping[str, Float[Tensor, ""]]:
-        """Each objective's loss by its name, and `align`, as sums over what `counts` counts.
-
-        The rollout and numbers worth logging are added to `seen`; a number that an earlier objective has as
-        well is called by its own one, too.
-        """
-        answers = group.batch.anchors is not None or any(
-            getattr(objective, "reads_answers", True) for objective in self.objectives.values()
+    def forward(self, group: Group) -> RlResult:
+        """All terms of a group; a number that an earlier objective has as well is called by its own, too."""
+        answers = group.lesson.anchors is not None or any(
+            objective.reads_answers for objective in self.objectives.values()
         )
         rollout, trace = self._answered(group) if answers else (self._unanswered(group), None)
         losses: dict[str, Float[Tensor, ""]] = {}
@@ -102,11 +125,9 @@ class RlStep(nn.Module):
             loss, found = objective.loss(rollout)
             losses[name] = loss * counts[name]
             numbers |= {f"{name}_{key}" if key in numbers else key: value for key, value in found.items()}
-        if trace is not None and group.batch.anchors is not None:
-            losses[ALIGN] = self.aligner.loss(trace, group.batch.anchors)[:, 0][self._aligned(group)].sum()
-        rollout = replace(rollout, logp=rollout.logp.detach(), depth_logp=rollout.depth_logp.detach())
-        self.seen.append((rollout, numbers))
-        return losses
+        if trace is not None and group.lesson.anchors is not None:
+            losses[ALIGN] = self.aligner.loss(trace, group.lesson.anchors)[:, 0][self._aligned(group)].sum()
+        return RlResult(losses, mapped(rollout, lambda tensor: tensor.detach()), numbers)
 
     def counts(self, group: Group) -> dict[str, int]:
         """Over how many prompts each term is a mean: alignment over those with anchors (method 17), an
@@ -114,13 +135,14 @@ class RlStep(nn.Module):
         prompts = len(group.depth)
         found = {ALIGN: int(self._aligned(group).sum())}
         for name, objective in self.objectives.items():
-            counted = getattr(objective, "counted", None)
-            found[name] = prompts if counted is None else int(counted(group.rewards, group.items >= 0))
+            found[name] = prompts
+            if isinstance(objective, SkipsPrompts):
+                found[name] = objective.counted(group.rewards, group.items >= 0)
         return found
 
     def _aligned(self, group: Group) -> Bool[Tensor, " B"]:
         """Which prompts have their thoughts held to anchors."""
-        anchors = group.batch.anchors
+        anchors = group.lesson.anchors
         if anchors is None:
             return torch.zeros_like(group.depth, dtype=torch.bool)
         return aligned(self.aligner, group.depth, anchors.mask[:, 0].sum(-1))
@@ -135,14 +157,17 @@ class RlStep(nn.Module):
             ref_logp = self._logp(self._reference[0], reference)
         wants_kl = any(objective.exact_kl for objective in self.objectives.values())
         ref_kl = self._exact_kl(scored, reference) if wants_kl else None
-        return self._rollout(group, scored.prompt, logp, ref_logp, ref_kl), scored.trace
+        return self._rollout(group, scored.prompt, logp, ref_logp, ref_kl, scored.trace), scored.trace
 
     def _unanswered(self, group: Group) -> Rollout:
         """With the depth alone."""
-        prompt = self.recommender.read(group.batch)
+        prompt = self.recommender.read(group.lesson.prompts)
+        trace = None
+        if isinstance(self.recommender.latent_loop, Halts | Writes):  # what it does has a probability too
+            trace = self._think(self.recommender, prompt, group, world_max(group.depth))
         levels = self.recommender.prompts.table.tokens.shape[1]
         nothing = prompt.h0.new_full((*group.items.shape, levels), torch.nan)
-        return self._rollout(group, prompt, nothing, nothing)
+        return self._rollout(group, prompt, nothing, nothing, trace=trace)
 
     def _rollout(
         self,
@@ -151,7 +176,10 @@ class RlStep(nn.Module):
         logp: Float[Tensor, "B G M"],
         ref_logp: Float[Tensor, "B G M"],
         ref_kl: Float[Tensor, "B G M"] | None = None,
+        trace: LatentTrace | None = None,
     ) -> Rollout:
+        halt_logp = None if trace is None or trace.depth_logp is None else trace.depth_logp[:, 0]
+        written_logp = None if trace is None or trace.written_logp is None else trace.written_logp[:, 0]
         return Rollout(
             logp=logp,
             old_logp=logp.detach() if group.old_logp is None else group.old_logp,
@@ -159,20 +187,34 @@ class RlStep(nn.Module):
             rewards=group.rewards,
             valid=group.items >= 0,
             depth=group.depth,
-            depth_logp=self.recommender.depth_policy.logits(prompt.h0)[:, 0].float().log_softmax(-1),
+            depth_logp=self.recommender.depth_policy.logits(prompt)[:, 0].float().log_softmax(-1),
             depth_index=group.depth_index,
             world_reward=group.world_reward,
             ref_kl=ref_kl,
             old_depth_logp=group.old_depth_logp,
+            halt_logp=halt_logp,
+            old_halt_logp=group.old_halt_logp,
+            written=None if group.written is None else group.written >= 0,
+            written_logp=written_logp,
+            old_written_logp=group.old_written_logp,
         )
 
     def _score(self, model: Recommender, group: Group, steps: int) -> Scored:
         """Read prompt, thoughts and candidates once each."""
-        prompt = model.read(group.batch)
-        trace = model.latent_loop.run(model.backbone, prompt, group.depth[:, None], steps)
+        prompt = model.read(group.lesson.prompts)
+        trace = self._think(model, prompt, group, steps)
         table = model.prompts.table.tokens.to(group.items.device)
         tokens = table[group.items.clamp_min(0)]
         return Scored(prompt, trace, model.answer_states(trace, tokens), tokens)
+
+    def _think(self, model: Recommender, prompt: Prompt, group: Group, steps: int) -> LatentTrace:
+        """What the rollout thought or wrote, once more, with gradients."""
+        loop, depth = model.latent_loop, group.depth[:, None]
+        if isinstance(loop, Writes) and group.written is not None:
+            return loop.spell(model.backbone, prompt, group.written[:, None])
+        if isinstance(loop, Halts):
+            return loop.halted(model.backbone, prompt, depth, steps)
+        return model.think(prompt, depth, steps)
 
     def _logp(self, model: Recommender, scored: Scored) -> Float[Tensor, "B G M"]:
         logp = self.scorer.logp(model.backbone, scored.states.flatten(0, 1), scored.tokens.flatten(0, 1))
@@ -195,7 +237,7 @@ def joined(rollouts: Sequence[Rollout]) -> Rollout:
     together: dict[str, Tensor] = {
         name: torch.cat([getattr(rollout, name) for rollout in rollouts])
         for name, value in vars(first).items()
-        if name != "world_reward" and value is not None
+        if isinstance(value, Tensor) and value.ndim
     }
     return replace(first, **together)
 

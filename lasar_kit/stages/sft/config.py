@@ -3,27 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
 
-from lasar_kit.spec import ComponentConfig, component
+from lasar_kit.spec import (
+    BackboneConfig,
+    ComponentConfig,
+    DepthPolicyConfig,
+    LatentLoopConfig,
+    SftObjectiveConfig,
+    SpecModel,
+    component,
+)
+from lasar_kit.spec.component import ComponentOf
 from lasar_kit.stages.sft.text_config import ReasoningTextConfig, TasksConfig, TextConfig
 from lasar_kit.train.config import Inputs, Line, PromptRule, TrainingConfig
 
+LOGGED_AS = {"answer": "ce", "depth_label": "policy"}
+"""What the log calls the terms of some objectives; others by their component's name."""
+
+INSTEAD_OF = {
+    "answer": (),
+    "align": ("aligner", "align_weight"),
+    "depth_label": ("policy_weight",),
+}
+"""The options that an objective takes the place of where `objectives` lists it."""
+
+
+class WeightedSftObjective(SpecModel):
+    """An SFT objective and its weight."""
+
+    objective: Annotated[SftObjectiveConfig, component("sft_objective")] = Field(
+        description="An SFT objective."
+    )
+    weight: float = Field(1.0, ge=0, description="Factor of its term.")
+
+
+@dataclass(frozen=True)
+class SftTerm:
+    """A term of the loss, by its name in the log; `place` is the option that asks for it, and what no option
+    asks for is left out where it lacks what it needs."""
+
+    name: str
+    weight: float
+    objective: SftObjectiveConfig
+    place: str = ""
+
 
 class SftConfig(TrainingConfig):
-    """Supervised fine-tuning on next items."""
+    """Supervised fine-tuning: a sum of weighted objectives.
+
+    `tasks`, `aligner` with `align_weight`, `policy_weight`, `text` and `reasoning_text` are short for the
+    objectives of the paper and of LC-Rec; `objectives` lists any others.
+    """
 
     consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids")
     accepts: ClassVar[tuple[str, ...]] = ("checkpoint", "anchors")
     produces: ClassVar[str] = "checkpoint"
     reads: ClassVar[tuple[str, ...]] = ("seed", "max_history", "backbone", "prompt", "decoder")
 
-    latent_loop: Annotated[ComponentConfig, component("latent_loop")] = Field(
+    latent_loop: Annotated[LatentLoopConfig, component("latent_loop")] = Field(
         "none", validate_default=True, description="How to think between prompt and answer."
     )
-    depth_policy: Annotated[ComponentConfig, component("depth_policy")] = Field(
+    depth_policy: Annotated[DepthPolicyConfig, component("depth_policy")] = Field(
         "none", validate_default=True, description="How long to think."
     )
     aligner: Annotated[ComponentConfig, component("aligner")] = Field(
@@ -31,6 +75,11 @@ class SftConfig(TrainingConfig):
     )
     align_weight: float = Field(0.1, ge=0, description="Of the alignment loss (paper: alpha).")
     policy_weight: float = Field(0.1, ge=0, description="Of the depth policy's cross-entropy (paper: beta).")
+    objectives: tuple[WeightedSftObjective, ...] = Field(
+        (),
+        description="Further terms of the loss, `{objective: NAME, weight: 1}`; `answer`, `align` and "
+        "`depth_label` here take the place of what the options of that purpose say.",
+    )
     depth: Literal["label", "policy", "at_least_label"] = Field(
         "label",
         description="How long a training prompt is thought about: its number of segments; what the policy "
@@ -66,23 +115,88 @@ class SftConfig(TrainingConfig):
         1, ge=1, description="Forward passes that one update of a process is split into."
     )
 
+    _terms: tuple[SftTerm, ...] = PrivateAttr(())
+
+    @model_validator(mode="after")
+    def _resolve(self, info: ValidationInfo) -> Self:
+        """Put the terms of the loss together: what the short options mean, then what `objectives` lists."""
+        listed = {entry.objective.use for entry in self.objectives}
+        for name in listed & set(INSTEAD_OF):
+            if idle := self.model_fields_set.intersection(INSTEAD_OF[name]):
+                raise ValueError(f"objectives lists {name}, so {', '.join(sorted(idle))} would do nothing")
+        short = [term for term in self._short(info) if term.objective.use not in listed]
+        names = [term.name for term in short]
+        for entry in self.objectives:
+            first = name = LOGGED_AS.get(entry.objective.use, entry.objective.use)
+            number = 1
+            while name in names:
+                number += 1
+                name = f"{first}_{number}"
+            names.append(name)
+            short.append(SftTerm(name, entry.weight, entry.objective, "objectives"))
+        self._terms = tuple(short)
+        return self
+
+    def _short(self, info: ValidationInfo) -> Iterator[SftTerm]:
+        """What `tasks`, `aligner`, `policy_weight`, `text` and `reasoning_text` are short for."""
+
+        def term(name: str, weight: float, use: str, place: str = "", **options: Any) -> SftTerm:
+            config = ComponentOf("sft_objective").validate({"use": use, **options}, info)
+            assert isinstance(config, SftObjectiveConfig)
+            return SftTerm(name, weight, config, place)
+
+        yield term("ce", self.tasks.next_item, "answer")
+        yield term("align", self.align_weight, "align", aligner=self.aligner)
+        yield term("policy", self.policy_weight, "depth_label")
+        rule, tasks = self.prompt_rule, self.tasks
+        for name, weight in tasks.texts.items():
+            sizes = {"batch_size": tasks.batch_size, "max_tokens": tasks.max_tokens}
+            yield term(name, weight, name, f"tasks.{name}", fields=tasks.fields, samples=rule, **sizes)
+        if self.text.weight:
+            yield term("text", self.text.weight, "item_text", "text", **_options(self.text))
+        if self.reasoning_text.weight:
+            options = _options(self.reasoning_text)
+            options["samples"] = options["samples"] or rule
+            use = "reasoning_text"
+            yield term(use, self.reasoning_text.weight, use, use, **options)
+
+    @property
+    def terms(self) -> tuple[SftTerm, ...]:
+        """The terms of the loss, by their names in the log."""
+        return self._terms
+
+    @property
+    def implied(self) -> tuple[ComponentConfig, ...]:
+        """The objectives that the short options stand for."""
+        return tuple(term.objective for term in self._terms)
+
     @property
     def trains_text(self) -> bool:
         """Whether any task with texts is on."""
-        return bool(self.text.weight or self.reasoning_text.weight or self.tasks.texts)
+        return any(term.objective.trains_text for term in self._terms if term.weight)
+
+    @property
+    def begins_anew(self) -> bool:
+        """By `fresh`."""
+        return self.fresh
+
+    @property
+    def policy(self) -> DepthPolicyConfig:
+        """Its `depth_policy`."""
+        return self.depth_policy
 
     @property
     def prompt_rule(self) -> PromptRule:
         """Which prompts are trained on; packed ones are those of every prefix."""
         return "longest_per_user" if self.samples == "longest_per_user" else "sliding"
 
-    def cautions(self, backbone: ComponentConfig, line: Line, inputs: Inputs) -> Iterator[str]:
+    def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
         """Texts are paid for, and those about prompts that are not trained on are for nothing."""
         yield from super().cautions(backbone, line, inputs)
         asked = []
         if "anchors" in inputs:
             name, anchors = inputs["anchors"]
-            asked.append((f"stages.{name}.samples", getattr(anchors, "samples", None)))
+            asked.append((f"stages.{name}.samples", anchors.prompts_about))
             if self.item_drop:
                 yield "item_drop leaves items out of prompts whose anchors were made with all of them"
         if self.reasoning_text.weight:
@@ -91,3 +205,8 @@ class SftConfig(TrainingConfig):
             if rule not in (None, self.prompt_rule):
                 what = "prompts it never sees" if rule == "sliding" else "few of its prompts"
                 yield f"samples is {self.samples!r} but {option} is {rule!r}: texts are of {what}"
+
+
+def _options(short: SpecModel) -> dict[str, Any]:
+    """The options of a short form, but for its weight, as they are."""
+    return {name: getattr(short, name) for name in type(short).model_fields if name != "weight"}

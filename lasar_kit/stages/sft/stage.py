@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,30 +14,31 @@ from accelerate import Accelerator
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lasar_kit.core import samples
+from lasar_kit.core.capabilities import OwnSamples
 from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.core.draws import RowDraws
+from lasar_kit.core.interfaces import SftObjective
 from lasar_kit.core.item_text import item_text
+from lasar_kit.core.lesson import Lesson
 from lasar_kit.core.values import Env
-from lasar_kit.data import samples
 from lasar_kit.data.anchor_store import Place
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
 from lasar_kit.model.depth import depth_from
-from lasar_kit.model.prompts import PromptBatch
 from lasar_kit.model.recommender import Misfit, Parts, Recommender
 from lasar_kit.process.world import from_main, world_sum
+from lasar_kit.spec import ComponentConfig
 from lasar_kit.stages.sft.config import SftConfig
 from lasar_kit.stages.sft.step import SftStep
-from lasar_kit.stages.sft.text_config import ReasoningTextConfig
-from lasar_kit.stages.sft.text_tasks import Row, SidTasks, TextTask, Writer
-from lasar_kit.train.alignment import aligned, build_aligner
+from lasar_kit.train.alignment import objective_env
 from lasar_kit.train.config import PromptRule
 from lasar_kit.train.loop import Training
 from lasar_kit.train.teacher_texts import ask_teacher, training_prompts
 from lasar_kit.train.updater import Term, Update, Updater, training_processes
 
-Pass = tuple[Callable[[], PromptBatch], float]
-"""A batch, made when it is needed, and its weight."""
+Pass = tuple[Lesson, float]
+"""A batch, off the accelerator, and its weight."""
 
 
 class SftStage:
@@ -67,7 +68,7 @@ def _recommender(dataset: Dataset, config: SftConfig, context: StageContext, dev
     parts = Parts(spec.backbone, spec.prompt, config.latent_loop, config.depth_policy, spec.max_history)
     env = context.env(
         device=device,
-        vocabulary=sids.vocabulary,
+        vocabulary=(*sids.vocabulary, *config.latent_loop.tokens),
         corpus=lambda: item_text(dataset.items, ("title", "brand", "categories")),
         checkpoint=None if config.fresh else context.inputs.get("checkpoint"),
     )
@@ -77,44 +78,50 @@ def _recommender(dataset: Dataset, config: SftConfig, context: StageContext, dev
         raise UserError(f"stages.{context.name}.{error}") from None
 
 
-def _text_tasks(
-    config: SftConfig, context: StageContext, dataset: Dataset, recommender: Recommender
-) -> list[TextTask]:
-    """The tasks with texts that are on; `UserError` where the data set has nothing for one."""
-    writer = Writer(recommender.backbone.tokenizer, context.sids().vocabulary)
-    made: dict[str, TextTask] = {}
-    if config.tasks.texts:
-        prompts = partial(samples.RULES[config.prompt_rule], max_history=context.spec.max_history)
-        sids = recommender.prompts.table.tokens.cpu().numpy()
-        tied = SidTasks(dataset, prompts, sids, writer, config.tasks)
-        made |= {f"tasks.{name}": tied.task(name) for name in config.tasks.texts}
-    if config.text.weight:
-        made["text"] = writer.plain("text", config.text, item_text(dataset.items, config.text.fields))
-    if config.reasoning_text.weight:
-        about = config.reasoning_text.samples or config.prompt_rule
-        written = from_main(partial(_written, context, config.reasoning_text, about, dataset))
-        made["reasoning_text"] = writer.plain("reasoning_text", config.reasoning_text, written)
-    for key, task in made.items():
-        if not task.size:
-            raise UserError(f"stages.{context.name}.{key}: the data set has no text for this")
-    return list(made.values())
+def _objectives(
+    config: SftConfig,
+    context: StageContext,
+    dataset: Dataset,
+    recommender: Recommender,
+    anchored: bool,
+) -> dict[str, tuple[float, SftObjective]]:
+    """The terms of the loss: weight and objective by name.
+
+    Short forms that lack anchors are left out. `UserError` where an objective asked for by name does, or
+    where the data set has nothing for one.
+    """
+    env = objective_env(context, recommender)
+    env = replace(env, written=partial(_written, context, dataset))
+    built: dict[str, tuple[float, SftObjective]] = {}
+    for term in config.terms:
+        objective: SftObjective = context.catalogue.build("sft_objective", term.objective, env)
+        if "anchors" in objective.needs and not anchored:
+            if term.place:
+                raise UserError(
+                    f"stages.{context.name}.objectives: {term.objective.use} needs anchors, and no stage "
+                    "before this one makes any; add a stage 'anchors'"
+                )
+            continue
+        if isinstance(objective, OwnSamples) and not objective.size:
+            raise UserError(f"stages.{context.name}.{term.place}: the data set has no text for this")
+        built[term.name] = term.weight, objective
+    return built
 
 
 def _written(
-    context: StageContext, config: ReasoningTextConfig, rule: PromptRule, dataset: Dataset
+    context: StageContext, dataset: Dataset, teacher: ComponentConfig, rule: PromptRule, most: int
 ) -> list[str]:
-    """A teacher's texts about training prompts, in the prompts' order."""
-    prompts = training_prompts(dataset, context, rule, config.max_samples)
-    texts = dict(ask_teacher(context, config.teacher, dataset, prompts))
-    return [text for _, text in sorted(texts.items()) if text is not None]
+    """A teacher's texts about training prompts, in the prompts' order, the same on all processes."""
 
+    def ask() -> list[str]:
+        texts = dict(ask_teacher(context, teacher, dataset, training_prompts(dataset, context, rule, most)))
+        return [text for _, text in sorted(texts.items()) if text is not None]
 
-def _at_depth(make: Callable[[], PromptBatch], depth: Int[Tensor, "B R"]) -> PromptBatch:
-    return replace(make(), depth=depth)
+    return from_main(ask)
 
 
 class _SftTraining(Training):
-    """L_SFT = L_CE + alpha L_align + beta L_policy, and the tasks with texts."""
+    """L_SFT: the weighted sum of its objectives (paper: L_CE + alpha L_align + beta L_policy)."""
 
     def __init__(
         self,
@@ -127,34 +134,27 @@ class _SftTraining(Training):
     ) -> None:
         super().__init__(config, context, dataset, windows, accelerator, recommender)
         self.config = config
-        self.aligner = build_aligner(context, config.aligner, recommender)
-        self.tasks = _text_tasks(config, context, dataset, recommender)
+        self.terms = _objectives(config, context, dataset, recommender, self.anchors is not None)
+        objectives = {name: objective for name, (_, objective) in self.terms.items()}
+        self.settles = any("depth" in objective.needs for objective in objectives.values())
         self.recent: deque[Mapping[str, float]] = deque(maxlen=self.per_epoch)
-        step = SftStep(recommender, config.score, self.aligner)
+        step = SftStep(recommender, config.score, objectives)
         self.updater = Updater(accelerator, step, config.optimizer, self.updates, config.precision)
 
     def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
-        """The mean over all answer tokens of the global batch, over all prompts with a label, and over those
-        of them that the aligner holds to their anchors."""
+        """One on the mean of each objective over all that it counts in the global batch."""
         windows = self._thinned(windows)
-        places = [place for window in windows for place in self._places(window)]
-        levels = self.recommender.prompts.table.tokens.shape[1]
-        terms = {"ce": Term(self.config.tasks.next_item, levels * len(places))}
-        drawn = [task.draw(self.seed, self.done) for task in self.tasks]
-        passes = self._passes(windows, drawn)
-        if self.anchors is not None:
-            labelled = held = int((self.anchors.counts(places) > 0).sum())
-            if getattr(self.aligner, "counted", None) is not None:
-                passes, held = self._settled(passes)
-            terms["align"] = Term(self.config.align_weight, held)
-            terms["policy"] = Term(self.config.policy_weight, labelled)
-        for task, rows in zip(self.tasks, drawn, strict=True):
-            terms[task.name] = Term(task.weight, sum(row.answer for row in rows))
+        passes = self._passes(windows)
+        if self.settles:
+            passes = self._settled(passes)
+        terms = self._counted(passes)
         # Also where a pretrained backbone comes in evaluation mode, and validations leave it in another one.
         self.updater.plain.train()
-        update = self.updater.update(passes, terms)
+        device = self.accelerator.device
+        moved = [(partial(lesson.to, device), weight) for lesson, weight in passes]
+        update = self.updater.update(moved, terms)
         self.recent.append(update.terms)
-        return update, {"items": len(places)}
+        return update, {"items": sum(len(self._places(window)) for window in windows)}
 
     def memory(self) -> dict[str, Any]:
         """The terms of the last epoch."""
@@ -182,43 +182,55 @@ class _SftTraining(Training):
         numbers = draws.uniform(1 + max(map(len, windows))).numpy()
         return samples.thinned(windows, self.config.item_drop, numbers)
 
-    def _passes(self, windows: Sequence[samples.Window], drawn: Sequence[Sequence[Row]]) -> list[Pass]:
+    def _passes(self, windows: Sequence[samples.Window]) -> list[Pass]:
         """This process's share of a global batch, split for accumulation; one of weight 0 if it has none.
 
-        Samples of the tasks with texts are dealt to all passes of all processes that have weight.
+        Samples of objectives with their own are dealt to all passes of all processes that have weight.
         """
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
         largest = -(-len(windows) // processes)  # all processes make as many passes
         count = min(self.config.gradient_accumulation, largest)
         shares = [np.array_split(mine, count) for mine in np.array_split(np.arange(len(windows)), processes)]
         dealt = [(p, n) for p, parts in enumerate(shares) for n, part in enumerate(parts) if len(part)]
+        drawn = {
+            name: (objective, objective.draw(self.done))
+            for name, (_, objective) in self.terms.items()
+            if isinstance(objective, OwnSamples)
+        }
         passes: list[Pass] = []
         for n, part in enumerate(shares[process]):
             rows = part.tolist() or [0]
-            mine = [texts[dealt.index((process, n)) :: len(dealt)] if len(part) else [] for texts in drawn]
+            first = dealt.index((process, n)) if len(part) else None
+            own = {
+                name: objective.collate(every[first :: len(dealt)] if first is not None else [])
+                for name, (objective, every) in drawn.items()
+            }
             key = f"sft depth {self.seed} {self.done}"
             numbers = RowDraws(key, rows, len(windows)).uniform(max(map(len, windows)))
-            collate = partial(self._collate, [windows[i] for i in rows], mine, numbers)
-            passes.append((collate, float(len(part) > 0)))
+            lesson = replace(self._lesson([windows[i] for i in rows], numbers), rows=own)
+            passes.append((lesson, float(len(part) > 0)))
         return passes
 
-    def _settled(self, passes: Sequence[Pass]) -> tuple[list[Pass], int]:
-        """The passes with the depth of each prompt settled, and how many prompts of all processes the aligner
-        then holds: one that leaves prompts out by their depth must be asked before the first gradient."""
-        settled: list[Pass] = []
-        held = 0
+    def _settled(self, passes: Sequence[Pass]) -> list[Pass]:
+        """The passes with the depth of each prompt settled: an objective that counts prompts by their depth
+        must be asked before the first gradient."""
         self.updater.plain.eval()
-        for make, weight in passes:
-            batch = make()
-            assert batch.anchors is not None
-            assert batch.label is not None
-            depth = self.updater.depths(batch)
-            settled.append((partial(_at_depth, make, depth), weight))
-            labelled = batch.mask & (batch.label > 0)
-            counted = labelled & aligned(self.aligner, depth, batch.anchors.mask.sum(-1))
-            held += int(counted.sum()) * int(weight > 0)
-        total = torch.tensor(held, device=self.accelerator.device)
-        return settled, int(world_sum(total))
+        return [
+            (replace(lesson, depth=self.updater.depths(lesson.to(self.accelerator.device)).cpu()), weight)
+            for lesson, weight in passes
+        ]
+
+    def _counted(self, passes: Sequence[Pass]) -> dict[str, Term]:
+        """The terms, each with the number of things of the global batch that it is a mean over."""
+        mine = [
+            sum(objective.count(lesson, lesson.rows.get(name)) * int(weight) for lesson, weight in passes)
+            for name, (_, objective) in self.terms.items()
+        ]
+        counts = world_sum(torch.tensor(mine, device=self.accelerator.device)).tolist()
+        return {
+            name: Term(weight, count)
+            for (name, (weight, _)), count in zip(self.terms.items(), counts, strict=True)
+        }
 
     def _depth(
         self, segments: Int[Tensor, "B R"], numbers: Float[Tensor, "B R"]
@@ -230,25 +242,19 @@ class _SftTraining(Training):
         drawn = depth_from(policy, segments, numbers)
         return torch.where(segments > 0, drawn, 0), torch.where(segments > 0, max(policy.support), 0)
 
-    def _collate(
-        self,
-        windows: Sequence[samples.Window],
-        drawn: Sequence[Sequence[Row]],
-        numbers: Float[Tensor, "B R"],
-    ) -> PromptBatch:
+    def _lesson(self, windows: Sequence[samples.Window], numbers: Float[Tensor, "B R"]) -> Lesson:
         prompts, loop = self.recommender.prompts, self.recommender.latent_loop
         rows = [self.train[window.user][window.places] for window in windows]
         if self.config.samples == "packed":
-            batch = prompts.packed(rows, transparent=loop.transparent)
+            lesson = prompts.packed(rows, transparent=loop.transparent)
         else:
-            batch = prompts.answered([(row[:-1], int(row[-1])) for row in rows])
+            lesson = prompts.answered([(row[:-1], int(row[-1])) for row in rows])
         if self.anchors is not None:
             places = [self._places(window) for window in windows]
-            anchors, label = self.anchors.batch(places, batch.tips.shape[1])
+            anchors, label = self.anchors.batch(places, lesson.prompts.tips.shape[1])
             depth, label = self._depth(label, numbers[:, : label.shape[1]])
-            batch = replace(batch, anchors=anchors, depth=depth, label=label)
-        tasks = {task.name: task.rows(rows) for task, rows in zip(self.tasks, drawn, strict=True)}
-        return replace(batch, tasks=tasks).to(self.accelerator.device)
+            lesson = replace(lesson, anchors=anchors, depth=depth, label=label)
+        return lesson
 
     def _report(self, done: int) -> dict[str, Any]:
         """With the mean of each term over the last epoch."""

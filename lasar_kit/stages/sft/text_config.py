@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from lasar_kit.core.item_fields import DEFAULT_FIELDS, ItemField
-from lasar_kit.spec import ComponentConfig, SpecModel, component
+from lasar_kit.spec import SpecModel, TeacherConfig, component
 from lasar_kit.train.config import PromptRule
 
 
@@ -24,7 +24,7 @@ class ReasoningTextConfig(SpecModel):
     """Language modelling on a teacher's texts about training prompts."""
 
     weight: float = Field(0.0, ge=0, description="Of the loss on reasoning texts; 0 for none.")
-    teacher: Annotated[ComponentConfig, component("teacher")] = Field(
+    teacher: Annotated[TeacherConfig, component("teacher")] = Field(
         "template", description="Writes the texts.", validate_default=True
     )
     max_samples: int = Field(

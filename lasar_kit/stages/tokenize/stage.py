@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from lasar_kit.core.capabilities import Remarks
 from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
 from lasar_kit.data.stage_context import StageContext
@@ -28,7 +29,7 @@ class TokenizeStage:
         """Write the SIDs and the fitted quantizer; report how good they are."""
         dataset = context.dataset()
         item_ids = tuple(dataset.items["id"])
-        env = context.env(item_ids=item_ids)
+        env = context.env()
         encoder = context.catalogue.build("text_encoder", self.config.text_encoder, env)
         embeddings = torch.from_numpy(encoder.encode(dataset.items, dataset.train))
         if not is_main():  # fitting is not shared out, and the main process writes
@@ -38,7 +39,7 @@ class TokenizeStage:
         raw = quantizer.encode(embeddings)
         codes, sizes, collisions = resolve(raw, embeddings, quantizer, self.config.collision)
         report = quantization_report(raw, embeddings, quantizer, codes, collisions)
-        report |= getattr(quantizer, "remarks", {})
+        report |= quantizer.remarks if isinstance(quantizer, Remarks) else {}
         Sids(codes, sizes).save(context.folder, item_ids)
         save_file(
             {name: value.contiguous() for name, value in quantizer.state_dict().items()},

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lasar_kit.core.values import Anchors, LatentTrace, Rollout
+from lasar_kit.core.values import Anchors, Judged, LatentTrace, Rollout
 from lasar_kit.testing.broken.saboteurs import Saboteurs, breaks
 from lasar_kit.testing.tiny import TinyAligner, TinyObjective, TinyReward
 
@@ -200,8 +200,8 @@ class KeepsTheGraph(TinyObjective):
 class Standardised(TinyReward):
     """Divides by a deviation that may be 0."""
 
-    def reward(self, candidates: Tensor, target: Tensor) -> Tensor:
-        rewards = super().reward(candidates, target)
+    def reward(self, judged: Judged) -> Tensor:
+        rewards = super().reward(judged)
         return rewards / rewards.std(dim=1, correction=0, keepdim=True)
 
 
@@ -209,14 +209,14 @@ class Standardised(TinyReward):
 class FinesAll(TinyReward):
     """Takes something from all that is not the target."""
 
-    def reward(self, candidates: Tensor, target: Tensor) -> Tensor:
-        return super().reward(candidates, target) - 0.1
+    def reward(self, judged: Judged) -> Tensor:
+        return super().reward(judged) - 0.1
 
 
 @breaks(BROKEN, "reward", "prompts_are_judged_alone")
 class Centred(TinyReward):
     """Takes off the mean of the batch."""
 
-    def reward(self, candidates: Tensor, target: Tensor) -> Tensor:
-        rewards = super().reward(candidates, target)
-        return (rewards - rewards.mean()) * (candidates >= 0)
+    def reward(self, judged: Judged) -> Tensor:
+        rewards = super().reward(judged)
+        return (rewards - rewards.mean()) * (judged.candidates >= 0)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lasar_kit.core.values import Beams, Env, LatentTrace, SidTable
+from lasar_kit.core.values import Beams, Env, LatentTrace, Prompt, SidTable
 from lasar_kit.testing.broken.saboteurs import Saboteurs, breaks
 from lasar_kit.testing.tiny import TinyDecoder, TinyLoop, TinyPolicy
 
@@ -103,16 +103,16 @@ class Descending(TinyPolicy):
 class Exponential(TinyPolicy):
     """Exponentiates without a bound."""
 
-    def logits(self, h0: Tensor) -> Tensor:
-        return super().logits(h0).exp()
+    def logits(self, prompt: Prompt) -> Tensor:
+        return super().logits(prompt).exp()
 
 
 @breaks(BROKEN, "depth_policy", "a_prompt_alone_is_the_prompt_in_any_batch")
 class BatchNorm(TinyPolicy):
     """Centres logits over the batch."""
 
-    def logits(self, h0: Tensor) -> Tensor:
-        logits = super().logits(h0)
+    def logits(self, prompt: Prompt) -> Tensor:
+        logits = super().logits(prompt)
         return logits - logits.mean(0)
 
 
@@ -120,8 +120,8 @@ class BatchNorm(TinyPolicy):
 class Float32Only(TinyPolicy):
     """Reads states of its own type alone."""
 
-    def logits(self, h0: Tensor) -> Tensor:
-        return h0 @ self.weight
+    def logits(self, prompt: Prompt) -> Tensor:
+        return prompt.h0 @ self.weight
 
 
 @breaks(BROKEN, "depth_policy", "every_weight_is_trained")

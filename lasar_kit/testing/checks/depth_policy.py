@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lasar_kit.core.interfaces import DepthPolicy
+from lasar_kit.core.values import Prompt
 from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
 from lasar_kit.testing.strategies import STATES, States
 
 
-def _given(case: States) -> Tensor:
-    return case.h0
+def _given(case: States) -> Prompt:
+    return case.prompt
 
 
-def _act(component: DepthPolicy, inputs: Tensor) -> dict[str, Any]:
+def _act(component: DepthPolicy, inputs: Prompt) -> dict[str, Any]:
     return {"logits": component.logits(inputs), "support": component.support}
 
 
@@ -39,8 +41,8 @@ def support_is_ascending(subject: Subject, case: States) -> None:
 @depth_policy.check("Return one logit a depth of the support; bound what is exponentiated.")
 def logits_are_finite(subject: Subject, case: States) -> None:
     """There is one finite logit for each depth of the support, for states of any size."""
-    logits = subject.component.logits(case.h0)
-    shape = [*case.h0.shape[:-1], len(subject.component.support)]
+    logits = subject.component.logits(case.prompt)
+    shape = [*case.prompt.tip.shape, len(subject.component.support)]
     expect(list(logits.shape) == shape, f"logits of shape {list(logits.shape)}, not [B, R, C] = {shape}")
     expect(logits.isfinite().all(), f"a logit is {logits[~logits.isfinite()].flatten()[:1].tolist()}")
 
@@ -48,17 +50,17 @@ def logits_are_finite(subject: Subject, case: States) -> None:
 @depth_policy.check("Read each state by itself; normalise over no batch.")
 def a_prompt_alone_is_the_prompt_in_any_batch(subject: Subject, case: States) -> None:
     """A prompt has the logits in a batch that it has alone."""
-    logits = subject.component.logits(case.h0)
+    logits = subject.component.logits(case.prompt)
     for b in range(case.rows):
-        alone = subject.component.logits(case.h0[b : b + 1])
+        alone = subject.component.logits(case.only(b))
         expect_close(logits[b], alone[0], f"row {b} among others, not alone:")
 
 
 @depth_policy.check("Cast h0 to the type of the weights.")
 def reads_bfloat16_states(subject: Subject, case: States) -> None:
     """States in bfloat16 give nearly the logits of the same numbers in float32."""
-    h0 = case.h0.bfloat16()
-    logits, wide = subject.component.logits(h0), subject.component.logits(h0.float())
+    narrow = _cast(case.prompt, torch.bfloat16)
+    logits, wide = (subject.component.logits(one) for one in (narrow, _cast(narrow, torch.float32)))
     expect_close(logits, wide, "of the same states in bfloat16:", 0.02)
 
 
@@ -69,6 +71,10 @@ def every_weight_is_trained(subject: Subject, case: States) -> None:
     named = dict(policy.named_parameters()) if isinstance(policy, nn.Module) else {}
     if not named:
         return
-    policy.logits(case.h0).float().log_softmax(-1)[..., 0].sum().backward()
+    policy.logits(case.prompt).float().log_softmax(-1)[..., 0].sum().backward()
     bare = [name for name, weight in named.items() if weight.requires_grad and weight.grad is None]
     expect(not bare, f"no gradient reaches {', '.join(bare)}")
+
+
+def _cast(prompt: Prompt, dtype: torch.dtype) -> Prompt:
+    return replace(prompt, h0=prompt.h0.to(dtype), states=prompt.states.to(dtype))

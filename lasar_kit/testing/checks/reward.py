@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lasar_kit.core.interfaces import Reward
+from lasar_kit.core.lesson import mapped
+from lasar_kit.core.values import Judged
 from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
 from lasar_kit.testing.strategies import Group, groups
 
-Inputs = tuple[Tensor, Tensor]
+
+def _given(case: Group) -> Judged:
+    rows = len(case.target)
+    history = torch.tensor([[3, 1, -1], [0, -1, -1], [2, 4, 4]])[:rows]
+    return Judged(torch.tensor(case.candidates), torch.tensor(case.target), history)
 
 
-def _given(case: Group) -> Inputs:
-    return torch.tensor(case.candidates), torch.tensor(case.target)
-
-
-def _act(component: Reward, inputs: Inputs) -> dict[str, Any]:
-    return {"reward": component.reward(*inputs)}
+def _act(component: Reward, inputs: Judged) -> dict[str, Any]:
+    return {"reward": component.reward(inputs)}
 
 
 reward = Contract("reward", Reward, groups(), _given, _act, types={"reward": (torch.float32,)})
@@ -28,9 +30,9 @@ reward = Contract("reward", Reward, groups(), _given, _act, types={"reward": (to
 @reward.check("Return one number a candidate; divide by nothing that may be 0.")
 def rewards_are_finite(subject: Subject, case: Group) -> None:
     """There is one finite reward for each candidate."""
-    candidates, target = _given(case)
-    rewards = subject.component.reward(candidates, target)
-    shape = list(candidates.shape)
+    judged = _given(case)
+    rewards = subject.component.reward(judged)
+    shape = list(judged.candidates.shape)
     expect(list(rewards.shape) == shape, f"rewards of shape {list(rewards.shape)}, not [B, G] = {shape}")
     expect(rewards.isfinite().all(), f"a reward is {rewards[~rewards.isfinite()][:1].tolist()}")
 
@@ -38,16 +40,17 @@ def rewards_are_finite(subject: Subject, case: Group) -> None:
 @reward.check("Multiply by (candidates >= 0).")
 def missing_candidates_get_nothing(subject: Subject, case: Group) -> None:
     """The reward of -1, which is no item, is 0."""
-    candidates, target = _given(case)
-    none = subject.component.reward(candidates, target)[candidates < 0]
+    judged = _given(case)
+    none = subject.component.reward(judged)[judged.candidates < 0]
     expect(not none.any(), f"a missing candidate is given {none[none != 0][:1].tolist()}")
 
 
 @reward.check("Compare each candidate with the target of its own row; normalise over no batch.")
 def prompts_are_judged_alone(subject: Subject, case: Group) -> None:
     """A prompt's candidates have the rewards in a batch that they have alone."""
-    candidates, target = _given(case)
-    rewards = subject.component.reward(candidates, target)
-    for b in range(len(target)):
-        alone = subject.component.reward(candidates[b : b + 1], target[b : b + 1])
+    judged = _given(case)
+    rewards = subject.component.reward(judged)
+    for b in range(len(judged.target)):
+        row = slice(b, b + 1)
+        alone = subject.component.reward(mapped(judged, itemgetter(row)))
         expect_close(rewards[b], alone[0], f"prompt {b} among others, not alone:")

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from functools import cache
 
+import polars as pl
 import torch
 
+from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.values import Env, SidTable
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
 from lasar_kit.testing.tiny.backbone import TinyBackbone, TinyTokenizer
@@ -68,9 +70,23 @@ def environment() -> Env:
         hidden_size=WIDTH,
         vocabulary=(*sid_tokens((4, 4)), *LATENT_TOKENS),
         corpus=lambda: ["shampoo for dry hair", "dry shampoo", "red nail polish"],
-        item_ids=ITEM_IDS,
+        items=pl.DataFrame(
+            {
+                "id": ITEM_IDS,
+                "title": [f"{word} {item}" for item, word in enumerate(["shampoo", "polish"] * 4)],
+                "brand": ["red", "dry"] * 4,
+                "categories": ["Beauty, Hair", "Beauty, Nails"] * 4,
+                "description": [""] * 8,
+                "price": [""] * 8,
+            }
+        ),
+        train=Sequences.of([[0, 1, 2, 3], [4, 5, 6], [7, 0, 2, 4, 6]]),
+        max_history=4,
         table=SidTable(torch.tensor([[item // 4, 4 + item % 4] for item in range(len(ITEM_IDS))])),
+        tokenizer=backbone().tokenizer,
         head=lambda hidden: backbone().logits(hidden.float()),
+        frozen_head=lambda: lambda hidden: backbone().logits(hidden.float()),
+        written=lambda teacher, rule, most: ["dry hair", "red hair", "hair"],
     )
 
 

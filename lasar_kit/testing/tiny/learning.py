@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from lasar_kit.core.values import Anchors, Env, LatentTrace, Rollout
+from lasar_kit.core.values import Anchors, Env, Judged, LatentTrace, Rollout
 
 
 class TinyAligner:
@@ -35,6 +35,7 @@ class TinyObjective(nn.Module):
     """REINFORCE on answers and depth at once, with the mean reward so far as baseline."""
 
     exact_kl = False
+    reads_answers = True
     baseline: Float[Tensor, ""]
 
     def __init__(self, config: Any, env: Env) -> None:
@@ -62,6 +63,6 @@ class TinyReward:
     def __init__(self, config: Any, env: Env) -> None:
         pass
 
-    def reward(self, candidates: Int[Tensor, "B G"], target: Int[Tensor, " B"]) -> Float[Tensor, "B G"]:
+    def reward(self, judged: Judged) -> Float[Tensor, "B G"]:
         """Equality, as a number."""
-        return (candidates == target[:, None]).float()
+        return (judged.candidates == judged.target[:, None]).float()

@@ -66,9 +66,9 @@ class TinyPolicy(nn.Module):
         generator = torch.Generator().manual_seed(env.seed)
         self.weight = nn.Parameter(0.3 * torch.randn(env.hidden_size, 4, generator=generator))
 
-    def logits(self, h0: Float[Tensor, "B R D"]) -> Float[Tensor, "B R C"]:
+    def logits(self, prompt: Prompt) -> Float[Tensor, "B R C"]:
         """Products with the weights."""
-        return h0.float() @ self.weight
+        return prompt.h0.float() @ self.weight
 
 
 class TinyDecoder:

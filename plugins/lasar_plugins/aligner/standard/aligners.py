@@ -58,13 +58,17 @@ class Stepwise:
         self.contract_exceptions = NO_DISTANCE if config.distance == "ce" else {}
         self.config = config
         self.compare = _Comparison(config, env)
-        self.counted = _no_excess if config.excess == "skip" else None
+        self.skips = config.excess == "skip"
+
+    def counted(self, thoughts: Int[Tensor, "*S"], segments: Int[Tensor, "*S"]) -> Bool[Tensor, "*S"]:
+        """All branches, or those without a thought too many."""
+        return _no_excess(thoughts, segments) if self.skips else thoughts >= 0
 
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
         """A loss a branch, 0 where it has no thought or no anchor."""
         pairs = min(trace.mask.shape[-1], anchors.mask.shape[-1])
         both = trace.mask[..., :pairs] & anchors.mask[..., :pairs]
-        if self.config.excess == "skip":
+        if self.skips:
             both = both & _no_excess(trace.mask.sum(-1), anchors.mask.sum(-1))[..., None]
         distance = self.compare(trace.states[..., :pairs, :][both], anchors.states[..., :pairs, :][both])
         return _scatter(distance, both).sum(-1) / both.sum(-1).clamp_min(1)

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from pydantic import Field, model_validator
 
 from lasar_kit.core.model_name import FolderOrHubId, Revision, check_revision
-from lasar_kit.spec import ComponentConfig, SpecModel
+from lasar_kit.spec import BackboneConfig, SpecModel
 
 BYTE_ALPHABET = 256
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>")
@@ -43,7 +43,7 @@ class LoraConfig(SpecModel):
     )
 
 
-class Qwen3Config(ComponentConfig):
+class Qwen3Config(BackboneConfig):
     """A causal language model with the Qwen3 architecture.
 
     Sizes describe a model initialised from scratch; `pretrained` brings its own.
@@ -105,6 +105,16 @@ class Qwen3Config(ComponentConfig):
         if self.head_width % 2:
             raise ValueError(f"a head's width must be even for rotary positions (got {self.head_width})")
         return self
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether there is no pretrained model."""
+        return self.pretrained is None
+
+    @property
+    def rounds_updates(self) -> bool:
+        """Whether all of bfloat16 weights are trained; adapters have float32 weights of their own."""
+        return self.dtype == "bfloat16" and self.lora is None
 
     @property
     def head_width(self) -> int:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import ComponentConfig, TeacherConfig
 
 
 class MapConfig(ComponentConfig):
@@ -31,7 +31,7 @@ class HopsConfig(MapConfig):
     )
 
 
-class HopsTeacherConfig(MapConfig):
+class HopsTeacherConfig(MapConfig, TeacherConfig):
     """The nodes on the way, a step each."""
 
     plain_text: ClassVar[bool] = False  # SIDs, which any backbone of the kit has learnt

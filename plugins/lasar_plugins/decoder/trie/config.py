@@ -12,6 +12,8 @@ from lasar_kit.spec import DecoderConfig
 class TrieConfig(DecoderConfig):
     """What all searches that only ever spell items of the catalogue have in common."""
 
+    offers_between: ClassVar[bool] = True
+
     score: Literal["vocabulary", "trie"] = Field(
         "vocabulary",
         description="Log-probabilities over the whole vocabulary (as MiniOneRec ranks), or renormalised over "

@@ -15,7 +15,7 @@ from torch import Tensor
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.scoring import candidate_logp
 from lasar_kit.core.trie import Alphabet, Level, Trie, candidates
-from lasar_kit.core.values import Beams, Context, Env, LatentTrace, SidTable
+from lasar_kit.core.values import Beams, Between, Context, Env, LatentTrace, SidTable
 from lasar_plugins.decoder.trie.config import TrieConfig
 
 Choose = Callable[
@@ -72,6 +72,8 @@ class TrieWalk:
             if depth + 1 < len(self.trie.levels):
                 token = grown.token if known is None else known[grown.token]
                 hidden, tip, context = _feed(backbone, token, tip.gather(-1, grown.origin), context)
+                if trace.between is not None:
+                    hidden, tip, context = _between(trace.between, hidden, tip, context)
         return _pad(Beams(torch.where(logp.isneginf(), -1, self.trie.item[node]), logp), width)
 
     def _grow(
@@ -99,6 +101,14 @@ def _feed(
     hidden, grown = backbone.advance(backbone.embed(token.flatten(1)), parent.flatten(1), context)
     fed = context.length + torch.arange(branches * beam, device=parent.device)
     return hidden.view(rows, branches, beam, -1), fed.view(1, branches, beam).expand(rows, -1, -1), grown
+
+
+def _between(
+    between: Between, hidden: Float[Tensor, "B R w D"], tip: Int[Tensor, "B R w"], context: Context
+) -> tuple[Float[Tensor, "B R w D"], Int[Tensor, "B R w"], Context]:
+    """What the loop thinks behind the beams' last tokens."""
+    state, node, context = between(hidden.flatten(1, 2), tip.flatten(1), context)
+    return state.view_as(hidden), node.view_as(tip), context
 
 
 def stable_topk(score: Float[Tensor, "*S n"], k: int) -> Int[Tensor, "*S k"]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import DepthPolicyConfig
 
 
-class DepthFixedConfig(ComponentConfig):
+class DepthFixedConfig(DepthPolicyConfig):
     """As many thoughts for every prompt."""
 
     depth: int = Field(4, ge=0, description="Thoughts a prompt.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from lasar_kit.core.values import Env
+from lasar_kit.core.values import Env, Prompt
 from lasar_plugins.depth_policy.fixed.config import DepthFixedConfig
 
 
@@ -15,6 +15,6 @@ class DepthFixed:
     def __init__(self, config: DepthFixedConfig, env: Env) -> None:
         self.support: tuple[int, ...] = config.support
 
-    def logits(self, h0: Float[Tensor, "B R D"]) -> Float[Tensor, "B R 1"]:
+    def logits(self, prompt: Prompt) -> Float[Tensor, "B R 1"]:
         """Zero, the logit of the only choice."""
-        return h0.new_zeros(*h0.shape[:-1], 1)
+        return prompt.h0.new_zeros(*prompt.h0.shape[:-1], 1)

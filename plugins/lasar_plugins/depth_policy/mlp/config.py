@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import DepthPolicyConfig
 
 
-class DepthMlpConfig(ComponentConfig):
+class DepthMlpConfig(DepthPolicyConfig):
     """A two-layer head that reads the prompt's last state."""
 
     n_max: int = Field(8, ge=1, description="Most thoughts it may choose.")

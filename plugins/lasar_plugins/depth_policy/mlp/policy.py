@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from lasar_kit.core.values import Env
+from lasar_kit.core.values import Env, Prompt
 from lasar_plugins.depth_policy.mlp.config import DepthMlpConfig
 
 OUTPUT_STD = 0.02
@@ -35,10 +35,9 @@ class DepthMlp(nn.Module):
             nn.init.normal_(layer.weight, std=std, generator=generator)
             nn.init.zeros_(layer.bias)
 
-    def logits(self, h0: Float[Tensor, "B R D"]) -> Float[Tensor, "B R C"]:
+    def logits(self, prompt: Prompt) -> Float[Tensor, "B R C"]:
         """Unnormalised log-probabilities over `support`, in float32 at least."""
-        if self.config.detach_h0:
-            h0 = h0.detach()
+        h0 = prompt.h0.detach() if self.config.detach_h0 else prompt.h0
         inner = torch.tanh(self.hidden(h0.to(self.hidden.weight.dtype)))
         logits: Tensor = self.output(inner)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,11 +1,12 @@
 """Options of the depth policy without a choice: none."""
 
-from typing import ClassVar
-
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import DepthPolicyConfig
 
 
-class NoDepthConfig(ComponentConfig):
+class NoDepthConfig(DepthPolicyConfig):
     """No thoughts to count."""
 
-    support: ClassVar[tuple[int, ...]] = (0,)
+    @property
+    def support(self) -> tuple[int, ...]:
+        """Depth 0 alone."""
+        return (0,)

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import LatentLoopConfig
 
 
-class CoconutConfig(ComponentConfig):
+class CoconutConfig(LatentLoopConfig):
     """Latent thoughts fed back as input embeddings."""
 
     h0: Literal["lat_s", "prompt_last"] = Field(

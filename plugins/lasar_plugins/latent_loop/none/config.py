@@ -1,7 +1,7 @@
 """Options of the loop that does not think: none."""
 
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import LatentLoopConfig
 
 
-class NoLoopConfig(ComponentConfig):
+class NoLoopConfig(LatentLoopConfig):
     """No latent loop."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lasar_kit.spec import ComponentConfig, SpecPath
+from lasar_kit.spec import QuantizerConfig, SpecPath
 
 
-class FromIndexConfig(ComponentConfig):
+class FromIndexConfig(QuantizerConfig):
     """Options of `from_index`."""
 
     path: SpecPath | None = Field(

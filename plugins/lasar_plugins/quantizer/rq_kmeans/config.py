@@ -6,12 +6,12 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import QuantizerConfig
 
 CodebookSize = Annotated[int, Field(strict=True, ge=1)]
 
 
-class RqKmeansConfig(ComponentConfig):
+class RqKmeansConfig(QuantizerConfig):
     """Options of `rq_kmeans`."""
 
     levels: int = Field(4, ge=1, le=26, description="Levels M, the length of a semantic ID.")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from lasar_kit.core.values import Env
+from lasar_kit.core.values import Env, Judged
 from lasar_plugins.reward.standard.config import NdcgConfig
 
 
@@ -16,12 +16,13 @@ class NdcgReward:
     def __init__(self, config: NdcgConfig, env: Env) -> None:
         self.sign = config.sign
 
-    def reward(self, candidates: Int[Tensor, "B G"], target: Int[Tensor, " B"]) -> Float[Tensor, "B G"]:
+    def reward(self, judged: Judged) -> Float[Tensor, "B G"]:
         """Paper Eq. 10: `sign * w_i / sum(w)` with w_i = 1 / log2(i + 2), i from 0.
 
         0 for the target, for invalid candidates, and throughout a group without the target. The sum runs
         over all G places, so that what a place is worth does not hang on how many candidates are valid.
         """
+        candidates, target = judged.candidates, judged.target
         place = torch.arange(candidates.shape[1], device=candidates.device)
         weight = 1.0 / (place + 2.0).log2()
         hit = candidates == target[:, None]

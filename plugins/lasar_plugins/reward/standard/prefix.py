@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from lasar_kit.core.values import Env
+from lasar_kit.core.values import Env, Judged
 from lasar_kit.errors import UserError
 from lasar_plugins.reward.standard.config import PrefixConfig
 
@@ -18,8 +18,9 @@ class PrefixReward:
             raise UserError("reward prefix: needs the semantic IDs of the catalogue (Env.table)")
         self.tokens = env.table.tokens
 
-    def reward(self, candidates: Int[Tensor, "B G"], target: Int[Tensor, " B"]) -> Float[Tensor, "B G"]:
+    def reward(self, judged: Judged) -> Float[Tensor, "B G"]:
         """1 for the target, 0 for what parts from it at the first level."""
+        candidates, target = judged.candidates, judged.target
         tokens = self.tokens.to(candidates.device)
         same = tokens[candidates.clamp_min(0)] == tokens[target][:, None]
         return same.cumprod(dim=-1).float().mean(dim=-1) * (candidates >= 0)

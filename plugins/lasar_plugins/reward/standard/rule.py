@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from lasar_kit.core.values import Env
+from lasar_kit.core.values import Env, Judged
 from lasar_plugins.reward.standard.config import RuleConfig
 
 
@@ -15,6 +15,6 @@ class RuleReward:
     def __init__(self, config: RuleConfig, env: Env) -> None:
         pass
 
-    def reward(self, candidates: Int[Tensor, "B G"], target: Int[Tensor, " B"]) -> Float[Tensor, "B G"]:
+    def reward(self, judged: Judged) -> Float[Tensor, "B G"]:
         """Paper Eq. 9."""
-        return (candidates == target[:, None]).float()
+        return (judged.candidates == judged.target[:, None]).float()

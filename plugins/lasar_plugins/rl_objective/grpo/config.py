@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import RlObjectiveConfig
 
 
-class GrpoConfig(ComponentConfig):
+class GrpoConfig(RlObjectiveConfig):
     """Group-relative policy optimisation (paper Eq. 5)."""
 
     clip: float = Field(0.2, gt=0, description="How far the ratio may leave 1 before it is clipped.")

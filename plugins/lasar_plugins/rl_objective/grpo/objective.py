@@ -22,6 +22,8 @@ class Grpo:
     the groups of this rank. As SIDs are equally long, a mean over all tokens of a group would be the same.
     """
 
+    reads_answers = True
+
     def __init__(self, config: GrpoConfig, env: Env) -> None:
         self.config = config
         self.exact_kl = config.kl == "exact"

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import RlObjectiveConfig
 
 
-class ReinforceConfig(ComponentConfig):
+class ReinforceConfig(RlObjectiveConfig):
     """REINFORCE on the depth policy (paper Eq. 6)."""
 
     draws_depth: ClassVar[bool] = True

@@ -14,6 +14,8 @@ from lasar_plugins.rl_objective.reinforce.config import ReinforceConfig
 class Reinforce(nn.Module):
     """Makes depths likelier that earned more than the baseline and their own cost.
 
+    Those are the policy's choices, or, of a loop that halts by itself, where it stopped.
+
     The baseline is a moving average of `Rollout.world_reward`, so it is the same on all ranks; it starts at
     the first one, which that rollout is itself measured against. It is saved with the module's state.
     """
@@ -35,7 +37,7 @@ class Reinforce(nn.Module):
         baseline = self._baseline(rollout)
         advantage = reward - baseline - self.config.step_penalty * rollout.depth
         logp = rollout.depth_logp.float()
-        chosen = logp.gather(1, rollout.depth_index[:, None])[:, 0]
+        chosen = _chosen(rollout.depth_logp, rollout) if rollout.halt_logp is None else rollout.halt_logp
         entropy = -(logp.exp() * logp).sum(dim=1).mean()
         loss = -(advantage * self._weight(rollout, chosen, advantage) * chosen).mean()
         loss = loss - self.config.entropy * entropy
@@ -53,9 +55,12 @@ class Reinforce(nn.Module):
     ) -> Float[Tensor, " B"]:
         """How much likelier each depth is now than when it was drawn, so that the gradient stays that of the
         policy as it is; 0 where it has gone far enough already (the clipped objective of PPO)."""
-        if rollout.old_depth_logp is None:
+        if rollout.halt_logp is not None:
+            old = rollout.old_halt_logp
+        else:
+            old = None if rollout.old_depth_logp is None else _chosen(rollout.old_depth_logp, rollout)
+        if old is None:
             return torch.ones_like(chosen)
-        old = rollout.old_depth_logp.float().gather(1, rollout.depth_index[:, None])[:, 0]
         ratio = (chosen - old).exp()
         far = torch.where(advantage > 0, ratio > 1 + self.config.clip, ratio < 1 - self.config.clip)
         return ratio.masked_fill(far, 0.0)
@@ -70,3 +75,8 @@ class Reinforce(nn.Module):
     def _baseline(self, rollout: Rollout) -> Float[Tensor, ""]:
         """The moving average before this rollout; of the first rollout its own mean."""
         return torch.where(self.started, self.baseline, rollout.world_reward.detach())
+
+
+def _chosen(logp: Float[Tensor, "B C"], rollout: Rollout) -> Float[Tensor, " B"]:
+    """The log-probability of the depth that was taken."""
+    return logp.float().gather(1, rollout.depth_index[:, None])[:, 0]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import TeacherConfig
 
 
-class TemplateTeacherConfig(ComponentConfig):
+class TemplateTeacherConfig(TeacherConfig):
     """No options: a history alone decides the text."""

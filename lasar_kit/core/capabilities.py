@@ -1,0 +1,97 @@
+"""What only some components of a kind can do: a Protocol each, beside those of `interfaces.py`.
+
+A component has a capability if it has its methods or attributes; the laws of a capability are checked where
+it is there, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from lasar_kit.core.draws import RowDraws
+from lasar_kit.core.interfaces import Backbone
+from lasar_kit.core.lesson import Prompts, TaskRows
+from lasar_kit.core.values import LatentTrace, Prompt
+
+
+@runtime_checkable
+class Remarks(Protocol):
+    """A quantizer that has more to say than how good its codes are."""
+
+    remarks: Mapping[str, Any]
+    """For the report of the stage `tokenize`, as JSON."""
+
+
+@runtime_checkable
+class ReadsPrompts(Protocol):
+    """A backbone that does not read a prompt as a chain of its own token tree: an encoder-decoder."""
+
+    def read_prompts(self, prompts: Prompts) -> Prompt:
+        """The prompts, read; answers are then spelled by `advance` behind each `tip`."""
+
+
+@runtime_checkable
+class DrawsByRow(Protocol):
+    """A decoder or a latent loop that draws: it takes its next numbers from `draws`, row by row, so that they
+    are the same however a batch is shared out."""
+
+    def draw_from(self, draws: RowDraws) -> None:
+        """Take the numbers of the next call from `draws`."""
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """A latent loop that writes words before the answer (`LatentLoopConfig.writes`)."""
+
+    def spell(self, backbone: Backbone, prompt: Prompt, written: Int[Tensor, "B R W"]) -> LatentTrace:
+        """What `run` would leave had it written these tokens (-1 past the end), with their log-probabilities
+        and their gradient."""
+
+
+@runtime_checkable
+class Halts(Protocol):
+    """A latent loop that ends its thinking itself (`LatentLoopConfig.halts`)."""
+
+    def halted(
+        self, backbone: Backbone, prompt: Prompt, depth: Int[Tensor, "B R"], steps: int
+    ) -> LatentTrace:
+        """What `run` would leave had it stopped at these depths, with the log-probability of that and its
+        gradient (`depth_logp`); it runs `steps` thoughts."""
+
+
+@runtime_checkable
+class SkipsBranches(Protocol):
+    """An aligner that can leave out some of the branches that have a thought and an anchor."""
+
+    skips: bool
+    """Whether it does, as its options are: depths are then settled before the first gradient."""
+
+    def counted(self, thoughts: Int[Tensor, "B R"], segments: Int[Tensor, "B R"]) -> Bool[Tensor, "B R"]:
+        """Which branches its loss is a mean over, by their numbers of thoughts and of segments."""
+
+
+@runtime_checkable
+class SkipsPrompts(Protocol):
+    """An RL objective that leaves out some prompts."""
+
+    def counted(self, rewards: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> int:
+        """How many prompts its loss is a mean over, from what a rollout holds of both."""
+
+
+@runtime_checkable
+class OwnSamples(Protocol):
+    """An SFT objective with samples of its own beside next items: `view.rows` holds them."""
+
+    size: int
+    """How many samples there are; one without any stops the run with a clear line."""
+
+    def draw(self, update: int) -> Sequence[Any]:
+        """The samples of one update, of all processes together: the same on each of them."""
+
+    def collate(self, samples: Sequence[Any]) -> TaskRows:
+        """Some of these as a batch; of none, one that asks for nothing, so that all processes make as many
+        passes."""

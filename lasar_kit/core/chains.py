@@ -1,0 +1,53 @@
+"""Chains of tokens: padded on the left, begun by a start token, read behind one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lasar_kit.core.interfaces import Backbone
+from lasar_kit.core.token_tree import chain_parents
+from lasar_kit.core.values import Context
+
+
+def start_token(tokenizer: Any) -> int | None:
+    """The token that texts begin with: BOS, or EOS where a tokenizer has none, or None."""
+    index: int | None = tokenizer.bos_token_id
+    return index if index is not None else tokenizer.eos_token_id
+
+
+def left_padded(
+    rows: Sequence[Int[np.ndarray, " L"]], fill: int
+) -> tuple[Int[Tensor, "B L"], Int[Tensor, " B"]]:
+    """Rows as one tensor, each at the right edge behind `fill`; and their lengths."""
+    width = max(map(len, rows))
+    ids = np.full((len(rows), width), fill, dtype=np.int64)
+    for place, row in enumerate(rows):
+        ids[place, width - len(row) :] = row
+    return torch.from_numpy(ids), torch.tensor([len(row) for row in rows])
+
+
+def read_chains(
+    backbone: Backbone, ids: Int[Tensor, "B L"], lengths: Int[Tensor, " B"]
+) -> tuple[Float[Tensor, "B L D"], Context]:
+    """Read left-padded chains from the start: their states, and the context they leave."""
+    width = ids.shape[1]
+    real = torch.arange(width, device=ids.device) >= width - lengths[:, None]
+    return backbone.advance(backbone.embed(ids), chain_parents(real), None)
+
+
+def follow(
+    backbone: Backbone, ids: Int[Tensor, "B R Q"], tip: Int[Tensor, "B R"], context: Context
+) -> tuple[Float[Tensor, "B R Q D"], Int[Tensor, "B R"], Context]:
+    """Read a chain of tokens behind each tip; their states, the new tips, the grown context."""
+    rows, branches, count = ids.shape
+    node = context.length + torch.arange(branches * count, device=ids.device).view(branches, count)
+    parent = torch.cat([tip[..., None], node[:, :-1].expand(rows, -1, -1)], dim=-1)
+    inputs = backbone.embed(ids.reshape(rows, -1))
+    states, context = backbone.advance(inputs, parent.reshape(rows, -1), context)
+    return states.view(rows, branches, count, -1), node[:, -1].expand(rows, -1), context

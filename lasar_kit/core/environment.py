@@ -1,0 +1,48 @@
+"""What a component of each kind is given when it is built, in runs and in its contract alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lasar_kit.core.values import Env
+
+ALWAYS = ("seed", "device", "report", "build")
+"""Given to every component."""
+
+GIVEN: Mapping[str, tuple[str, ...]] = {
+    "dataset": (),
+    "text_encoder": ("items",),
+    "quantizer": ("items", "train"),
+    "backbone": ("items", "vocabulary", "corpus", "checkpoint"),
+    "prompt": (),
+    "latent_loop": ("hidden_size", "tokenizer", "head", "items", "table"),
+    "depth_policy": ("hidden_size",),
+    "aligner": ("hidden_size", "head", "frozen_head"),
+    "sft_objective": (
+        "hidden_size",
+        "tokenizer",
+        "vocabulary",
+        "head",
+        "frozen_head",
+        "items",
+        "train",
+        "max_history",
+        "table",
+        "written",
+    ),
+    "rl_objective": ("items", "table"),
+    "decoder": ("items", "train", "table", "head"),
+    "stage": (),
+    "teacher": (),
+    "segmenter": (),
+    "reward": ("items", "train", "table"),
+    "hook": (),
+}
+"""Fields of `Env` that a component of a kind is given besides those that all are."""
+
+
+def given(kind: str, whole: Env) -> Env:
+    """What a component of a kind is given of `whole`."""
+    values: dict[str, Any] = {name: getattr(whole, name) for name in (*ALWAYS, *GIVEN[kind])}
+    return Env(**values)

@@ -1,0 +1,116 @@
+"""What a model reads and what it learns from, as batches of tokens.
+
+Shape letters as in `values.py`, and T rows of a task of its own, W written tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from lasar_kit.core.values import Anchors
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class TaskRows:
+    """Rows of a task of its own: prompt and answer in one chain.
+
+    `ids` are left-padded with -1; the last `answers[t]` tokens of row t are its answer, none in a row that
+    fills a gap. `sid` says that answers are semantic IDs.
+    """
+
+    ids: Int[Tensor, "T L"]
+    answers: Int[Tensor, " T"]
+    sid: bool
+
+    def to(self, device: torch.device | str) -> TaskRows:
+        """Move to a device."""
+        return mapped(self, lambda tensor: tensor.to(device))
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """R prompts a row that share one left-padded chain of tokens.
+
+    Row b's chain is the last `lengths[b]` columns of `ids`; its prompt r ends at column `tips[b, r]`, or,
+    where `tail` is not empty, with the tail's tokens on a branch from there. It shows the last `items[b, r]`
+    items of a history. `mask` marks the prompts that count.
+    """
+
+    ids: Int[Tensor, "B L"]
+    lengths: Int[Tensor, " B"]
+    tips: Int[Tensor, "B R"]
+    mask: Bool[Tensor, "B R"]
+    items: Int[Tensor, "B R"]
+    tail: Int[Tensor, " Q"]
+
+    def to(self, device: torch.device | str) -> Prompts:
+        """Move to a device."""
+        return mapped(self, lambda tensor: tensor.to(device))
+
+    def rows(self, which: Sequence[int]) -> Prompts:
+        """Take some rows."""
+        bare = replace(self, tail=self.ids)  # a row has no part in it
+        return replace(mapped(bare, lambda tensor: tensor[list(which)]), tail=self.tail)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Prompts, and what is to be learnt of each.
+
+    `targets` are the answers, and `inline` says that they stand in the chain itself, right behind their
+    prompts. `anchors` are the states of written reasoning, `depth` how long to think (without any, the policy
+    chooses) and `label` what the depth policy is to learn, both 0 where there is no reasoning. `rationale`
+    are the token ids of written reasoning between prompt and answer, -1 past its end. `rows` are the samples
+    of objectives that have their own, by the objective's name.
+    """
+
+    prompts: Prompts
+    targets: Int[Tensor, "B R M"]
+    inline: bool = False
+    anchors: Anchors | None = None
+    depth: Int[Tensor, "B R"] | None = None
+    label: Int[Tensor, "B R"] | None = None
+    rationale: Int[Tensor, "B R W"] | None = None
+    rows: Mapping[str, TaskRows] = field(default_factory=dict)
+
+    def to(self, device: torch.device | str) -> Lesson:
+        """Move to a device."""
+        return mapped(self, lambda tensor: tensor.to(device))
+
+    def take(self, which: Sequence[int]) -> Lesson:
+        """Take some rows, without those of the objectives' own samples."""
+        rest = replace(self, prompts=self.prompts.rows(which), rows={})
+        taken = {
+            entry.name: mapped(getattr(self, entry.name), lambda tensor: tensor[list(which)])
+            for entry in fields(self)
+            if entry.name not in ("prompts", "inline", "rows")
+        }
+        return replace(rest, **taken)
+
+    @property
+    def labelled(self) -> Bool[Tensor, "B R"]:
+        """Prompts that count and have reasoning."""
+        if self.label is None:
+            return torch.zeros_like(self.prompts.mask)
+        return self.prompts.mask & (self.label > 0)
+
+
+def mapped(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
+    """The same with every tensor changed, in dataclasses and mappings too."""
+    result: Any = value
+    if isinstance(value, Tensor):
+        result = change(value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        names = [entry.name for entry in fields(value)]
+        result = replace(value, **{name: mapped(getattr(value, name), change) for name in names})
+    elif isinstance(value, Mapping):
+        result = {name: mapped(part, change) for name, part in value.items()}
+    return result  # type: ignore[no-any-return]

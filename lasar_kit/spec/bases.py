@@ -1,0 +1,193 @@
+"""The bases of options of kinds that declare what their components can do.
+
+What is declared here is known before anything is built: `check` holds it against the rest of a spec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+from pydantic import AfterValidator, Field
+
+from lasar_kit.spec.component import ComponentConfig
+
+
+class StageConfig(ComponentConfig):
+    """Options of one stage, and the artifact types it reads and writes.
+
+    `consumes` must be there when the stage runs, `accepts` may be, `produces` is what it leaves behind.
+    `reads` names the top-level keys of the spec that it depends on, besides its own options; `unread` the
+    options of the components there that it does without. A `sharded` stage runs on every process of a run and
+    writes on the main one; any other runs there alone.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ("seed",)
+    unread: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    consumes: ClassVar[tuple[str, ...]] = ()
+    accepts: ClassVar[tuple[str, ...]] = ()
+    produces: ClassVar[str] = ""
+    sharded: ClassVar[bool] = False
+
+    @property
+    def implied(self) -> tuple[ComponentConfig, ...]:
+        """Components that its options imply beside those they name; their code is in the stage's key."""
+        return ()
+
+    @property
+    def trains_text(self) -> bool:
+        """Whether a backbone may have learnt from text behind it."""
+        return True
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether what stages before it trained is thrown away."""
+        return False
+
+    @property
+    def policy(self) -> DepthPolicyConfig | None:
+        """The depth policy of the model behind it; None where it leaves that as it is."""
+        return None
+
+    @property
+    def prompts_about(self) -> str | None:
+        """The rule of the prompts that its artifact is about; None where it is about none."""
+        return None
+
+    from_: str | None = Field(
+        default=None,
+        alias="from",
+        description="Earlier stage to read from; the nearest that fits when absent.",
+    )
+
+    def cautions(
+        self,
+        backbone: BackboneConfig,
+        line: Sequence[tuple[str, StageConfig]],
+        inputs: Mapping[str, tuple[str, StageConfig]],
+    ) -> Iterator[str]:
+        """What is allowed but hardly meant, a line each.
+
+        `line` are the stages that the checkpoint it reads has gone through, by name, the latest first;
+        `inputs` the stages it reads from, by type of artifact.
+        """
+        yield from ()
+
+    def mistakes(self, line: Sequence[tuple[str, StageConfig]]) -> Iterator[tuple[str, str]]:
+        """Options that cannot be what they are behind the stages in `line`: the option, and what is wrong."""
+        yield from ()
+
+
+class DecoderConfig(ComponentConfig):
+    """Options that every decoder has.
+
+    One that `draws` makes candidates and ranks nothing. One that `offers_between` lets a loop think between
+    the tokens of an answer (`LatentTrace.between`).
+    """
+
+    draws: ClassVar[bool] = False
+    offers_between: ClassVar[bool] = False
+
+    width: int = Field(50, ge=1, description="Beams kept at each level, and items returned.")
+
+
+def _ranks(decoder: DecoderConfig | None) -> DecoderConfig | None:
+    if decoder is not None and decoder.draws:
+        raise ValueError(f"must rank items; {decoder.use} draws them, as the 'rollout' of a stage rl may")
+    return decoder
+
+
+Ranks = AfterValidator(_ranks)
+"""Marks a field whose decoder must rank items."""
+
+
+class BackboneConfig(ComponentConfig):
+    """Options of a backbone.
+
+    `causal`: one pass over a sequence reads all of its prefixes, which packed training needs.
+    `reads_text`: it has a tokenizer for words, which text tasks and written reasoning need.
+    `loads_as`: the class of transformers that loads what it saves; None where none does.
+    """
+
+    causal: ClassVar[bool] = True
+    reads_text: ClassVar[bool] = True
+    loads_as: ClassVar[str | None] = "AutoModelForCausalLM"
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether it begins with random weights, and so has read nothing."""
+        return False
+
+    @property
+    def rounds_updates(self) -> bool:
+        """Whether weights in training are too narrow to hold small updates."""
+        return False
+
+
+class QuantizerConfig(ComponentConfig):
+    """Options of a quantizer. One that does not `read_vectors` needs no text encoder."""
+
+    reads_vectors: ClassVar[bool] = True
+
+
+class LatentLoopConfig(ComponentConfig):
+    """Options of a latent loop.
+
+    `tokens`: what it needs in the vocabulary besides SIDs and the latent tokens.
+    `writes`: it writes words before the answer. `halts`: it ends its thinking itself.
+    `thinks_between`: it also thinks between the tokens of an answer.
+    """
+
+    tokens: ClassVar[tuple[str, ...]] = ()
+    writes: ClassVar[bool] = False
+    halts: ClassVar[bool] = False
+    thinks_between: ClassVar[bool] = False
+
+
+class DepthPolicyConfig(ComponentConfig):
+    """Options of a depth policy."""
+
+    @property
+    def support(self) -> tuple[int, ...] | None:
+        """The depths to choose from, ascending; None where they are not known before it is built."""
+        return None
+
+
+class SftObjectiveConfig(ComponentConfig):
+    """Options of a term of the supervised loss."""
+
+    @property
+    def wants(self) -> tuple[str, ...]:
+        """What lessons must hold for it (`anchors`, `rationale`), without which `check` warns."""
+        return ()
+
+    @property
+    def trains_text(self) -> bool:
+        """Whether the backbone learns words by it."""
+        return False
+
+
+class RlObjectiveConfig(ComponentConfig):
+    """Options of a term of the RL loss. One that `draws_depth` learns from depths that were drawn."""
+
+    draws_depth: ClassVar[bool] = False
+
+
+class TeacherConfig(ComponentConfig):
+    """Options of a teacher. One without `plain_text` writes tokens of the model, not words."""
+
+    plain_text: ClassVar[bool] = True
+
+
+BASES: Mapping[str, type[ComponentConfig]] = {
+    "stage": StageConfig,
+    "decoder": DecoderConfig,
+    "backbone": BackboneConfig,
+    "quantizer": QuantizerConfig,
+    "latent_loop": LatentLoopConfig,
+    "depth_policy": DepthPolicyConfig,
+    "sft_objective": SftObjectiveConfig,
+    "rl_objective": RlObjectiveConfig,
+    "teacher": TeacherConfig,
+}
+"""What the options of a component of each kind are a subclass of; `ComponentConfig` where none is named."""

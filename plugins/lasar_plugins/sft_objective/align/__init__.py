@@ -1,0 +1,1 @@
+"""Holds thoughts to written reasoning."""

@@ -1,0 +1,22 @@
+"""Options of the alignment term."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from lasar_kit.spec import ComponentConfig, SftObjectiveConfig, component
+
+
+class AlignConfig(SftObjectiveConfig):
+    """Thoughts held to anchors by an aligner."""
+
+    aligner: Annotated[ComponentConfig, component("aligner")] = Field(
+        "stepwise", validate_default=True, description="Compares thoughts with anchors."
+    )
+
+    @property
+    def wants(self) -> tuple[str, ...]:
+        """Anchors, unless there is nothing to hold to them."""
+        return () if self.aligner.use == "none" else ("anchors",)

@@ -1,0 +1,1 @@
+"""Teaches the depth policy the number of segments."""

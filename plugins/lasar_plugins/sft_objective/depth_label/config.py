@@ -1,0 +1,9 @@
+"""Options of the depth policy's supervised term."""
+
+from __future__ import annotations
+
+from lasar_kit.spec import SftObjectiveConfig
+
+
+class DepthLabelConfig(SftObjectiveConfig):
+    """No options: the stage's `depth` says what the policy is to learn."""

@@ -1,0 +1,1 @@
+"""Tasks with texts beside next items, and plain language modelling."""

@@ -1,0 +1,139 @@
+"""Tasks that tie semantic IDs to texts (LC-Rec, MiniOneRec).
+
+A prompt holds no part of its answer: where the answer is a SID the prompt is text without any SID, where it
+is a text the prompt holds SIDs alone. Histories are of the training part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from lasar_kit.core.item_text import item_text
+from lasar_kit.core.samples import RULES, Window
+from lasar_kit.core.values import Env
+from lasar_plugins.sft_objective.text.config import SidTaskConfig
+from lasar_plugins.sft_objective.text.rows import Ids, Row, TextRows, Writer
+
+FRAMES = {
+    "text_to_sid": ("Item: ", "", "\nID of the item: "),
+    "sid_to_text": ("ID of an item: ", "", "\nThe item: "),
+    "history_to_title": ("IDs of a user's items in order of time: ", ", ", "\nTitle of the next item: "),
+    "titles_to_sid": ("A user's items in order of time: ", "; ", "\nID of the next item: "),
+}
+"""What stands before, between and after the content of each task's prompt."""
+
+
+class SidTask(TextRows):
+    """What the tasks have in common; a subclass is one of them, over all samples that have a text."""
+
+    frame = ""
+
+    def __init__(self, config: SidTaskConfig, env: Env) -> None:
+        super().__init__(self.frame, config.batch_size, env)
+        assert env.items is not None
+        assert env.train is not None
+        assert env.table is not None
+        self.config, self.items, self.sequences = config, env.items, env.train
+        self.sids = env.table.tokens.cpu().numpy()
+        self.writer = Writer(env)
+        self.pieces = self.writer.tokens(FRAMES[self.frame])
+        self.windows = RULES[config.samples](env.train, env.max_history)
+        self.kept = self.with_text()
+        self.size = len(self.kept)
+
+    def with_text(self) -> Sequence[int]:
+        """Which items, or windows, have what the task needs."""
+        raise NotImplementedError
+
+    @cached_property
+    def texts(self) -> list[Ids]:
+        """Of each item."""
+        return self.writer.tokens(item_text(self.items, self.config.fields))
+
+    @cached_property
+    def titles(self) -> list[Ids]:
+        """Of each item."""
+        return self.writer.tokens(item_text(self.items, ("title",)))
+
+    def window(self, index: int) -> list[int]:
+        """The items of a window, the next one last."""
+        window: Window = self.windows[index]
+        items: list[int] = self.sequences[window.user][window.start : window.stop].tolist()
+        return items
+
+    def cut(self, text: Ids) -> Ids:
+        """A text's first tokens."""
+        return text[: self.config.max_tokens]
+
+    def ended(self, text: Ids) -> Ids:
+        """A text as an answer: behind one that is not cut stands the end token."""
+        if len(text) > self.config.max_tokens:
+            return self.cut(text)
+        return np.concatenate([text, self.writer.end])
+
+    def framed(self, content: Sequence[Ids], answer: Ids) -> Row:
+        """A prompt around its content, and the answer."""
+        head, between, tail = self.pieces
+        parts = [part for piece in content for part in (between, piece)][1:]
+        return Row(np.concatenate([self.writer.start, head, *parts, tail, answer]), len(answer))
+
+
+class TextToSid(SidTask):
+    """Text of an item → its SID."""
+
+    frame, sid = "text_to_sid", True
+
+    def with_text(self) -> Sequence[int]:
+        """Items."""
+        return [item for item, text in enumerate(self.texts) if len(text)]
+
+    def row(self, index: int) -> Row:
+        """One item."""
+        item = self.kept[index]
+        return self.framed([self.cut(self.texts[item])], self.sids[item])
+
+
+class SidToText(TextToSid):
+    """SID of an item → its text."""
+
+    frame, sid = "sid_to_text", False
+
+    def row(self, index: int) -> Row:
+        """One item."""
+        item = self.kept[index]
+        return self.framed([self.sids[item]], self.ended(self.texts[item]))
+
+
+class HistoryToTitle(SidTask):
+    """SIDs of a history → title of the next item."""
+
+    frame = "history_to_title"
+
+    def with_text(self) -> Sequence[int]:
+        """Windows whose next item has a title."""
+        return [n for n in range(len(self.windows)) if len(self.titles[self.window(n)[-1]])]
+
+    def row(self, index: int) -> Row:
+        """One window."""
+        items = self.window(self.kept[index])
+        return self.framed([self.sids[item] for item in items[:-1]], self.ended(self.titles[items[-1]]))
+
+
+class TitlesToSid(SidTask):
+    """Titles of a history → SID of the next item."""
+
+    frame, sid = "titles_to_sid", True
+
+    def with_text(self) -> Sequence[int]:
+        """Windows of which any item has a title."""
+        windows = range(len(self.windows))
+        return [n for n in windows if any(len(self.titles[item]) for item in self.window(n)[:-1])]
+
+    def row(self, index: int) -> Row:
+        """One window."""
+        items = self.window(self.kept[index])
+        titles = [self.cut(self.titles[item]) for item in items[:-1] if len(self.titles[item])]
+        return self.framed(titles, self.sids[items[-1]])
