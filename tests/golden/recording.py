@@ -10,7 +10,10 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
+from math import fsum, sqrt
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -93,7 +96,7 @@ def _log(folder: Path) -> Iterator[dict[str, Any]]:
 def _scores(file: Path) -> list[float]:
     """Mean log-probability of all listed items, and of the first of each list."""
     lists = [json.loads(line)["scores"] for line in file.read_text().splitlines()]
-    return [float(np.mean(np.concatenate(lists))), float(np.mean([scores[0] for scores in lists]))]
+    return [fmean(chain.from_iterable(lists)), fmean(scores[0] for scores in lists)]
 
 
 def _tensors(file: Path) -> dict[str, np.ndarray]:
@@ -105,10 +108,15 @@ def _tensors(file: Path) -> dict[str, np.ndarray]:
 def _weights(file: Path) -> dict[str, list[float]]:
     """Norm of each tensor of floats, and its product with a fixed wave, which tells its order and signs."""
     return {
-        name: [float(np.linalg.norm(flat)), float(flat @ np.cos(np.arange(len(flat))))]
+        name: _summary(tensor.astype(np.float64).ravel())
         for name, tensor in _tensors(file).items()
-        if tensor.dtype.kind == "f" and len(flat := tensor.astype(np.float64).ravel())
+        if tensor.dtype.kind == "f" and tensor.size
     }
+
+
+def _summary(values: np.ndarray) -> list[float]:
+    """Both sums exactly rounded: BLAS adds in an order that hangs on where an array lies in memory."""
+    return [sqrt(fsum(values * values)), fsum(values * np.cos(np.arange(len(values))))]
 
 
 def _repeats(file: Path) -> bool:
