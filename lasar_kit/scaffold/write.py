@@ -30,6 +30,7 @@ MODULES = {
     "latent_loop": ("loop", "Thoughts that keep the prompt in view."),
     "depth_policy": ("policy", "A linear choice of depth."),
     "aligner": ("aligner", "Thought t against segment t, by the angle between them."),
+    "sft_objective": ("objective", "Every thought predicts the next item."),
     "rl_objective": ("objective", "A policy gradient against the other candidates' mean."),
     "decoder": ("decoder", "Beam search over the catalogue's trie."),
     "stage": ("stage", "Counts the items that share a prefix of their semantic IDs."),
@@ -77,7 +78,9 @@ def _values(kind: str, name: str) -> dict[str, str]:
     class_name = own if own.endswith(noun) else own + noun
     return {
         "kind": kind,
-        "label": "data set" if kind == "dataset" else kind.replace("rl_", "RL ").replace("_", " "),
+        "label": "data set"
+        if kind == "dataset"
+        else kind.replace("rl_", "RL ").replace("sft_", "SFT ").replace("_", " "),
         "name": name,
         "package": name,
         "project": name.replace("_", "-"),

@@ -263,7 +263,9 @@ def test_wrong_hooks_of_an_installed_plugin_leave_the_others(
         folder = write_plugin(name, registry=HOOKED, hooks=hooks)
         (folder / "registry.toml").rename(folder / name / "registry.toml")
         sys.path.append(str(folder))
-    monkeypatch.setattr("lasar_kit.catalogue.installed_packages", lambda: {f"dist:{n}": n for n in names})
+    monkeypatch.setattr(
+        "lasar_kit.catalogue.catalogue.installed_packages", lambda: {f"dist:{n}": n for n in names}
+    )
     catalogue = Catalogue.discover()
     catalogue.load_hooks()
     run: list[int] = []

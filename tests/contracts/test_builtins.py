@@ -51,6 +51,18 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "terminal", "distance": "l1", "at": "answer"},
         {"use": "terminal", "space": "vocab", "distance": "ce"},
     ],
+    "sft_objective": [
+        {"use": "answer"},
+        {"use": "align"},
+        {"use": "align", "aligner": {"use": "stepwise", "excess": "skip"}},
+        {"use": "depth_label"},
+        {"use": "text_to_sid"},
+        {"use": "sid_to_text", "max_tokens": 1},
+        {"use": "history_to_title", "samples": "longest_per_user"},
+        {"use": "titles_to_sid", "batch_size": 5},
+        {"use": "item_text"},
+        {"use": "reasoning_text"},
+    ],
     "rl_objective": [
         {"use": "grpo"},
         {"use": "grpo", "ratio": "ref", "level": "sequence", "constant_groups": "keep", "beta": 0.1},

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lasar_kit.core.lesson import Lesson, TaskRows
+from lasar_kit.core.sft_view import SftView
 from lasar_kit.core.values import Anchors, Judged, LatentTrace, Rollout
 from lasar_kit.testing.broken.saboteurs import Saboteurs, breaks
-from lasar_kit.testing.tiny import TinyAligner, TinyObjective, TinyReward
+from lasar_kit.testing.tiny import TinyAligner, TinyObjective, TinyReward, TinySftObjective
 
 BROKEN: Saboteurs = {}
 
@@ -94,6 +97,79 @@ class Narrow(TinyAligner):
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         return (a - b).square().mean(-1)
+
+
+@breaks(BROKEN, "sft_objective", "needs_are_known")
+class NeedsAWish(TinySftObjective):
+    """Needs what no lesson has."""
+
+    needs = ("wishes",)
+
+
+@breaks(BROKEN, "sft_objective", "count_and_loss_are_a_number_each")
+class OneEach(TinySftObjective):
+    """Returns a loss a prompt."""
+
+    def loss(self, view: SftView) -> Tensor:
+        return -self.logp(view)
+
+
+@breaks(BROKEN, "sft_objective", "parts_add_up_to_the_whole")
+class MeanOfBatch(TinySftObjective):
+    """Divides by the prompts of its batch."""
+
+    def loss(self, view: SftView) -> Tensor:
+        return super().loss(view) / max(1, self.count(view.lesson, None))
+
+
+@breaks(BROKEN, "sft_objective", "prompts_that_do_not_count_are_left_out")
+class EveryPrompt(TinySftObjective):
+    """Sums over all prompts."""
+
+    def loss(self, view: SftView) -> Tensor:
+        return -self.logp(view).sum()
+
+
+@breaks(BROKEN, "sft_objective", "nothing_to_learn_is_no_loss")
+class OneAtLeast(TinySftObjective):
+    """Counts one prompt where there is none."""
+
+    def count(self, lesson: Lesson, rows: TaskRows | None) -> int:
+        return max(1, super().count(lesson, rows))
+
+
+@breaks(BROKEN, "sft_objective", "gradient_reaches_the_model")
+class Watches(TinySftObjective):
+    """Computes without gradients."""
+
+    def loss(self, view: SftView) -> Tensor:
+        return super().loss(view).detach()
+
+
+@breaks(BROKEN, "sft_objective", "own_samples_are_those_of_the_update")
+class SameEveryTime(TinySftObjective):
+    """Draws the same samples in every update."""
+
+    size = 3
+
+    def count(self, lesson: Lesson, rows: TaskRows | None) -> int:
+        assert rows is not None
+        return int((rows.answers > 0).sum())
+
+    def draw(self, update: int) -> list[int]:
+        return [3, 4, 5]
+
+    def collate(self, samples: Sequence[int]) -> TaskRows:
+        ids = torch.tensor([[token, token] for token in samples or [3]])
+        return TaskRows(ids, torch.tensor([1 for _ in samples] or [0]), sid=False)
+
+    def loss(self, view: SftView) -> Tensor:
+        asked = view.rows.answers > 0
+        states, _ = view.backbone.advance(
+            view.backbone.embed(view.rows.ids), torch.tensor([[-1, 0]] * len(asked)), None
+        )
+        logp = view.backbone.logits(states[:, 0]).log_softmax(-1)
+        return -logp.gather(-1, view.rows.ids[:, 1:])[:, 0][asked].sum()
 
 
 @breaks(BROKEN, "rl_objective", "loss_is_a_finite_number")

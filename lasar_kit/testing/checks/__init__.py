@@ -15,6 +15,7 @@ from lasar_kit.testing.checks.quantizer import quantizer
 from lasar_kit.testing.checks.reward import reward
 from lasar_kit.testing.checks.rl_objective import rl_objective
 from lasar_kit.testing.checks.segmenter import segmenter
+from lasar_kit.testing.checks.sft_objective import sft_objective
 from lasar_kit.testing.checks.teacher import teacher
 from lasar_kit.testing.checks.text_encoder import text_encoder
 from lasar_kit.testing.contract import Check, Contract
@@ -27,6 +28,7 @@ CONTRACTS: dict[str, Contract] = {
         latent_loop,
         depth_policy,
         aligner,
+        sft_objective,
         rl_objective,
         decoder,
         dataset,

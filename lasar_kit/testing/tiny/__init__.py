@@ -15,7 +15,7 @@ from lasar_kit.core.values import Env, SidTable
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
 from lasar_kit.testing.tiny.backbone import TinyBackbone, TinyTokenizer
 from lasar_kit.testing.tiny.items import TinyEncoder, TinyQuantizer, TinySource
-from lasar_kit.testing.tiny.learning import TinyAligner, TinyObjective, TinyReward
+from lasar_kit.testing.tiny.learning import TinyAligner, TinyObjective, TinyReward, TinySftObjective
 from lasar_kit.testing.tiny.texts import TinyPrompt, TinySegmenter, TinyTeacher
 from lasar_kit.testing.tiny.thinking import TinyDecoder, TinyLoop, TinyPolicy
 
@@ -34,6 +34,7 @@ __all__ = [
     "TinyQuantizer",
     "TinyReward",
     "TinySegmenter",
+    "TinySftObjective",
     "TinySource",
     "TinyTeacher",
     "TinyTokenizer",
@@ -52,6 +53,7 @@ DOUBLES = {
     "latent_loop": TinyLoop,
     "depth_policy": TinyPolicy,
     "aligner": TinyAligner,
+    "sft_objective": TinySftObjective,
     "rl_objective": TinyObjective,
     "decoder": TinyDecoder,
     "dataset": TinySource,

@@ -45,8 +45,14 @@ class TinyTokenizer:
     def convert_ids_to_tokens(self, ids: Any) -> Any:
         return self.tokens[ids] if isinstance(ids, int) else [self.tokens[int(place)] for place in ids]
 
-    def __call__(self, text: str, **options: Any) -> dict[str, list[int]]:
-        return {"input_ids": self.convert_tokens_to_ids(text.split())}
+    @property
+    def all_special_ids(self) -> list[int]:
+        return [self.pad_token_id, self.bos_token_id, self.eos_token_id]
+
+    def __call__(self, text: Any, **options: Any) -> dict[str, Any]:
+        if isinstance(text, str):
+            return {"input_ids": self.convert_tokens_to_ids(text.split())}
+        return {"input_ids": [self.convert_tokens_to_ids(one.split()) for one in text]}
 
 
 @dataclass(frozen=True)

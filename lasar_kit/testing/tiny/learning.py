@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lasar_kit.core.lesson import Lesson, TaskRows
+from lasar_kit.core.sft_view import SftView
 from lasar_kit.core.values import Anchors, Env, Judged, LatentTrace, Rollout
 
 
@@ -29,6 +31,29 @@ class TinyAligner:
     def distance(self, a: Float[Tensor, "*S D"], b: Float[Tensor, "*S D"]) -> Float[Tensor, "*S"]:
         """Mean squared difference, in float32."""
         return (a.float() - b.float()).square().mean(-1)
+
+
+class TinySftObjective:
+    """Cross-entropy of each answer's first token, of the prompts that count."""
+
+    needs: tuple[str, ...] = ()
+
+    def __init__(self, config: Any, env: Env) -> None:
+        pass
+
+    def count(self, lesson: Lesson, rows: TaskRows | None) -> int:
+        """Prompts that count."""
+        return int(lesson.prompts.mask.sum())
+
+    def loss(self, view: SftView) -> Float[Tensor, ""]:
+        """The sum over them."""
+        mask = view.lesson.prompts.mask
+        return -self.logp(view)[mask].sum()
+
+    def logp(self, view: SftView) -> Float[Tensor, "B R"]:
+        """Log-probability of each first token."""
+        logp = view.backbone.logits(view.trace.last).float().log_softmax(-1)
+        return logp.gather(-1, view.lesson.targets[..., :1])[..., 0]
 
 
 class TinyObjective(nn.Module):
