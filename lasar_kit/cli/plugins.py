@@ -77,10 +77,11 @@ def plugins_check(
     from lasar_kit.spec.load import set_options
     from lasar_kit.testing import check_component
 
-    options = set_options(set_ or ())
+    catalogue = discovered(plugin)
+    options = set_options(set_ or (), kind, name, catalogue)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", folder)  # else it leaves one in the cwd
-        results = check_component(kind, name, options, discovered(plugin))
+        results = check_component(kind, name, options, catalogue)
     from lasar_kit.testing.table import as_text
 
     print(as_text(f"{kind} {name}", results))

@@ -17,6 +17,7 @@ from lasar_kit.spec.component import ConfigSource
 from lasar_kit.spec.merge import merge
 from lasar_kit.spec.plan import PlannedStage, plan
 from lasar_kit.spec.run_spec import RunSpec
+from lasar_kit.spec.shape import Shape
 from lasar_kit.spec.yaml_source import Node, Place, dump, parse, read_file
 
 LONGEST_CHAIN = 50
@@ -43,7 +44,9 @@ class LoadedSpec:
         return dump(self.spec.model_dump(mode="json"))
 
 
-def _read_chain(path: Path, shown: str, chain: tuple[Path, ...], mistakes: list[str]) -> Node | None:
+def _read_chain(
+    path: Path, shown: str, chain: tuple[Path, ...], shape: Shape, mistakes: list[str]
+) -> Node | None:
     """The table of a file, merged onto what it extends; `chain` holds the files that extend this one.
 
     A name is not inherited: two runs of one name would write to one folder.
@@ -62,12 +65,12 @@ def _read_chain(path: Path, shown: str, chain: tuple[Path, ...], mistakes: list[
         mistakes.append(f"{extends.place}: extends: {problem}")
         return None
     assert isinstance(extends.value, str)
-    base = _read_chain(path.parent / extends.value, shown_base, (*chain, path.resolve()), mistakes)
+    base = _read_chain(path.parent / extends.value, shown_base, (*chain, path.resolve()), shape, mistakes)
     if base is None:
         return None
     assert isinstance(base.value, dict)
     inherited = {key: value for key, value in base.value.items() if key != "name"}
-    return merge(Node(inherited, base.place), Node(own, node.place))
+    return merge(Node(inherited, base.place), Node(own, node.place), shape)
 
 
 def _no_base(extends: object, path: Path, shown_base: str, chain: tuple[Path, ...]) -> str | None:
@@ -103,10 +106,11 @@ def _override(override: str, mistakes: list[str]) -> Node | None:
     return node
 
 
-def _read(path: Path, overrides: Sequence[str]) -> Node:
+def _read(path: Path, overrides: Sequence[str], catalogue: ConfigSource) -> Node:
     """All that was written, merged; raises `UserError` with every mistake in the files' form."""
     mistakes: list[str] = []
-    tree = _read_chain(path, str(path), (), mistakes)
+    shape = Shape.of(RunSpec, catalogue)
+    tree = _read_chain(path, str(path), (), shape, mistakes)
     patches = [_override(override, mistakes) for override in overrides]
     if tree is None or mistakes:
         raise UserError(*mistakes)
@@ -117,17 +121,22 @@ def _read(path: Path, overrides: Sequence[str]) -> Node:
         tree = Node({"name": stem} | tree.value, tree.place)
     for patch in patches:
         assert patch is not None
-        tree = Node(merge(tree, patch).value, tree.place)
+        tree = Node(merge(tree, patch, shape).value, tree.place)
     return tree
 
 
-def set_options(overrides: Sequence[str]) -> dict[str, Any]:
-    """The table that `--set` overrides make by themselves; paths start at the cwd."""
+def set_options(overrides: Sequence[str], kind: str, name: str, catalogue: ConfigSource) -> dict[str, Any]:
+    """The options of a component that `--set` overrides give, and its name; paths start at the cwd.
+
+    Raises `UserError` for an override that cannot be read.
+    """
     mistakes: list[str] = []
-    tree = Node({}, Place("--set", Path.cwd()))
+    place = Place("--set", Path.cwd())
+    tree = Node({"use": Node(name, place)}, place)
+    shape = Shape.of_component(kind, catalogue)
     for patch in (_override(override, mistakes) for override in overrides):
         if patch is not None:
-            tree = Node(merge(tree, patch).value, tree.place)
+            tree = Node(merge(tree, patch, shape).value, tree.place)
     if mistakes:
         raise UserError(*mistakes)
     table: dict[str, Any] = tree.plain()
@@ -139,7 +148,7 @@ def load_spec(path: Path, overrides: Sequence[str], catalogue: ConfigSource) -> 
 
     Raises `UserError` with one line a mistake, each naming the file and line, or the override, at fault.
     """
-    tree = _read(path, overrides)
+    tree = _read(path, overrides, catalogue)
     try:
         spec = RunSpec.model_validate(tree.plain(), context={"catalogue": catalogue})
     except ValidationError as error:

@@ -1,7 +1,8 @@
-"""How one spec changes another: a JSON merge patch (RFC 7396) that knows components."""
+"""How one spec changes another: a JSON merge patch (RFC 7396) that knows components and their options."""
 
 from __future__ import annotations
 
+from lasar_kit.spec.shape import NOTHING, Shape
 from lasar_kit.spec.yaml_source import Node
 
 
@@ -21,35 +22,47 @@ def _ordered(base: dict[str, Node], patch: dict[str, Node]) -> list[str]:
     return order
 
 
-def _stripped(node: Node) -> Node:
-    """A patch onto nothing: its tables without the keys that are null."""
+def _named(*tables: dict[str, Node]) -> object:
+    """The component that the first table names which names one."""
+    return next((table["use"].value for table in tables if "use" in table and table["use"].value), None)
+
+
+def _stripped(node: Node, shape: Shape) -> Node:
+    """A patch onto nothing: its tables without the keys whose null says nothing."""
     if not isinstance(node.value, dict):
         return node
-    return Node({k: _stripped(v) for k, v in node.value.items() if v.value is not None}, node.place)
+    kept: dict[str, Node] = {}
+    for key, value in node.value.items():
+        inner = shape.key(key, _named(node.value))
+        if value.value is not None or inner.keeps_null:
+            kept[key] = _stripped(value, inner)
+    return Node(kept, node.place)
 
 
-def merge(base: Node, patch: Node) -> Node:
+def merge(base: Node, patch: Node, shape: Shape = NOTHING) -> Node:
     """`base` changed by `patch`; every value keeps the place it was written at.
 
     Tables merge key by key, null deletes, anything else replaces. A table that names another component
     by `use` replaces the whole table, so that no option of the old one is left behind; a bare name is
-    short for `{use: name}` here too.
+    short for `{use: name}` here too. Null stays where `shape` says that it is a value of its own: what
+    is deleted takes its default, and that would be another.
     """
     if isinstance(patch.value, str) and isinstance(base.value, dict) and "use" in base.value:
         patch = _as_table(patch)
     if isinstance(patch.value, dict):
         base = _as_table(base)
     if not (isinstance(base.value, dict) and isinstance(patch.value, dict)):
-        return _stripped(patch)
+        return _stripped(patch, shape)
     used, uses = base.value.get("use"), patch.value.get("use")
     if used is not None and uses is not None and used.value != uses.value:
-        return _stripped(patch)
+        return _stripped(patch, shape)
     merged: dict[str, Node] = {}
     for key in _ordered(base.value, patch.value):
         old, new = base.value.get(key), patch.value.get(key)
+        inner = shape.key(key, _named(patch.value, base.value))
         if new is None:
             assert old is not None
             merged[key] = old
-        elif new.value is not None:
-            merged[key] = _stripped(new) if old is None else merge(old, new)
+        elif new.value is not None or inner.keeps_null:
+            merged[key] = _stripped(new, inner) if old is None else merge(old, new, inner)
     return Node(merged, patch.place if patch.value else base.place)

@@ -52,9 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     try:
         catalogue = Catalogue.discover(config.getoption("--lasar-path"))
-        options = set_options(config.getoption("--lasar-set"))
+        sets = config.getoption("--lasar-set")
         pairs = [name.partition(":")[::2] for name in config.getoption("--lasar-plugin")]
-        components = [(kind, {"use": name, **options}) for kind, name in pairs]
+        components = [(kind, set_options(sets, kind, name, catalogue)) for kind, name in pairs]
         config.stash[_CHECKS] = bound_checks(components, {}, catalogue)
     except UserError as error:
         raise pytest.UsageError("\n".join(error.lines)) from None

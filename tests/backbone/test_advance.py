@@ -14,6 +14,7 @@ from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import Env
 from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone, TreeContext
 from lasar_plugins.backbone.qwen3.config import Qwen3Config
+from tests.closeness import assert_same
 
 Tiny = Callable[[str], Qwen3Backbone]
 ATTENTION = pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -69,15 +70,13 @@ def random_inputs(rows: int, nodes: int, seed: int) -> Tensor:
 @settings(max_examples=25)
 @given(case=trees())
 def test_states_are_those_of_each_path_alone(
-    tiny: Tiny, attention: str, case: tuple[list[list[int]], list[int], int]
+    double: Tiny, attention: str, case: tuple[list[list[int]], list[int], int]
 ) -> None:
     parents, cuts, seed = case
-    inputs = random_inputs(2, len(parents[0]), seed)
+    inputs = random_inputs(2, len(parents[0]), seed).double()
     with torch.no_grad():
-        expected = by_path(tiny(attention), inputs, parents)
-        torch.testing.assert_close(
-            in_calls(tiny(attention), inputs, parents, cuts), expected, atol=1e-5, rtol=1e-5
-        )
+        expected = by_path(double(attention), inputs, parents)
+        assert_same(in_calls(double(attention), inputs, parents, cuts), expected)
 
 
 @ATTENTION
@@ -99,8 +98,8 @@ def test_past_is_left_as_it_was_and_may_be_advanced_again(tiny: Tiny, attention:
 
 
 @ATTENTION
-def test_gradients_equal_those_of_recomputation(tiny: Tiny, attention: str) -> None:
-    backbone = tiny(attention).train()  # no dropout is set, so training computes the same
+def test_gradients_equal_those_of_recomputation(double: Tiny, attention: str) -> None:
+    backbone = double(attention).train()  # no dropout is set, so training computes the same
     parents = [[-1, -1, 1, 2, 3, 3, 5, 2], [-1, 0, 1, 2, 3, 4, 2, 6]]
     weights = random_inputs(2, 8, 5)
     gradients = []
@@ -108,12 +107,12 @@ def test_gradients_equal_those_of_recomputation(tiny: Tiny, attention: str) -> N
         lambda x: by_path(backbone, x, parents),
         lambda x: in_calls(backbone, x, parents, [4, 6, 8]),
     ):
-        inputs = random_inputs(2, 8, 4).requires_grad_()
+        inputs = random_inputs(2, 8, 4).double().requires_grad_()
         loss = (states(inputs) * weights).sum()
         gradients.append(torch.autograd.grad(loss, [inputs, *backbone.model.model.layers.parameters()]))
     backbone.eval()
     for computed, cached in zip(*gradients, strict=True):
-        torch.testing.assert_close(cached, computed, atol=1e-4 * float(computed.abs().max()), rtol=1e-4)
+        assert_same(cached, computed)
 
 
 def test_causal_first_call_takes_no_explicit_mask(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,7 +257,9 @@ def test_a_base_in_bfloat16_has_adapters_in_float32(
         assert torch.equal(read(restore(base(tied), tmp_path, dtype="bfloat16"), ids), logits)
         merged = AutoModelForCausalLM.from_pretrained(tmp_path)
         assert merged.dtype == torch.bfloat16
-        torch.testing.assert_close(merged(ids).logits, logits, atol=0.2, rtol=0.1)
+        # bfloat16 rounds at 2e-3 a step, weights that are merged once more: about 2 % in the mean.
+        apart = (merged(ids).logits.float() - logits.float()).square().mean()
+        assert apart < 2e-3 * logits.float().square().mean()
 
 
 def test_dropout_is_of_training_alone(base: Callable[[bool], Path], tied: bool) -> None:

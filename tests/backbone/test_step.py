@@ -17,6 +17,7 @@ from lasar_plugins.backbone.qwen3 import backbone as module
 from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone, TreeContext
 from lasar_plugins.backbone.qwen3.config import Qwen3Config
 from lasar_plugins.backbone.qwen3.room import SPARE
+from tests.closeness import assert_same
 
 Tiny = Callable[[str], Qwen3Backbone]
 
@@ -52,9 +53,9 @@ def same(ours: list[Tensor], theirs: list[Tensor]) -> bool:
 
 @settings(max_examples=25, deadline=None)
 @given(st.data())
-def test_states_and_caches_are_those_of_transformers(tiny: Tiny, data: st.DataObject) -> None:
+def test_states_and_caches_are_those_of_transformers(double: Tiny, data: st.DataObject) -> None:
     """Random trees in random calls, read both ways; single tokens take a path of their own in attention."""
-    backbone = tiny("sdpa")
+    backbone = double("sdpa")
     sizes = data.draw(st.lists(st.sampled_from([1, 1, 2, 5]), min_size=1, max_size=5))
     with torch.no_grad():
         ours = theirs = begin(backbone)
@@ -67,10 +68,9 @@ def test_states_and_caches_are_those_of_transformers(tiny: Tiny, data: st.DataOb
             state, ours = backbone.advance(inputs, parent, ours)
             with transformers_alone():
                 expected, theirs = backbone.advance(inputs, parent, theirs)
-            torch.testing.assert_close(state, expected, rtol=0, atol=1e-5)
-            torch.testing.assert_close(
-                keys_values(ours), keys_values(theirs), rtol=0, atol=1e-5, msg="keys and values"
-            )
+            assert_same(state, expected)
+            for our, their in zip(keys_values(ours), keys_values(theirs), strict=True):
+                assert_same(our, their)
 
 
 def test_a_context_continued_twice_gives_both_their_own(tiny: Tiny) -> None:
@@ -104,8 +104,8 @@ def test_tokens_are_added_in_place_while_there_is_room(tiny: Tiny) -> None:
     assert rooms[0].used == rooms[0].data.shape[-2] == 7 + SPARE
 
 
-def test_a_context_from_inference_mode_goes_on_outside_it(tiny: Tiny) -> None:
-    backbone = tiny("sdpa")
+def test_a_context_from_inference_mode_goes_on_outside_it(double: Tiny) -> None:
+    backbone = double("sdpa")
     parent = torch.full((2, 1), 5)
     with torch.inference_mode():
         _, context = backbone.advance(noise(backbone, 1), parent, begin(backbone))
@@ -114,12 +114,12 @@ def test_a_context_from_inference_mode_goes_on_outside_it(tiny: Tiny) -> None:
         _, context = backbone.advance(noise(backbone, 1), parent, begin(backbone))
     with torch.no_grad():
         state, _ = backbone.advance(noise(backbone, 1), parent, context)
-    torch.testing.assert_close(state, expected, rtol=0, atol=1e-6)
+    assert_same(state, expected)
 
 
-def test_gradients_take_the_way_that_has_them(tiny: Tiny) -> None:
+def test_gradients_take_the_way_that_has_them(double: Tiny) -> None:
     """A prompt read without gradients may be continued with them, and the other way round."""
-    backbone = tiny("sdpa")
+    backbone = double("sdpa")
     parent, inputs = torch.full((2, 1), 5), noise(backbone, 1).requires_grad_()
     with torch.no_grad():
         _, context = backbone.advance(noise(backbone, 1, seed=1), parent, begin(backbone))
@@ -133,7 +133,7 @@ def test_gradients_take_the_way_that_has_them(tiny: Tiny) -> None:
         _, context = backbone.advance(noise(backbone, 1, seed=1), parent, begin(backbone))
         expected, _ = backbone.advance(inputs, parent + 1, context)
         (wanted,) = torch.autograd.grad(expected.square().sum(), inputs)
-    torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-5)
+    assert_same(gradient, wanted)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

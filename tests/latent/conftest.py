@@ -9,7 +9,6 @@ from functools import cache
 import pytest
 import torch
 from torch import Tensor
-from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import Env, LatentTrace
@@ -19,6 +18,7 @@ from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
 from lasar_plugins.backbone.qwen3.config import Qwen3Config
 from lasar_plugins.latent_loop.coconut.config import CoconutConfig
 from lasar_plugins.latent_loop.coconut.loop import CoconutLoop
+from tests.closeness import in_float64
 
 WIDTH = 16
 
@@ -140,15 +140,16 @@ def fresh() -> Callable[..., Qwen3Backbone]:
     return make_backbone
 
 
-def _wide_norm(self: Qwen3RMSNorm, x: Tensor) -> Tensor:
-    return self.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.variance_epsilon)
+@cache
+def _double(**options: object) -> Qwen3Backbone:
+    backbone: Qwen3Backbone = in_float64(make_backbone(**options))
+    return backbone
 
 
-@pytest.fixture
-def double(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Qwen3Backbone]:
-    """Makes a backbone in float64 throughout; Qwen3's own RMS norm would cast to float32 on the way."""
-    monkeypatch.setattr(Qwen3RMSNorm, "forward", _wide_norm)
-    return lambda **options: make_backbone(**options).double()
+@pytest.fixture(scope="session")
+def double() -> Callable[..., Qwen3Backbone]:
+    """A backbone in evaluation mode, in float64 throughout, by its options."""
+    return _double
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.latent_loop.coconut import loop as loop_module
+from tests.closeness import assert_same
 
 Make = Callable[..., Any]
 
@@ -44,9 +45,9 @@ def parameters(backbone: Any, loop: Any) -> list[Tensor]:
     ],
 )
 def test_gradients_equal_those_of_recomputation_without_a_cache(
-    tiny: Make, coconut: Make, case: Any, run: Make, plain: Make, options: dict[str, Any]
+    double: Make, coconut: Make, case: Any, run: Make, plain: Make, options: dict[str, Any]
 ) -> None:
-    backbone, loop = tiny("sdpa"), coconut(**options)
+    backbone, loop = double(), coconut(**options).double()
     outcome = run(backbone, loop, case, surplus=1)
     found = torch.autograd.grad(loss_of(outcome), [outcome.inputs, *parameters(backbone, loop)])
 
@@ -62,7 +63,7 @@ def test_gradients_equal_those_of_recomputation_without_a_cache(
     expected = torch.autograd.grad(loss, [inputs, *parameters(backbone, loop)])
 
     for computed, cached in zip(expected, found, strict=True):
-        torch.testing.assert_close(cached, computed, atol=5e-5 * float(computed.abs().max()), rtol=1e-4)
+        assert_same(cached, computed)
 
 
 def test_gradient_reaches_the_prompt_through_the_last_thought(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from lasar_kit.catalogue.registry import Entry
 from lasar_kit.errors import UserError, nearest
@@ -48,6 +48,26 @@ class Kmeans(ComponentConfig):
     balanced: bool = False
 
 
+class Inner(SpecModel):
+    size: int | None = 3
+
+
+class Nulls(ComponentConfig):
+    """Every way to take null and have another default."""
+
+    text: str | None = "x"
+    choice: Literal["a", None] = "a"
+    number: Annotated[int | None, Field(ge=1)] = 2
+    named: JsonValue = 1
+    inner: Inner = Field(default_factory=Inner)
+    branch: bool | Inner | None = True
+    part: Annotated[ComponentConfig | None, component("quantizer")] = Field("kmeans", validate_default=True)
+    rates: dict[str, float | None] = Field(default_factory=dict)
+    free: dict[str, Any] = Field(default_factory=dict)
+    made: tuple[int, ...] | None = Field(default_factory=lambda: (1, 2))
+    count: int = 4
+
+
 class Train(StageConfig):
     consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids")
     accepts: ClassVar[tuple[str, ...]] = ("checkpoint",)
@@ -66,7 +86,7 @@ CONFIGS: dict[str, dict[str, type[ComponentConfig]]] = {
     "backbone": {"qwen3": Plain, "gpt2": Plain},
     "prompt": {"minionerec": Plain},
     "decoder": {"trie_beam": Beam},
-    "quantizer": {"kmeans": Kmeans, "plain": Plain},
+    "quantizer": {"kmeans": Kmeans, "plain": Plain, "nulls": Nulls},
     "stage": {"tokenize": Tokenize, "train": Train, "report": Report},
 }
 
