@@ -40,6 +40,9 @@ MODULES = {
 }
 """The module that holds a kind's implementation, and the summary of the one that is written."""
 
+LABELS = {"dataset": "data set", "rl_objective": "RL objective", "sft_objective": "SFT objective"}
+"""What kinds are called in words, where their name will not do."""
+
 
 def write_package(kind: str, name: str, folder: Path) -> list[Path]:
     """Write the package of a component into a folder that is new or empty; returns the files.

@@ -111,7 +111,7 @@ def test_reasoning_texts_are_about_the_prompts_that_are_trained_on(
         assert list(windows) == samples.RULES[rule](dataset.train, 6)
         return whole(context, config, dataset, windows, *rest)
 
-    monkeypatch.setattr(sft, "ask_teacher", spy)
+    monkeypatch.setattr(stage, "ask_teacher", spy)
     text = "stages.ground.reasoning_text={weight: 0.1, max_samples: 0}"
     loaded, catalogue = load(
         tmp_path,

@@ -21,7 +21,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from lasar_kit.cli import main
+from lasar_kit.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = ("index.json", "texts.jsonl")

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import TeacherConfig
 
 
-class WrittenOptions(ComponentConfig):
+class WrittenOptions(TeacherConfig):
     """Options of teachers whose text is written elsewhere."""
 
     recommendation: Literal["strip", "keep"] = Field(

@@ -52,4 +52,6 @@ class SftStep(nn.Module):
         view = LessonView(self.recommender, self.scorer, lesson)
         if choosing:
             return SftResult(depth=view.depth)
-        return SftResult({name: objective.loss(view.of(name)) for name, objective in self.objectives.items()})
+        # Samples of objectives' own are read first: in this order dropout has always been drawn.
+        order = sorted(self.objectives, key=lambda name: name not in lesson.rows)
+        return SftResult({name: self.objectives[name].loss(view.of(name)) for name in order})

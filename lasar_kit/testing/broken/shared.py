@@ -19,6 +19,7 @@ from lasar_kit.testing import tiny
 from lasar_kit.testing.broken.saboteurs import Saboteurs
 from lasar_kit.testing.checks import checks_for
 from lasar_kit.testing.contract import Subject
+from lasar_kit.testing.lessons import TinyView
 
 METHODS = {
     "quantizer": "encode",
@@ -26,6 +27,7 @@ METHODS = {
     "latent_loop": "run",
     "depth_policy": "logits",
     "aligner": "loss",
+    "sft_objective": "loss",
     "rl_objective": "loss",
     "decoder": "search",
     "dataset": "load",
@@ -182,6 +184,8 @@ def _change_inputs(self: Any, out: Any, inputs: tuple[Any, ...]) -> Any:
     for value in inputs:
         if isinstance(value, nn.Module):
             continue
+        if isinstance(value, TinyView):
+            value = value.lesson
         if isinstance(value, list) and value:
             value.append(value[0])
         parts = [getattr(value, field.name) for field in fields(value)] if is_dataclass(value) else [value]

@@ -136,7 +136,8 @@ def _narrow(case: Alignment) -> Alignment:
 def loss_is_computed_in_float32(subject: Subject, case: Alignment) -> None:
     """States in bfloat16 give the loss of the same numbers in float32."""
     subject = Subject(subject.kind, subject.name, subject.make)
-    subject.component = subject.fresh(hidden_size=case.width, head=lambda hidden: 2 * hidden.float())
+    head = _doubled
+    subject.component = subject.fresh(hidden_size=case.width, head=head, frozen_head=lambda: head)
     trace, anchors = _given(case)
     loss = _loss(subject, trace, anchors)
     expect(loss.dtype == torch.float32, f"the loss of bfloat16 states is {loss.dtype}, not float32")
@@ -166,3 +167,8 @@ def _first(values: Tensor) -> str:
     values = values.detach()
     values = values[values != 0] if values.any() else values
     return f"{float(values.flatten()[0]):.6g}" if values.numel() else "none"
+
+
+def _doubled(hidden: Tensor) -> Tensor:
+    """A head for states of any width."""
+    return 2 * hidden.float()

@@ -69,7 +69,7 @@ def count_and_loss_are_a_number_each(subject: Subject, case: Teaching) -> None:
     count, loss = _found(subject.component, case.lesson, _rows(subject.component, case.seed))
     expect(isinstance(count, int) and count >= 0, f"the count is {count!r}")
     expect(loss.ndim == 0, f"the loss has shape {list(loss.shape)}")
-    expect(loss.isfinite(), f"the loss is {float(loss)}")
+    expect(loss.isfinite(), f"the loss is {float(loss.detach())}")
 
 
 @sft_objective.check("Return the sum, not the mean, and compare no prompt with another of its batch.")

@@ -75,7 +75,16 @@ def environment() -> Env:
         items=pl.DataFrame(
             {
                 "id": ITEM_IDS,
-                "title": [f"{word} {item}" for item, word in enumerate(["shampoo", "polish"] * 4)],
+                "title": [
+                    "dry hair",
+                    "red hair",
+                    "hair dry",
+                    "red",
+                    "dry red",
+                    "hair",
+                    "red dry hair",
+                    "dry",
+                ],
                 "brand": ["red", "dry"] * 4,
                 "categories": ["Beauty, Hair", "Beauty, Nails"] * 4,
                 "description": [""] * 8,

@@ -33,13 +33,15 @@ class TinyAligner:
         return (a.float() - b.float()).square().mean(-1)
 
 
-class TinySftObjective:
-    """Cross-entropy of each answer's first token, of the prompts that count."""
+class TinySftObjective(nn.Module):
+    """Cross-entropy of each answer's first token, times a learned gain, of the prompts that count."""
 
     needs: tuple[str, ...] = ()
 
     def __init__(self, config: Any, env: Env) -> None:
-        pass
+        super().__init__()
+        generator = torch.Generator().manual_seed(env.seed)
+        self.gain = nn.Parameter(1 + torch.rand((), generator=generator))
 
     def count(self, lesson: Lesson, rows: TaskRows | None) -> int:
         """Prompts that count."""
@@ -52,7 +54,7 @@ class TinySftObjective:
 
     def logp(self, view: SftView) -> Float[Tensor, "B R"]:
         """Log-probability of each first token."""
-        logp = view.backbone.logits(view.trace.last).float().log_softmax(-1)
+        logp = self.gain * view.backbone.logits(view.trace.last).float().log_softmax(-1)
         return logp.gather(-1, view.lesson.targets[..., :1])[..., 0]
 
 
