@@ -28,8 +28,8 @@ SCHEMA = ROOT / "tutorials" / "lasar.schema.json"
 
 sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 
-from lasar_kit import api  # noqa: E402
 from lasar_kit.catalogue import Catalogue  # noqa: E402
+from lasar_kit.catalogue import api_version as api  # noqa: E402
 from lasar_kit.catalogue.registry import read_registry  # noqa: E402
 from lasar_kit.spec.schema import json_schema  # noqa: E402
 
@@ -47,12 +47,21 @@ class Page:
 CONTENTS = {
     "interfaces.md": Page(
         "Interfaces",
-        (("lasar_kit/core/interfaces.py", ()), ("lasar_kit/data/stage_context.py", ())),
+        (
+            ("lasar_kit/core/interfaces.py", ()),
+            ("lasar_kit/core/sft_view.py", ()),
+            ("lasar_kit/data/stage_context.py", ()),
+        ),
+    ),
+    "capabilities.md": Page(
+        "Capabilities",
+        (("lasar_kit/core/capabilities.py", ()), ("lasar_kit/spec/bases.py", ())),
     ),
     "values.md": Page(
         "Values",
         (
             ("lasar_kit/core/values.py", ()),
+            ("lasar_kit/core/lesson.py", ()),
             ("lasar_kit/core/dataset.py", ()),
             ("lasar_kit/core/reasoning/request.py", ()),
             ("lasar_kit/catalogue/registry.py", ("Entry",)),
@@ -179,7 +188,7 @@ def front() -> str:
         "\n".join(links),
         "A plugin names the versions it was written for in its `registry.toml`. Where the kit's is none of\n"
         "them the plugin is refused, with what has changed since.",
-        '```toml\n[lasar]\napi = ">=1,<2"\n```',
+        '```toml\n[lasar]\napi = ">=2,<3"\n```',
         "\n".join(["| version | changed |", "|---|---|", *rows]),
     ]
     return "\n\n".join(parts) + "\n"

@@ -4,14 +4,19 @@ A change that may break a plugin raises the first number, an addition the second
 `CHANGES`. A plugin names the versions it was written for in its registry.toml:
 
     [lasar]
-    api = ">=1,<2"
+    api = ">=2,<3"
 """
 
 from __future__ import annotations
 
-API = "1.0"
+API = "2.0"
 
-CHANGES = {"1.0": "the first"}
+CHANGES = {
+    "1.0": "the first",
+    "2.0": "modules moved (lasar_kit.engine is gone); configs of backbones, quantizers, latent loops, depth "
+    "policies, RL objectives and teachers derive from their kind's base in lasar_kit.spec; a depth policy is "
+    "given a Prompt, a reward a Judged, an RL objective says reads_answers; see docs/plugins-from-1.md",
+}
 """What each version changed, oldest first."""
 
 
@@ -26,7 +31,7 @@ def mismatch(wanted: str) -> str | None:
     try:
         accepted = SpecifierSet(wanted)
     except InvalidSpecifier:
-        return f"[lasar] api must read like '>=1,<2' (got {wanted!r})"
+        return f"[lasar] api must read like '>=2,<3' (got {wanted!r})"
     if API in accepted:
         return None
     text = f"written for API {wanted}, but this lasar-kit has {API}"

@@ -17,6 +17,9 @@ from lasar_kit.store.artifacts import link_file, read_json, write_json
 PROGRESS = "filled.json"
 """How many states of a store that is being made are on disk; a finished one does without."""
 
+TEXTS = "texts.jsonl"
+"""The texts that anchors were read from, beside them, in the form that the teacher `jsonl` reads."""
+
 Place = tuple[int, int]
 """A user's row, and the place in that user's sequence of the item to predict."""
 

@@ -1,6 +1,7 @@
 """Run specs: their files, their options, and what is wrong with them. Imports no torch."""
 
 from lasar_kit.spec.bases import (
+    Around,
     BackboneConfig,
     DecoderConfig,
     DepthPolicyConfig,
@@ -22,6 +23,7 @@ from lasar_kit.spec.run_spec import DATASET, RunSpec
 
 __all__ = [
     "DATASET",
+    "Around",
     "BackboneConfig",
     "ComponentConfig",
     "DecoderConfig",

@@ -6,6 +6,7 @@ What is declared here is known before anything is built: `check` holds it agains
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import AfterValidator, Field
@@ -73,9 +74,38 @@ class StageConfig(ComponentConfig):
         """
         yield from ()
 
-    def mistakes(self, line: Sequence[tuple[str, StageConfig]]) -> Iterator[tuple[str, str]]:
-        """Options that cannot be what they are behind the stages in `line`: the option, and what is wrong."""
+    @property
+    def loop(self) -> LatentLoopConfig | None:
+        """The latent loop of the model behind it; None where it leaves that as it is."""
+        return None
+
+    def mistakes(self, around: Around) -> Iterator[tuple[str, str]]:
+        """Options that cannot be what they are among the rest of the spec: the option, and what is wrong."""
         yield from ()
+
+
+@dataclass(frozen=True)
+class Around:
+    """What stands around a stage in a spec.
+
+    `line` are the stages that the checkpoint it reads has gone through, by name, the latest first; `inputs`
+    the stages it reads from, by type of artifact.
+    """
+
+    line: Sequence[tuple[str, StageConfig]]
+    inputs: Mapping[str, tuple[str, StageConfig]]
+    backbone: BackboneConfig
+    decoder: DecoderConfig
+
+    @property
+    def policy(self) -> DepthPolicyConfig | None:
+        """The depth policy of the checkpoint."""
+        return next((stage.policy for _, stage in self.line if stage.policy is not None), None)
+
+    @property
+    def loop(self) -> LatentLoopConfig | None:
+        """The latent loop of the checkpoint."""
+        return next((stage.loop for _, stage in self.line if stage.loop is not None), None)
 
 
 class DecoderConfig(ComponentConfig):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lasar_kit.spec.component import ComponentConfig
-from lasar_kit.spec.lineage import line_of
+from lasar_kit.spec.lineage import inputs_of, line_of
 from lasar_kit.spec.load import LoadedSpec
 
 
@@ -14,12 +14,9 @@ def cautions(loaded: LoadedSpec) -> list[str]:
         for kind, config in loaded.spec
         if isinstance(config, ComponentConfig) and (idle := config.without_effect())
     ]
-    stages = {stage.name: stage for stage in loaded.plan}
     for stage in loaded.plan:
         line = line_of(stage, loaded.plan)
-        inputs = {
-            kind: (source, stages[source].config) for kind, source in stage.inputs.items() if source in stages
-        }
+        inputs = inputs_of(stage, loaded.plan)
         where = loaded.where("stages", stage.name)
         for text in stage.config.cautions(loaded.spec.backbone, line, inputs):
             found.append(f"{where}: stages.{stage.name}: {text}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lasar_kit.errors import UserError
-from lasar_kit.spec.bases import StageConfig
+from lasar_kit.spec.bases import Around, StageConfig
 from lasar_kit.spec.plan import PlannedStage, Where
+from lasar_kit.spec.run_spec import RunSpec
 
 
 def line_of(stage: PlannedStage, planned: Sequence[PlannedStage]) -> list[tuple[str, StageConfig]]:
@@ -20,12 +21,19 @@ def line_of(stage: PlannedStage, planned: Sequence[PlannedStage]) -> list[tuple[
     return line
 
 
-def check(planned: Sequence[PlannedStage], where: Where) -> None:
-    """`UserError` with a line for each option that cannot be what it is behind the stages before."""
+def inputs_of(stage: PlannedStage, planned: Sequence[PlannedStage]) -> dict[str, tuple[str, StageConfig]]:
+    """The stages that a stage reads from, by type of artifact."""
+    stages = {one.name: one.config for one in planned}
+    return {kind: (source, stages[source]) for kind, source in stage.inputs.items() if source in stages}
+
+
+def check(spec: RunSpec, planned: Sequence[PlannedStage], where: Where) -> None:
+    """`UserError` with a line for each option that cannot be what it is among the rest of the spec."""
     mistakes = []
     for stage in planned:
-        for option, text in stage.config.mistakes(line_of(stage, planned)):
-            key = ("stages", stage.name, option)
+        around = Around(line_of(stage, planned), inputs_of(stage, planned), spec.backbone, spec.decoder)
+        for option, text in stage.config.mistakes(around):
+            key = ("stages", stage.name, *option.split("."))
             mistakes.append(f"{where(key)}{'.'.join(key)}: {text}")
     if mistakes:
         raise UserError(*mistakes)

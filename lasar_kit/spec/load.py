@@ -158,5 +158,5 @@ def load_spec(path: Path, overrides: Sequence[str], catalogue: ConfigSource) -> 
         return f"{messages.find(tree, key)[1]}: "
 
     planned = plan(spec, where)
-    lineage.check(planned, where)
+    lineage.check(spec, planned, where)
     return LoadedSpec(path, spec, planned, tree)

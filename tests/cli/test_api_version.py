@@ -56,14 +56,18 @@ def test_another_version_is_told_with_what_changed(later: None, wanted: str, tol
 
 def test_the_version_is_the_last_of_its_changes() -> None:
     assert list(api.CHANGES)[-1] == api.API
-    assert api.mismatch(">=1,<2") is None
+    assert api.mismatch(">=2,<3") is None
 
 
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
-        ("[lasar]\napi = '>=2,<3'", "written for API >=2,<3, but this lasar-kit has 1.0; it needs a later"),
-        ("[lasar]\napi = 'two'", "[lasar] api must read like '>=1,<2' (got 'two')"),
+        ("[lasar]\napi = '>=3,<4'", "written for API >=3,<4, but this lasar-kit has 2.0; it needs a later"),
+        (
+            "[lasar]\napi = '>=1,<2'",
+            "written for API >=1,<2, but this lasar-kit has 2.0; changed",
+        ),
+        ("[lasar]\napi = 'two'", "[lasar] api must read like '>=2,<3' (got 'two')"),
         ("[lasar]\napi = 2", "[lasar]: must hold api = "),
         ("[lasar]\nappi = '>=1'", "[lasar]: must hold api = "),
         ("lasar = 3", "[lasar]: must hold api = "),
@@ -95,7 +99,7 @@ def test_nothing_of_a_plugin_that_does_not_fit_is_used(
 
 
 def test_a_plugin_that_fits_or_declares_nothing_is_used(write_plugin: Callable[..., Path]) -> None:
-    fits = write_plugin("fits", registry="[lasar]\napi = '>=1,<2'\n" + REGISTRY)
+    fits = write_plugin("fits", registry="[lasar]\napi = '>=2,<3'\n" + REGISTRY)
     silent = write_plugin("silent", name="other")
     catalogue = Catalogue.discover([fits, silent])
     assert catalogue.problems == {}

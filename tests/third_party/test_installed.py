@@ -20,7 +20,7 @@ stages:
     quantizer: {use: rq_kmeans, levels: 2, codes: 8}
 """
 TOLD_WHEN_LISTED = {
-    "api": "written for API >=7,<8, but this lasar-kit has 1.0; it needs a later lasar-kit",
+    "api": "written for API >=7,<8, but this lasar-kit has 2.0; it needs a later lasar-kit",
     "gone": "package 'broken_gone' is not installed",
     "toml": "broken_toml/registry.toml: cannot be read: ",
     "twice": "segmenter 'sentences' is also in lasar-kit:builtin",
@@ -36,7 +36,7 @@ TOLD_WHEN_USED = {
     ("segmenter", "sentences"): "segmenter 'sentences' is declared by both lasar-kit:builtin and "
     "lasar-broken:twice; remove one of them",
     ("segmenter", "later"): "segmenter 'later' of lasar-broken:api: written for API >=7,<8, but this "
-    "lasar-kit has 1.0; it needs a later lasar-kit",
+    "lasar-kit has 2.0; it needs a later lasar-kit",
 }
 MISSPELT = "plugin lasar-broken:hook: hooks of broken_hook.hooks: "
 

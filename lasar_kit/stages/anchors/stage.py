@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from lasar_kit.core import samples
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.values import Env
-from lasar_kit.data.anchor_store import AnchorStore
+from lasar_kit.data.anchor_store import TEXTS, AnchorStore
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
 from lasar_kit.model.precision import autocast
@@ -25,7 +25,6 @@ from lasar_kit.stages.anchors.config import AnchorsConfig
 from lasar_kit.stages.anchors.segment_states import Chain, chains_of, pieces_of, read_chains
 from lasar_kit.train.teacher_texts import TextLog, ask_teacher, training_prompts
 
-TEXTS = "texts.jsonl"
 TALLY = ("cached", "failed", "refused", "cut_off", "retries", "cost")
 """What the report keeps of a teacher's numbers, those of the run that wrote the last texts."""
 MOST_TEXTS = 0.9

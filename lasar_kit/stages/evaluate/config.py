@@ -7,9 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from lasar_kit.spec import DecoderConfig, Ranks, StageConfig, component
+from lasar_kit.spec import Around, DecoderConfig, Ranks, StageConfig, component
 from lasar_kit.spec.precision import Precision
-from lasar_kit.train.config import Line
 
 
 class EvaluateConfig(StageConfig):
@@ -39,10 +38,16 @@ class EvaluateConfig(StageConfig):
     keep: int = Field(20, ge=1, description="Items of a line in predictions.jsonl.")
     precision: Precision = Field("fp32", description="Of the forward passes.")
 
-    def mistakes(self, line: Line) -> Iterator[tuple[str, str]]:
-        """A depth must be one that the model's policy can choose, as far as its config tells."""
-        policy = next((stage.policy for _, stage in line if stage.policy is not None), None)
-        support = policy.support if policy is not None else None
+    def mistakes(self, around: Around) -> Iterator[tuple[str, str]]:
+        """A depth must be one that the model's policy can choose, as far as its config tells; a loop that
+        thinks between answer tokens needs a decoder that lets it."""
+        support = around.policy.support if around.policy is not None else None
+        decoder = self.decoder or around.decoder
+        if around.loop is not None and around.loop.thinks_between and not decoder.offers_between:
+            yield (
+                "decoder",
+                (f"{around.loop.use} thinks between answer tokens; decoder {decoder.use} does not let it"),
+            )
         if support is not None and isinstance(self.depth, int) and self.depth not in support:
             valid = ", ".join(map(str, support))
             yield "depth", f"depth {self.depth} cannot be forced: this model's depth policy has {valid}"

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from lasar_kit.spec import (
+    Around,
     BackboneConfig,
     ComponentConfig,
     DecoderConfig,
@@ -103,6 +104,17 @@ class RlConfig(TrainingConfig):
             least = "" if rollout.draws else "at least "
             raise ValueError(f"width must be {least}{wanted}, the number of candidates (got {rollout.width})")
         return rollout
+
+    def mistakes(self, around: Around) -> Iterator[tuple[str, str]]:
+        """A loop that thinks between answer tokens needs candidates from a decoder that lets it."""
+        if around.loop is not None and around.loop.thinks_between and not self.rollout.offers_between:
+            yield (
+                "rollout",
+                (
+                    f"{around.loop.use} thinks between answer tokens; decoder {self.rollout.use} does not "
+                    "let it"
+                ),
+            )
 
     def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
         """An objective may say (`draws_depth`) that it learns from depths that were drawn."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
 
 from lasar_kit.spec import (
+    Around,
     BackboneConfig,
     ComponentConfig,
     DepthPolicyConfig,
@@ -95,6 +96,12 @@ class SftConfig(TrainingConfig):
     )
     pack_items: int | None = Field(
         None, ge=2, description="Items in one packed pass; one more than max_history when absent."
+    )
+    rationale_tokens: int = Field(
+        256,
+        ge=1,
+        description="Tokens of a teacher's text between prompt and answer, the first ones kept, where a loop "
+        "writes or an objective reads them.",
     )
     item_drop: float = Field(
         0.0,
@@ -184,6 +191,43 @@ class SftConfig(TrainingConfig):
     def policy(self) -> DepthPolicyConfig:
         """Its `depth_policy`."""
         return self.depth_policy
+
+    @property
+    def loop(self) -> LatentLoopConfig:
+        """Its `latent_loop`."""
+        return self.latent_loop
+
+    def mistakes(self, around: Around) -> Iterator[tuple[str, str]]:
+        """Parts that do not fit together."""
+        backbone, loop = around.backbone, self.latent_loop
+        if self.samples == "packed" and not backbone.causal:
+            yield (
+                "samples",
+                f"packed reads many prompts in one pass, and {backbone.use} cannot; set 'sliding'",
+            )
+        if loop.thinks_between and not around.decoder.offers_between:
+            yield (
+                "latent_loop",
+                (f"{loop.use} thinks between answer tokens; decoder {around.decoder.use} does not let it"),
+            )
+        if loop.writes and not backbone.reads_text:
+            yield "latent_loop", f"{loop.use} writes words, and backbone {backbone.use} has none"
+        if loop.writes and "anchors" not in around.inputs:
+            yield (
+                "latent_loop",
+                (f"{loop.use} learns to write from a teacher's texts; add a stage 'anchors' before this one"),
+            )
+        for term in self._terms:
+            if term.objective.trains_text and term.weight and not backbone.reads_text:
+                yield term.place, f"{term.objective.use} trains words, and backbone {backbone.use} has none"
+            if term.place and term.objective.wants and "anchors" not in around.inputs:
+                yield (
+                    term.place,
+                    (
+                        f"{term.objective.use} needs {' and '.join(term.objective.wants)}, from a teacher's "
+                        "texts; add a stage 'anchors' before this one"
+                    ),
+                )
 
     @property
     def prompt_rule(self) -> PromptRule:

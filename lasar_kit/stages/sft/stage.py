@@ -22,7 +22,9 @@ from lasar_kit.core.interfaces import SftObjective
 from lasar_kit.core.item_text import item_text
 from lasar_kit.core.lesson import Lesson
 from lasar_kit.core.values import Env
+from lasar_kit.core.words import Words
 from lasar_kit.data.anchor_store import Place
+from lasar_kit.data.rationales import Rationales
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
 from lasar_kit.model.depth import depth_from
@@ -87,20 +89,15 @@ def _objectives(
 ) -> dict[str, tuple[float, SftObjective]]:
     """The terms of the loss: weight and objective by name.
 
-    Short forms that lack anchors are left out. `UserError` where an objective asked for by name does, or
-    where the data set has nothing for one.
+    Short forms that lack anchors are left out. `UserError` where the data set has nothing for one.
     """
     env = objective_env(context, recommender)
     env = replace(env, written=partial(_written, context, dataset))
     built: dict[str, tuple[float, SftObjective]] = {}
     for term in config.terms:
         objective: SftObjective = context.catalogue.build("sft_objective", term.objective, env)
-        if "anchors" in objective.needs and not anchored:
-            if term.place:
-                raise UserError(
-                    f"stages.{context.name}.objectives: {term.objective.use} needs anchors, and no stage "
-                    "before this one makes any; add a stage 'anchors'"
-                )
+        if not anchored and {"anchors", "rationale"}.intersection(objective.needs):
+            assert not term.place, "a spec that asks for it by name was refused"
             continue
         if isinstance(objective, OwnSamples) and not objective.size:
             raise UserError(f"stages.{context.name}.{term.place}: the data set has no text for this")
@@ -136,7 +133,13 @@ class _SftTraining(Training):
         self.config = config
         self.terms = _objectives(config, context, dataset, recommender, self.anchors is not None)
         objectives = {name: objective for name, (_, objective) in self.terms.items()}
-        self.settles = any("depth" in objective.needs for objective in objectives.values())
+        needs = {need for objective in objectives.values() for need in objective.needs}
+        self.settles = "depth" in needs
+        self.rationales: Rationales | None = None
+        if "rationale" in needs or config.latent_loop.writes:
+            words = Words(recommender.backbone.tokenizer, objective_env(context, recommender).vocabulary)
+            folder = context.inputs["anchors"]
+            self.rationales = Rationales(folder, dataset.users, words, config.rationale_tokens)
         self.recent: deque[Mapping[str, float]] = deque(maxlen=self.per_epoch)
         step = SftStep(recommender, config.score, objectives)
         self.updater = Updater(accelerator, step, config.optimizer, self.updates, config.precision)
@@ -254,6 +257,10 @@ class _SftTraining(Training):
             anchors, label = self.anchors.batch(places, lesson.prompts.tips.shape[1])
             depth, label = self._depth(label, numbers[:, : label.shape[1]])
             lesson = replace(lesson, anchors=anchors, depth=depth, label=label)
+        if self.rationales is not None:
+            places = [self._places(window) for window in windows]
+            written = self.rationales.batch(places, lesson.prompts.tips.shape[1])
+            lesson = replace(lesson, rationale=written)
         return lesson
 
     def _report(self, done: int) -> dict[str, Any]:

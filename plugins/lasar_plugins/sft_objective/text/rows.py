@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from lasar_kit.core.chains import left_padded, start_token
@@ -17,8 +17,7 @@ from lasar_kit.core.lesson import Lesson, TaskRows
 from lasar_kit.core.sft_view import SftView
 from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import Env
-
-Ids = Int[np.ndarray, " L"]
+from lasar_kit.core.words import Ids, Words
 
 
 @dataclass(frozen=True)
@@ -29,26 +28,14 @@ class Row:
     answer: int
 
 
-class Writer:
-    """Texts as token rows.
-
-    Tokens that mean something to the model (SIDs, latent and special ones) are taken out of them: what a shop
-    writes must not be able to spell an answer.
-    """
+class Writer(Words):
+    """Texts as token rows, with what stands before and behind them."""
 
     def __init__(self, env: Env) -> None:
-        self.tokenizer = tokenizer = env.tokenizer
-        meant = [*tokenizer.convert_tokens_to_ids(list(env.vocabulary)), *tokenizer.all_special_ids]
-        self.meant = np.array(meant, dtype=np.int64)
-        self.start = np.array([start_token(tokenizer)])
-        eos = tokenizer.eos_token_id
+        super().__init__(env.tokenizer, env.vocabulary)
+        self.start = np.array([start_token(env.tokenizer)])
+        eos = env.tokenizer.eos_token_id
         self.end = np.array([] if eos is None else [eos], dtype=np.int64)
-
-    def tokens(self, texts: Sequence[str]) -> list[Ids]:
-        """Tokens of each text; none of the empty one."""
-        rows = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
-        found = [np.array(row, dtype=np.int64) for row in rows]
-        return [row[~np.isin(row, self.meant)] for row in found]
 
 
 class TextRows:

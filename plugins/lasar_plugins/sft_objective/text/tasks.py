@@ -14,8 +14,9 @@ import numpy as np
 from lasar_kit.core.item_text import item_text
 from lasar_kit.core.samples import RULES, Window
 from lasar_kit.core.values import Env
+from lasar_kit.core.words import Ids
 from lasar_plugins.sft_objective.text.config import SidTaskConfig
-from lasar_plugins.sft_objective.text.rows import Ids, Row, TextRows, Writer
+from lasar_plugins.sft_objective.text.rows import Row, TextRows, Writer
 
 FRAMES = {
     "text_to_sid": ("Item: ", "", "\nID of the item: "),
