@@ -18,9 +18,9 @@ build = "{package}.build:Component"
 """
 CONFIG = """\
 from pydantic import Field
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import QuantizerConfig
 
-class Config(ComponentConfig):
+class Config(QuantizerConfig):
     levels: int = Field(2, ge=1, description="How many levels.")
 """
 BUILD = """\

@@ -139,7 +139,7 @@ def test_what_is_sound_in_a_broken_registry_is_kept(write_plugin: Write) -> None
         ("def broken(:", "SyntaxError"),
         ("raise RuntimeError('on import')", "RuntimeError: on import"),
         ("Other = 1", "AttributeError"),
-        ("Config = 3", "is not a subclass of ComponentConfig"),
+        ("Config = 3", "is not a subclass of QuantizerConfig"),
     ],
 )
 def test_a_component_that_cannot_be_imported(write_plugin: Write, config: str, cause: str) -> None:
