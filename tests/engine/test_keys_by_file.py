@@ -128,6 +128,9 @@ FILES = [
     ("aligner/standard/aligners.py", MODEL),  # the aligner `none` of the first stage stands there too
     ("decoder/trie/walk.py", MODEL),
     ("decoder/trie/sampler.py", set()),
+    ("sft_objective/answer/objective.py", MODEL),
+    ("sft_objective/text/plain.py", MODEL),
+    ("sft_objective/text/tasks.py", set()),  # no task but the next item has a weight
     ("rl_objective/grpo/objective.py", RL),
     ("rl_objective/reinforce/config.py", RL),
     ("reward/standard/ndcg.py", RL),
