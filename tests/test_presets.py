@@ -26,7 +26,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "table2_kl": SFT_ONLY,
     "table2_cosine": SFT_ONLY | {f"{ALIGN}.distance": "cosine"},
     "table2_mse": SFT_ONLY | {f"{ALIGN}.distance": "mse"},
-    "table3_minionerec": NO_LATENT | GRPO_ALONE,
+    "table3_minionerec": NO_LATENT | GRPO_ALONE | {"stages.rl.align_weight": 0.0},
     "table3_latent": GRPO_ALONE | {"stages.rl.align_weight": 0.0},
     "table3_terminal_kl": GRPO_ALONE,
     "table3_lasar": {},

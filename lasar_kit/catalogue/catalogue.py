@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lasar_kit.catalogue.discovery import code_of, installed_packages, registry_in, registry_of
+from lasar_kit.catalogue.discovery import installed_packages, registry_in, registry_of
 from lasar_kit.catalogue.registry import Entry, Registry, entry_mistakes, read_registry
 from lasar_kit.errors import UserError, nearest
 from lasar_kit.spec.kinds import KINDS
@@ -19,6 +19,7 @@ from lasar_kit.spec.kinds import KINDS
 if TYPE_CHECKING:
     from pluggy import PluginManager
 
+    from lasar_kit.catalogue.digests import Digests
     from lasar_kit.core.values import Env
     from lasar_kit.spec.component import ComponentConfig
 
@@ -37,7 +38,7 @@ class Catalogue:
         self._hook_modules = {origin: registry.hook_modules for origin, registry in registries.items()}
         self._hook_failures: list[str] | None = None
         self._entries: dict[tuple[str, str], list[Entry]] = {}
-        self._fingerprints: dict[str, str] = {}
+        self._fingerprints: dict[Entry, str] = {}
         for origin, registry in registries.items():
             for line in registry.problems:
                 self._problem(origin, line)
@@ -132,26 +133,35 @@ class Catalogue:
         _check_interface(entry, built)
         return built
 
+    @cached_property
+    def digests(self) -> Digests:
+        """Digests of code, of the kit's sources as they are when they are first asked for."""
+        from lasar_kit.catalogue.digests import Digests
+
+        return Digests()
+
     def fingerprint(self, kind: str, name: str) -> str:
-        """A component's build target and the SHA-256 of the sources it stands among (see `code_of`), so that
-        an edit makes it new; the sources of the kit's own stages are no component's."""
+        """A component's build target and the digest of the code that it and its options run."""
         entry = self.get(kind, name)
-        if entry.build not in self._fingerprints:
-            ours = entry.build.startswith("lasar_kit.")
-            code = "" if ours else code_of(self._module_file(entry), self._registry_folder(entry.origin))
-            self._fingerprints[entry.build] = f"{entry.build} {code}"
-        return self._fingerprints[entry.build]
+        if entry not in self._fingerprints:
+            modules = [target.partition(":")[0] for target in (entry.build, entry.config)]
+            ours = [module for module in modules if self.digests.is_kit(module)]
+            files = [self._module_file(entry, module) for module in modules if module not in ours]
+            if missing := [module for module in ours if module not in self.digests.kit]:
+                raise UserError(f"{_label(entry)}: there is no module {missing[0]!r}")
+            code = self.digests.of(ours, files, self._registry_folder(entry.origin))
+            self._fingerprints[entry] = f"{entry.build} {code}"
+        return self._fingerprints[entry]
 
     def hook_code(self, hook: str) -> list[str]:
-        """The implementations of a hook that plugins bring, each with the SHA-256 of the sources it stands
-        among; those of the kit itself are not named."""
+        """The implementations of a hook that plugins bring, each with the digest of its code."""
         found = []
-        for implementation in getattr(self.hooks.hook, hook).get_hookimpls():
-            function = implementation.function
-            place, file = f"{function.__module__}:{function.__qualname__}", function.__code__.co_filename
-            if not place.startswith("lasar_kit."):
-                folder = self._registry_folder(implementation.plugin_name.rpartition(" ")[0])
-                found.append(f"{place} {code_of(Path(file), folder) if Path(file).is_file() else ''}")
+        for one in getattr(self.hooks.hook, hook).get_hookimpls():
+            module, file = one.function.__module__, Path(one.function.__code__.co_filename)
+            if not module.startswith("lasar_kit."):
+                folder = self._registry_folder(one.plugin_name.rpartition(" ")[0])
+                code = self.digests.of((), [file], folder) if file.is_file() else ""
+                found.append(f"{module}:{one.function.__qualname__} {code}")
         return sorted(found)
 
     def _registry_folder(self, origin: str) -> Path | None:
@@ -159,14 +169,13 @@ class Catalogue:
         registry = registry_in(self._folders[origin]) if origin in self._folders else None
         return registry.parent if registry else None
 
-    def _module_file(self, entry: Entry) -> Path:
-        """The source file of an entry's build target."""
+    def _module_file(self, entry: Entry, module: str) -> Path:
+        """The source file of a module that an entry names."""
         self._reach(entry.origin)
-        module = entry.build.partition(":")[0]
         try:
             spec = importlib.util.find_spec(module)
         except ImportError as error:
-            raise _import_failure(entry, entry.build, error) from error
+            raise _import_failure(entry, module, error) from error
         if spec is None or spec.origin is None:
             raise UserError(f"{_label(entry)}: there is no module {module!r}")
         return Path(spec.origin)

@@ -12,10 +12,10 @@ from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.values import Env
 from lasar_kit.data import stored_dataset
 from lasar_kit.data.sids import Sids
-from lasar_kit.process.screen import Screen
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
+    from lasar_kit.process.screen import Screen
     from lasar_kit.spec.run_spec import RunSpec
 
 

@@ -24,7 +24,8 @@ from lasar_kit.errors import UserError, nearest
 from lasar_kit.process.screen import Screen
 from lasar_kit.report.bootstrap import paired_bootstrap
 from lasar_kit.report.table import read_metrics
-from lasar_kit.store.run_folder import LOCK, PREDICTIONS, reading_run
+from lasar_kit.store.layout import LOCK, PREDICTIONS
+from lasar_kit.store.run_folder import reading_run
 
 SHOWN = ("hr@5", "hr@10", "ndcg@5", "ndcg@10")
 RESAMPLES = 10_000

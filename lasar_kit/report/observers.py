@@ -13,7 +13,7 @@ from rich.markup import escape
 from lasar_kit.hookspecs import hookimpl
 from lasar_kit.process.screen import duration
 from lasar_kit.report.table import metrics_table
-from lasar_kit.store.run_folder import LOG
+from lasar_kit.store.layout import LOG
 
 if TYPE_CHECKING:
     from lasar_kit.run.run import Run

@@ -13,7 +13,8 @@ from rich.table import Table
 from lasar_kit.errors import UserError
 from lasar_kit.process.screen import Screen
 from lasar_kit.store.artifacts import read_json
-from lasar_kit.store.run_folder import METRICS, reading_run
+from lasar_kit.store.layout import METRICS
+from lasar_kit.store.run_folder import reading_run
 
 SHOWN = ("hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20")
 

@@ -32,7 +32,8 @@ from lasar_kit.store.artifacts import (
     write_json,
     write_text,
 )
-from lasar_kit.store.run_folder import LOCK, METRICS, MODEL, PREDICTIONS, alone_in
+from lasar_kit.store.layout import LOCK, METRICS, MODEL, PREDICTIONS
+from lasar_kit.store.run_folder import alone_in
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue

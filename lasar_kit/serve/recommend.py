@@ -25,7 +25,8 @@ from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.screen import Screen, quiet_libraries
 from lasar_kit.spec.load import load_spec
 from lasar_kit.store.artifacts import Artifact
-from lasar_kit.store.run_folder import LOCK, MODEL, reading_run
+from lasar_kit.store.layout import LOCK, MODEL
+from lasar_kit.store.run_folder import reading_run
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue

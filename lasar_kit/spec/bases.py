@@ -198,9 +198,19 @@ class SftObjectiveConfig(ComponentConfig):
 
 
 class RlObjectiveConfig(ComponentConfig):
-    """Options of a term of the RL loss. One that `draws_depth` learns from depths that were drawn."""
+    """Options of a term of the RL loss.
+
+    One that `draws_depth` learns from depths that were drawn, one that `compares_candidates` from what sets
+    those of a prompt apart.
+    """
 
     draws_depth: ClassVar[bool] = False
+    compares_candidates: ClassVar[bool] = False
+
+    @property
+    def acts_later(self) -> tuple[str, ...]:
+        """Options without effect on a rollout's first update, where the policy still is what made it."""
+        return ()
 
 
 class TeacherConfig(ComponentConfig):

@@ -127,9 +127,12 @@ class ComponentConfig(SpecModel):
     """Options of one component. Subclasses give every option a default, a description and its bounds.
 
     `unkeyed` names options that leave the result as it is: a change of them makes nothing anew.
+    `checked_with` names options that may be absent from a spec, but not where the component is held to the
+    laws of its kind: there is nothing to try them on without.
     """
 
     unkeyed: ClassVar[tuple[str, ...]] = ()
+    checked_with: ClassVar[tuple[str, ...]] = ()
 
     use: str = Field(description="Name of the component.")
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,31 +20,26 @@ if TYPE_CHECKING:
     from lasar_kit.spec.run_spec import RunSpec
 
 
-ROOMS = ("core", "process", "store", "data", "model", "train", "stages", "report", "run", "serve")
-"""Rooms whose code may change what a stage leaves."""
+DATASET_CODE = "lasar_kit.data.stored_dataset"
+"""What keeps a data set, whatever its source."""
 
-
-@cache
-def core_code() -> str:
-    """SHA-256 of what every stage runs on: the sources of the rooms that compute."""
-    root = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(path for room in ROOMS for path in root.glob(f"{room}/**/*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+STAGE_CODE = "lasar_kit.data.stage_context"
+"""What every stage is handed, those of plugins too. The room `run`, which hands it over, changes what a stage
+leaves by nothing but what is in the key: options, inputs and hooks."""
 
 
 def dataset_key(spec: RunSpec, files: Sequence[Path], catalogue: Catalogue) -> str:
     """Key of the data set: its options, its code, and name, size and time of change of what it reads."""
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    code = (core_code(), catalogue.hook_code("lasar_run_stage"))
+    code = (catalogue.digests.of([DATASET_CODE]), catalogue.hook_code("lasar_run_stage"))
     return key_of("dataset", *code, _described(spec.dataset, catalogue), spec.seed, stats)
 
 
 def stage_key(stage: PlannedStage, spec: RunSpec, inputs: Mapping[str, str], catalogue: Catalogue) -> str:
     """Key of a stage: its options, what it reads of the spec, the code of all components in these and of the
     hooks that may change what a stage does, and the keys of its inputs by artifact type."""
-    unread, code = type(stage.config).unread, (core_code(), catalogue.hook_code("lasar_run_stage"))
+    unread = type(stage.config).unread
+    code = (catalogue.digests.of([STAGE_CODE]), catalogue.hook_code("lasar_run_stage"))
     described = {}
     for name in type(stage.config).reads:
         value = getattr(spec, name)

@@ -12,15 +12,10 @@ from filelock import FileLock, Timeout
 
 from lasar_kit.errors import UserError
 from lasar_kit.spec.yaml_source import Place, parse
+from lasar_kit.store.layout import LOCK
 
 if TYPE_CHECKING:
     from lasar_kit.spec.load import LoadedSpec
-
-LOCK = "spec.lock.yaml"
-"""The resolved spec, which the folder of every run holds from its start."""
-
-METRICS, PREDICTIONS, LOG, MODEL = "metrics.json", "predictions.jsonl", "log.jsonl", "model"
-"""What the folder of a run holds besides; the first three also that of a stage that makes such."""
 
 AT_WORK = ".lock"
 """An empty file that the run at work in a folder holds; the system lets go of it however the run ends."""

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.errors import UserError
 from lasar_kit.spec import ComponentConfig
+from lasar_kit.testing import tiny
 from lasar_kit.testing.checks import checks_for
 from lasar_kit.testing.contract import Broken, Check, Result, Subject
 from lasar_kit.testing.describe import describe
@@ -28,6 +29,11 @@ def subject_of(
     checks_for(kind)
     catalogue = catalogue or Catalogue.discover()
     made = configured(kind, config, catalogue)
+    if lacking := [name for name in type(made).checked_with if getattr(made, name) is None]:
+        raise UserError(
+            f"{kind} {made.use}: cannot be checked without {' and '.join(lacking)}: add --set "
+            f"{lacking[0]}=…; the items of the checks are called {tiny.ITEM_IDS[0]} to {tiny.ITEM_IDS[-1]}"
+        )
 
     def make(env: Any) -> Any:
         return catalogue.build(kind, made, env)

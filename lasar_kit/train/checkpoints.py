@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lasar_kit.store.artifacts import link_file, link_tree, read_json, sha256
-from lasar_kit.store.run_folder import LOG
+from lasar_kit.store.layout import LOG
 
 MANIFEST, TENSORS, VALUES, BEST = "manifest.json", "state.safetensors", "state.json", "best"
 KEEP = 2

@@ -80,9 +80,18 @@ class TrainingConfig(StageConfig):
         return False
 
     def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
-        """Weights in bfloat16 lose small updates to rounding; adapters have float32 weights of their own."""
+        """Weights in bfloat16 lose small updates to rounding; adapters have float32 weights of their own. An
+        aligner that the spec names does nothing where there are no anchors.
+        """
         if backbone.rounds_updates and not line:
             yield (
                 "backbone.dtype is 'bfloat16' and 'lora' is null: most updates of such weights are rounded "
                 "away; keep them in float32, and set 'precision: bf16' to compute in bfloat16"
+            )
+        aligner = getattr(self, "aligner", None)
+        named = "aligner" in self.model_fields_set and getattr(self, "align_weight", True)
+        if named and aligner is not None and aligner.use != "none" and "anchors" not in inputs:
+            yield (
+                f"aligner {aligner.use!r} has no anchors to hold thoughts to, so it does nothing; add a "
+                "stage 'anchors' before this one, or set 'aligner: none'"
             )

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from accelerate import Accelerator
@@ -22,11 +22,13 @@ from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process import faults, signals
-from lasar_kit.process.screen import Tick
 from lasar_kit.train.config import TrainingConfig
 from lasar_kit.train.resume import Keeper
 from lasar_kit.train.updater import Update, Updater
 from lasar_kit.train.validation import SELECTED_BY, BestCheckpoint
+
+if TYPE_CHECKING:
+    from lasar_kit.process.screen import Tick
 
 SHOWN = 10
 """Users that are named where a batch went wrong."""

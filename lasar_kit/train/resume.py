@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from lasar_kit.process import faults, signals
 from lasar_kit.process.world import from_all, from_main, is_main, world_max
-from lasar_kit.store.run_folder import LOG
+from lasar_kit.store.layout import LOG
 from lasar_kit.train import checkpoints
 from lasar_kit.train.checkpoints import Checkpoints
 from lasar_kit.train.state import can_be_kept, capture, restore

@@ -179,7 +179,7 @@ def test_a_fingerprint_changes_with_the_sources_alone(write_plugin: Write) -> No
     assert fingerprint() == first
     (folder / "prints/notes.txt").write_text("not a source")
     assert fingerprint() == first
-    (folder / "prints/build.py").write_text("# edited\n" + (folder / "prints/build.py").read_text())
+    (folder / "prints/build.py").write_text("EDITED = 1\n" + (folder / "prints/build.py").read_text())
     second = fingerprint()
     (folder / "prints/helper.py").write_text("")
     assert len({first, second, fingerprint()}) == 3

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.catalogue.discovery import code_of
+from lasar_kit.catalogue.digests import Digests
+from lasar_kit.catalogue.imports import Sources
 from lasar_kit.spec import load_spec
 from lasar_kit.store.fingerprints import stage_key
 from tests.cli.conftest import BUILD
@@ -24,7 +25,7 @@ build = "{package}.parts.impl:Component"
 def write(folder: Path, *files: str) -> None:
     for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        (folder / file).write_text(f"# {file}\n")
+        (folder / file).write_text(f"NAME = {file!r}\n")
 
 
 @pytest.fixture
@@ -34,6 +35,10 @@ def deep(write_plugin: Callable[..., Path]) -> Path:
     write(folder / "deep", "parts/__init__.py", "shared.py", "other/__init__.py", "other/more.py")
     (folder / "deep" / "parts" / "impl.py").write_text(f"from deep import shared\n{BUILD}")
     return folder
+
+
+def code_of(file: Path, folder: Path | None = None) -> str:
+    return Digests().of((), [file], folder)
 
 
 def fingerprint(folder: Path) -> str:
@@ -60,8 +65,27 @@ def test_all_of_a_plugin_counts(deep: Path, file: str, counts: bool) -> None:
     assert fingerprint(deep) == before
     path = deep / file
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("# edited\n" + (path.read_text() if path.is_file() else ""))
+    path.write_text((path.read_text() if path.is_file() else "") + "# edited\n")
+    assert (fingerprint(deep) != before) is (counts and file == "beside.py")  # that is new
+    path.write_text(path.read_text() + "EDITED = True\n")
     assert (fingerprint(deep) != before) is counts
+
+
+def test_what_a_plugin_uses_of_the_kit_counts(deep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not so what its tests use: no stage runs that."""
+    (deep / "deep" / "shared.py").write_text("def late():\n    from lasar_kit.core.kl import k3\n")
+    (deep / "test_contract.py").write_text("from lasar_kit.testing import check_component\n")
+    seen: list[str] = []
+    closure = Sources.closure
+
+    def closes(sources: Sources, modules: list[str]) -> dict[str, str]:
+        found = closure(sources, modules)
+        seen.extend(found)
+        return found
+
+    monkeypatch.setattr(Sources, "closure", closes)
+    fingerprint(deep)
+    assert seen == ["lasar_kit.core.kl", "lasar_kit.errors", "lasar_kit.spec.component"]
 
 
 def test_the_same_plugin_elsewhere_is_the_same(deep: Path) -> None:
@@ -81,7 +105,7 @@ def test_what_is_installed_counts_up_to_its_outermost_package(tmp_path: Path) ->
 
     def after(file: str, edited: str) -> bool:
         before = code_of(tmp_path / file)
-        (tmp_path / edited).write_text((tmp_path / edited).read_text() + "#")
+        (tmp_path / edited).write_text((tmp_path / edited).read_text() + "EDITED = True\n")
         return code_of(tmp_path / file) != before
 
     assert after("a/b/impl.py", "a/c.py")

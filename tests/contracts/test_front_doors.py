@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from lasar_kit.catalogue import Catalogue
 from lasar_kit.cli.main import main
 from lasar_kit.errors import UserError
 from lasar_kit.testing import check_component, checks_for, parametrize_with_checks
+from lasar_kit.testing.checks import CONTRACTS
+from lasar_kit.testing.runner import subject_of
 
 REGISTRY = """\
 [aligner.{name}]
@@ -55,6 +60,9 @@ def write(path: Path, package: str, name: str, declared: str = "") -> Path:
     (path / package / "__init__.py").touch()
     (path / package / "parts.py").write_text(PARTS.format(declared=declared or "pass"))
     return path
+
+
+ENTRIES = [(one.kind, one.name) for one in Catalogue.discover().entries() if one.kind in CONTRACTS]
 
 
 def call(*arguments: str | Path) -> int:
@@ -185,6 +193,30 @@ def test_the_checks_of_a_kind_are_named_once() -> None:
     assert "best_come_first" in names
     results = check_component("reward", "rule")
     assert [result.check.name for result in results] == [check.name for check in checks_for("reward")]
+
+
+def test_what_cannot_be_checked_without_an_option(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It may be absent from a spec, but the items of the checks have ids of another form."""
+    assert call("plugins", "check", "quantizer", "from_index") == 2
+    assert capsys.readouterr().err == (
+        "quantizer from_index: cannot be checked without path: add --set path=…; the items of the checks are "
+        "called item-0 to item-7\n"
+    )
+    index = {f"item-{item}": [f"<a_{item // 4}>", f"<b_{item % 4}>"] for item in range(8)}
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    assert (
+        call("plugins", "check", "quantizer", "from_index", "--set", f"path={tmp_path / 'index.json'}") == 0
+    )
+
+
+@pytest.mark.parametrize(("kind", "name"), ENTRIES)
+def test_an_unset_option_is_what_stands_between_a_builtin_and_its_checks(kind: str, name: str) -> None:
+    told = ""
+    try:
+        assert subject_of(kind, name).component is not None
+    except UserError as error:
+        told = error.lines[0]
+    assert re.match(rf"$|{kind} {name}: (\w+: is missing|cannot be checked without \w+: add)", told)
 
 
 def test_without_hypothesis_the_pip_line_is_told(

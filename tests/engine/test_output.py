@@ -11,7 +11,8 @@ from lasar_kit.errors import UserError
 from lasar_kit.report.compare import compare
 from lasar_kit.report.table import report
 from lasar_kit.store.artifacts import remove
-from lasar_kit.store.run_folder import LOCK, alone_in, check_output, make_output, reading_run
+from lasar_kit.store.layout import LOCK
+from lasar_kit.store.run_folder import alone_in, check_output, make_output, reading_run
 
 
 def refusal(folder: Path) -> str:

@@ -114,6 +114,24 @@ def test_the_best_on_validation_is_kept_the_model_it_began_with_among_them(
     assert all(same) if ranks[0] == 1 else not any(same)
 
 
+def test_what_fails_is_said_at_once_and_in_the_report(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rewards without weight: the candidates of a prompt all have the same, and no update can help."""
+    capsys.readouterr()
+    weightless = "stages.rl.rewards=[{reward: rule, weight: 0}]"
+    folder = run(finished.parent / "weightless", weightless, "stages.rl.optimizer.lr=1e-9")
+    said = " ".join(capsys.readouterr().out.split())
+    warnings = json.loads((folder / "stages" / "rl" / "artifact.json").read_text())["report"]["warnings"]
+    assert len(warnings) == 2
+    assert warnings[0].startswith(
+        "at update 3: the candidates of every prompt have one reward (zero_variance 1"
+    )
+    assert warnings[1].startswith("no update made the model better: validation ndcg@10 ")
+    for line in warnings:
+        assert said.count(f"stages.rl: {line}") == 1
+
+
 def test_the_depth_policy_learns_at_its_own_rate(finished: Path) -> None:
     """With next to none for all else, the policy moves and the backbone does not."""
     folder = run(

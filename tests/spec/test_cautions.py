@@ -125,6 +125,57 @@ def test_reinforce_without_drawn_depths(tmp_path: Path) -> None:
     assert told(tmp_path, THINKS, "stages.rl.depth=argmax", "stages.rl.objectives=[{objective: grpo}]") == []
 
 
+RL = "--set stages.rl.{0}: stages.rl: {1}"
+OBJECTIVES = "stages.rl.objectives=[{{objective: {{use: {}}}}}]"
+
+
+def test_one_candidate_is_no_group(tmp_path: Path) -> None:
+    text = (
+        "grpo compares the candidates of a prompt, but candidates is 1: every advantage is 0, so it teaches "
+        "nothing; set 'candidates: 8'"
+    )
+    one = "stages.rl.candidates=1"
+    assert told(tmp_path, THINKS, one) == [RL.format("candidates", text)]
+    assert told(tmp_path, THINKS, "stages.rl.candidates=2") == []
+    assert told(tmp_path, THINKS, one, OBJECTIVES.format("reinforce")) == []
+
+
+@pytest.mark.parametrize(
+    ("objective", "idle"),
+    [
+        ("grpo, clip: 0.1", "grpo's clip"),
+        ("grpo, clip: 0.2, clip_high: 0.28", "grpo's clip, clip_high"),
+        ("grpo, clip: 0.2, ratio: ref", None),
+        ("grpo", None),
+        ("reinforce, clip: 0.1", "reinforce's clip"),
+    ],
+)
+def test_a_clip_that_cannot_act(tmp_path: Path, objective: str, idle: str | None) -> None:
+    """In the first update on its candidates the policy is what made them, and every ratio is 1."""
+    text = (
+        f"{idle} cannot act: updates_per_rollout is 1, and in a rollout's first update every ratio is 1; set "
+        "'updates_per_rollout: 2', or leave it out"
+    )
+    expected = [RL.format("objectives", text)] if idle else []
+    spec, chosen = THINKS, OBJECTIVES.format(objective)
+    assert told(tmp_path, spec, chosen) == expected
+    assert told(tmp_path, spec, chosen, "stages.rl.updates_per_rollout=2") == []
+
+
+@pytest.mark.parametrize(("stage", "weight"), [("reason", "stages.reason"), ("rl", "stages.rl")])
+def test_an_aligner_without_anchors(tmp_path: Path, stage: str, weight: str) -> None:
+    bare = THINKS.replace("  anchors: {use: anchors}\n", "")
+    assert told(tmp_path, bare) == []  # that of RL is there by default
+    chosen = f"stages.{stage}.aligner=terminal"
+    assert told(tmp_path, THINKS, chosen) == []
+    assert told(tmp_path, bare, f"stages.{stage}.aligner=none") == []
+    assert told(tmp_path, bare, chosen, f"{weight}.align_weight=0") == []
+    assert told(tmp_path, bare, chosen) == [
+        f"--set stages.{stage}.aligner: stages.{stage}: aligner 'terminal' has no anchors to hold thoughts "
+        "to, so it does nothing; add a stage 'anchors' before this one, or set 'aligner: none'"
+    ]
+
+
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "tutorials").rglob("*.yaml")), ids=lambda path: path.relative_to(ROOT).as_posix()
 )

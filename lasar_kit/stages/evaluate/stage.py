@@ -34,7 +34,7 @@ from lasar_kit.model.recommender import Recommender
 from lasar_kit.stages.evaluate import baselines
 from lasar_kit.stages.evaluate.config import EvaluateConfig
 from lasar_kit.store.artifacts import write_json
-from lasar_kit.store.run_folder import METRICS, PREDICTIONS
+from lasar_kit.store.layout import METRICS, PREDICTIONS
 
 
 class EvaluateStage:

@@ -117,11 +117,27 @@ class RlConfig(TrainingConfig):
             )
 
     def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
-        """An objective may say (`draws_depth`) that it learns from depths that were drawn."""
+        """What the objectives declare of depths, candidates and later updates, held against the options."""
         yield from super().cautions(backbone, line, inputs)
         for entry in self.objectives:
             if self.depth == "argmax" and entry.objective.draws_depth:
                 yield (
                     f"{entry.objective.use} needs drawn depths, but depth is 'argmax': it only sees what the "
                     "policy finds best already; set 'depth: sample'"
+                )
+            if self.candidates == 1 and entry.objective.compares_candidates:
+                yield (
+                    f"{entry.objective.use} compares the candidates of a prompt, but candidates is 1: every "
+                    "advantage is 0, so it teaches nothing; set 'candidates: 8'"
+                )
+            later = [
+                name
+                for name in entry.objective.acts_later
+                if name in entry.objective.model_fields_set and self.updates_per_rollout == 1
+            ]
+            if later:
+                yield (
+                    f"{entry.objective.use}'s {', '.join(later)} cannot act: updates_per_rollout is 1, and "
+                    "in a rollout's first update every ratio is 1; set 'updates_per_rollout: 2', or leave "
+                    "it out"
                 )

@@ -22,10 +22,10 @@ from lasar_kit.data.stage_context import StageContext
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import mean_of, world_mean, world_sum
 from lasar_kit.stages.rl.config import RlConfig, WeightedObjective
+from lasar_kit.stages.rl.health import Watched
 from lasar_kit.stages.rl.rollouts import RolloutMaker, Share
 from lasar_kit.stages.rl.step import ALIGN, Group, RlStep, depth_numbers, hit, joined
 from lasar_kit.train.alignment import build_aligner, objective_env
-from lasar_kit.train.loop import Training
 from lasar_kit.train.updater import Term, Update, Updater, training_processes
 
 
@@ -75,7 +75,7 @@ def _windows(train: Sequences, config: RlConfig, max_history: int, seed: int) ->
     return windows
 
 
-class _RlTraining(Training):
+class _RlTraining(Watched):
     """L = sum of weighted objectives + gamma_KL L_terminal."""
 
     goes_on = True
@@ -163,7 +163,7 @@ class _RlTraining(Training):
             **depth_numbers(group.depth, max(self.recommender.depth_policy.support)),
             **mean_of([(result.numbers, len(result.rollout.depth)) for result in real]),
         }
-        return update, world_mean(numbers, share.weight)
+        return update, self.watched(world_mean(numbers, share.weight))
 
     def _passes(self, group: Group, share: Share) -> list[tuple[Group, float]]:
         """The group's prompts split for accumulation, each part with its weight; as many parts on every

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from lasar_kit.spec import QuantizerConfig, SpecPath
@@ -9,6 +11,8 @@ from lasar_kit.spec import QuantizerConfig, SpecPath
 
 class FromIndexConfig(QuantizerConfig):
     """Options of `from_index`."""
+
+    checked_with: ClassVar[tuple[str, ...]] = ("path",)
 
     path: SpecPath | None = Field(
         None,

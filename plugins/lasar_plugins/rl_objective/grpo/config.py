@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,8 @@ from lasar_kit.spec import RlObjectiveConfig
 
 class GrpoConfig(RlObjectiveConfig):
     """Group-relative policy optimisation (paper Eq. 5)."""
+
+    compares_candidates: ClassVar[bool] = True
 
     clip: float = Field(0.2, gt=0, description="How far the ratio may leave 1 before it is clipped.")
     clip_high: float | None = Field(
@@ -50,6 +52,11 @@ class GrpoConfig(RlObjectiveConfig):
         description="Groups whose rewards are all equal: left out of the loss as if they were not there, or "
         "kept with advantage 0 so that their KL counts.",
     )
+
+    @property
+    def acts_later(self) -> tuple[str, ...]:
+        """Its clip, of ratios to the policy that made the candidates."""
+        return ("clip", "clip_high") if self.ratio == "old" else ()
 
     @model_validator(mode="after")
     def _deviation_is_read(self) -> GrpoConfig:

@@ -25,3 +25,8 @@ class ReinforceConfig(RlObjectiveConfig):
         description="With several updates a rollout: how far the ratio of a depth's probability to what it "
         "was when drawn may leave 1 before the depth no longer counts.",
     )
+
+    @property
+    def acts_later(self) -> tuple[str, ...]:
+        """Its clip."""
+        return ("clip",)

@@ -1,0 +1,7 @@
+"""The names of what the folder of a run holds."""
+
+LOCK = "spec.lock.yaml"
+"""The resolved spec, there from the start of a run."""
+
+METRICS, PREDICTIONS, LOG, MODEL = "metrics.json", "predictions.jsonl", "log.jsonl", "model"
+"""What is there besides; the first three also in the folder of a stage that makes such."""
