@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.catalogue.discovery import package_folder
 from lasar_kit.catalogue.registry import KINDS
+from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 
 Write = Callable[..., Path]
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    seed: int = 0
-    build: Any = None
 
 
 def told(catalogue: Catalogue, folder: Path) -> str:
@@ -58,7 +51,7 @@ def test_a_folder_joins_and_builds(write_plugin: Write) -> None:
     assert "alpha" not in sys.modules
     config = catalogue.config_class("quantizer", "mine")(use="mine")
     assert sys.path[-1] == str(folder)
-    built = catalogue.build("quantizer", config, Surroundings(seed=7))  # type: ignore[arg-type]
+    built = catalogue.build("quantizer", config, Env(seed=7))
     assert (built.config, built.env.seed) == (config, 7)
     assert built.env.build("quantizer", config, built.env).config is config
 
@@ -69,7 +62,7 @@ def test_a_component_that_lacks_what_its_interface_asks_for(write_plugin: Write)
     catalogue = Catalogue.discover([folder])
     config = catalogue.config_class("quantizer", "mine")(use="mine")
     with pytest.raises(UserError) as caught:
-        catalogue.build("quantizer", config, Surroundings())  # type: ignore[arg-type]
+        catalogue.build("quantizer", config, Env())
     assert caught.value.lines == (
         f"quantizer 'mine' of {folder}: lacking.build:Component lacks load_state_dict, state_dict; "
         "see Quantizer in lasar_kit.core.interfaces",
@@ -160,7 +153,7 @@ def test_a_missing_library_names_the_command_that_installs_it(write_plugin: Writ
     catalogue = Catalogue.discover([write_plugin("needy", registry=registry, build=build)])
     config = catalogue.config_class("quantizer", "mine")(use="mine")
     with pytest.raises(UserError, match=r"No module named 'the_library'; pip install the-library$"):
-        catalogue.build("quantizer", config, Surroundings())  # type: ignore[arg-type]
+        catalogue.build("quantizer", config, Env())
 
 
 def test_a_module_that_another_hides(write_plugin: Write) -> None:

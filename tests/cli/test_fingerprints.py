@@ -85,7 +85,12 @@ def test_what_a_plugin_uses_of_the_kit_counts(deep: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Sources, "closure", closes)
     fingerprint(deep)
-    assert seen == ["lasar_kit.core.kl", "lasar_kit.errors", "lasar_kit.spec.component"]
+    assert seen == [
+        "lasar_kit.core.kl",
+        "lasar_kit.errors",
+        "lasar_kit.spec.bases",
+        "lasar_kit.spec.component",
+    ]
 
 
 def test_the_same_plugin_elsewhere_is_the_same(deep: Path) -> None:
