@@ -19,8 +19,12 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "rq_kmeans"},
         {"use": "rq_kmeans", "levels": 3, "codes": [2, 3, 4], "balanced": True},
         {"use": "from_index", "path": "{files}/index.json"},
+        {"use": "item_id"},
+        {"use": "hybrid", "semantic": {"use": "rq_kmeans", "levels": 2, "codes": 2}},
     ],
     "backbone": [
+        {"use": "sasrec", "hidden_size": 16, "initializer_std": 0.3},
+        {"use": "sasrec", "hidden_size": 16, "norm": "pre", "activation": "relu", "initializer_std": 0.3},
         {"use": "qwen3", **QWEN},
         {"use": "qwen3", **QWEN, "heads": 4, "kv_heads": 2, "attention": "eager", "tied_embeddings": False},
         {"use": "qwen3", "pretrained": "{model}", "lora": {"rank": 2}},

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from lasar_kit.spec import ComponentConfig, StageConfig, component
+from lasar_kit.spec import ComponentConfig, QuantizerConfig, StageConfig, component
 
 
 class TokenizeConfig(StageConfig):
@@ -19,7 +19,7 @@ class TokenizeConfig(StageConfig):
     text_encoder: Annotated[ComponentConfig, component("text_encoder")] = Field(
         "tfidf_svd", validate_default=True, description="Embeds the items."
     )
-    quantizer: Annotated[ComponentConfig, component("quantizer")] = Field(
+    quantizer: Annotated[QuantizerConfig, component("quantizer")] = Field(
         "rq_kmeans", validate_default=True, description="Turns embeddings into codes."
     )
     collision: Literal["reassign", "suffix", "allow"] = Field(

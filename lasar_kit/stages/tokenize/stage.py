@@ -30,8 +30,10 @@ class TokenizeStage:
         dataset = context.dataset()
         item_ids = tuple(dataset.items["id"])
         env = context.env()
-        encoder = context.catalogue.build("text_encoder", self.config.text_encoder, env)
-        embeddings = torch.from_numpy(encoder.encode(dataset.items, dataset.train))
+        embeddings = torch.zeros(len(dataset.items), 0)
+        if self.config.quantizer.reads_vectors:
+            encoder = context.catalogue.build("text_encoder", self.config.text_encoder, env)
+            embeddings = torch.from_numpy(encoder.encode(dataset.items, dataset.train))
         if not is_main():  # fitting is not shared out, and the main process writes
             return {}
         quantizer = context.catalogue.build("quantizer", self.config.quantizer, env)

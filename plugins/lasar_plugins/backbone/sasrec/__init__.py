@@ -1,0 +1,1 @@
+"""SASRec: a small transformer over items, on the token tree."""

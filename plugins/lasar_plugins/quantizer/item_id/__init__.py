@@ -1,0 +1,1 @@
+"""Codes that hold the item itself."""
