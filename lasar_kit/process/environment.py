@@ -31,7 +31,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "ACCELERATE_USE_PARALLELISM_CONFIG": (_OFF, "models are not split over devices; use DDP or FSDP"),
     "FSDP_ACTIVATION_CHECKPOINTING": (
         _OFF,
-        "it drops the cache that thoughts are read from; set it to false",
+        "it spoils the cache that thoughts read; set it to false",
     ),
     "FSDP_CPU_RAM_EFFICIENT_LOADING": (
         _OFF,

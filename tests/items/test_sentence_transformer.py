@@ -68,7 +68,7 @@ def test_a_hub_id_that_cannot_be_had_is_said_so(catalogue, monkeypatch, tmp_path
     with pytest.raises(UserError) as caught:
         encode(catalogue(title=["a"]), model="nobody/no-such-model")
     (line,) = caught.value.lines
-    assert "'nobody/no-such-model'" in line
+    assert "nobody/no-such-model: is no folder" in line
     assert "offline" in line
 
 

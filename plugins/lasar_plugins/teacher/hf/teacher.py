@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from lasar_kit.core.model_files import ModelFiles
@@ -74,12 +73,8 @@ class HfTeacher:
         tokenizer.padding_side = "left"
         for variable in self.config.chat_template_kwargs:
             if not re.search(rf"\b{re.escape(variable)}\b", tokenizer.chat_template or ""):
-                what = (
-                    "the chat template"
-                    if tokenizer.chat_template
-                    else "the tokenizer has no chat template, which"
-                )
-                raise UserError(f"teacher hf: chat_template_kwargs: {what} of {name} knows no {variable!r}")
+                what = "the chat template" if tokenizer.chat_template else "the missing chat template"
+                raise UserError(f"teacher hf: chat_template_kwargs: {what} of {name} reads no {variable!r}")
         return model.to(self.device).eval(), tokenizer
 
     def _prompt(self, tokenizer: Any, request: ReasoningRequest) -> str:
@@ -93,7 +88,7 @@ class HfTeacher:
         system, user = {"role": "system", "content": instructions}, {"role": "user", "content": question}
         try:
             return self._chat(tokenizer, [system, user])
-        except TemplateError:
+        except Exception:  # a template is a program, and refuses in any way
             whole = {"role": "user", "content": f"{instructions}\n\n{question}"}
             with self.files.reading():
                 return self._chat(tokenizer, [whole])
