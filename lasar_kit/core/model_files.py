@@ -152,7 +152,8 @@ class ModelFiles:
                 f"{self._file} have {rows} rows"
             )
         if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+            marks = (tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token)
+            tokenizer.pad_token = next(filter(None, marks), None) or tokenizer.convert_ids_to_tokens(0)
 
     @cached_property
     def tensors(self) -> dict[str, tuple[str, str]]:
