@@ -80,10 +80,17 @@ class ModelFiles:
         finally:
             logging.set_verbosity(level)
 
+    def check_vocabulary(self) -> None:
+        """`UserError` for a folder that no tokenizer can be read from."""
+        folder = Path(self.name)
+        if folder.is_dir() and not any(True for name in VOCABULARIES for _ in folder.glob(name)):
+            raise self._wrong(f"the folder holds no tokenizer ({TOKENIZER})")
+
     def load(self, kind: Any, **options: Any) -> tuple[Any, PreTrainedTokenizerBase]:
         """Model of class `kind` and tokenizer, weights from safetensors alone and no code of their own; all
         of `check`, `check_loading` and `check_tokenizer` hold."""
         self.check()
+        self.check_vocabulary()
         which = {"revision": self.revision or "main", "trust_remote_code": False}
         with self.reading():
             told = {"output_loading_info": True, "ignore_mismatched_sizes": True, "use_safetensors": True}
@@ -101,12 +108,12 @@ class ModelFiles:
         """
         if self.folder is None or not Path(self.name).is_dir():
             return
+        if not (self.folder / CONFIG).is_file() and not [*self.folder.glob("*.gguf")]:
+            raise self._wrong(f"is not the folder of a saved model (no {CONFIG})")
         if (self.folder / ADAPTERS).is_file():
             raise self._wrong(f"{ADAPTERS}: these are adapters of another model; merge them and save that")
         for file in (CONFIG, INDEX, TOKENIZER, *self._shards):
             _refuse_pointer(self, self.folder / file)
-        if not any(True for pattern in VOCABULARIES for _ in self.folder.glob(pattern)):
-            raise self._wrong(f"the folder holds no tokenizer ({TOKENIZER})")
         self._refuse_quantised(self._json(CONFIG).get("quantization_config"))
 
     def check_loading(

@@ -38,6 +38,7 @@ def load_sentence_model(
     files = [ModelFiles(f"{component}: model", name, revision) for name in _parts(model)]
     for part in files:
         part.check()
+        part.check_vocabulary()
     with files[0].reading(), _without_progress_bars():
         loaded = SentenceTransformer(
             model,

@@ -165,7 +165,7 @@ def test_the_judge_sees(
         sys.stderr.write(spoilt.get("err", "s.yaml:1: key: wrong\n"))
         raise spoilt.get("raises") or SystemExit(spoilt.get("code", 2))
 
-    monkeypatch.setattr(harness.cli, "main", command)
+    monkeypatch.setattr(harness, "main", command)
     case = harness.Case("g", "l", ("run",), {"s.yaml": b"x"}, "refused", ("key",))
     assert expected in str(harness.judge(case, tmp_path, seconds=0.5))
 

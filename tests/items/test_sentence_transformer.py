@@ -78,7 +78,7 @@ def test_a_missing_folder(catalogue, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_holds_no_model(catalogue, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be loaded"):
+    with pytest.raises(UserError, match="is not the folder of a saved model"):
         encode(catalogue(title=["a"]), model=str(tmp_path))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -66,15 +65,14 @@ class HfTeacher:
 
     def _load(self) -> tuple[Any, Any]:
         """Model and tokenizer, weights from safetensors only and no code of their own."""
-        name = self.config.model
-        if Path(name).is_absolute() and not (Path(name) / "config.json").is_file():
-            raise UserError(f"{PLACE}: {name} is not the folder of a saved model (no config.json)")
         model, tokenizer = self.files.load(AutoModelForCausalLM, dtype="auto")
         tokenizer.padding_side = "left"
         for variable in self.config.chat_template_kwargs:
             if not re.search(rf"\b{re.escape(variable)}\b", tokenizer.chat_template or ""):
                 what = "the chat template" if tokenizer.chat_template else "the missing chat template"
-                raise UserError(f"teacher hf: chat_template_kwargs: {what} of {name} reads no {variable!r}")
+                raise UserError(
+                    f"teacher hf: chat_template_kwargs: {what} of {self.files.name} reads no {variable!r}"
+                )
         return model.to(self.device).eval(), tokenizer
 
     def _prompt(self, tokenizer: Any, request: ReasoningRequest) -> str:
