@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bad_input import commands, files, links, specs, whole
+from bad_input import commands, files, links, models, specs, whole
 from bad_input.harness import Case, timed
 from bad_input.options import Options
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -57,6 +57,7 @@ def strategies(run: dict[str, bytes]) -> Strategies:
             (files.few_items(), 4),
             (commands.wrong_texts(run), 6),
         ],
+        "model folders": [(models.wrong_models(label), 3) for label in models.FAULTS],
         "whole runs": [
             (whole.sizes(), 5),
             (whole.parts(), 5),

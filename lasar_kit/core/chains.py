@@ -13,12 +13,15 @@ from torch import Tensor
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import Context
+from lasar_kit.errors import UserError
 
 
-def start_token(tokenizer: Any) -> int | None:
-    """The token that texts begin with: BOS, or EOS where a tokenizer has none, or None."""
-    index: int | None = tokenizer.bos_token_id
-    return index if index is not None else tokenizer.eos_token_id
+def start_token(tokenizer: Any, place: str = "a text") -> int:
+    """The token that texts begin with, BOS or else EOS; `UserError`, begun with `place`, without both."""
+    for found in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if found is not None:
+            return int(found)
+    raise UserError(f"{place} begins with a start token, and the tokenizer has neither BOS nor EOS")
 
 
 def left_padded(

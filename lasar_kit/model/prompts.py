@@ -34,7 +34,7 @@ class PromptBuilder:
             for text in (template.head, template.separator, template.tail)
         )
         if template.start_token:
-            self.head = np.concatenate([[start_token(tokenizer)], self.head])
+            self.head = np.concatenate([[start_token(tokenizer, f"prompt {name}")], self.head])
         self.pad = tokenizer.pad_token_id
         self.bare = len(self.separator) == len(self.tail) == 0
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from lasar_kit.errors import UserError
 from lasar_kit.hookspecs import hookimpl
 from lasar_kit.process import faults
+from lasar_kit.process.environment import check_environment
 from lasar_kit.process.screen import Screen, quiet_libraries
 from lasar_kit.process.world import from_main, is_main, wait_for_all
 from lasar_kit.run.run import Run
@@ -67,8 +68,10 @@ def run_spec(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: 
     goes on.
 
     On several processes all call this, with a file system in common. The main one looks for artifacts and
-    writes; only it calls observers. `UserError` where another run is at work in `output`.
+    writes; only it calls observers. `UserError` where another run is at work in `output`, or the environment
+    would have a say in the results.
     """
+    check_environment()
     with faults.disk("run", output), alone_in(output) if is_main() else nullcontext():
         _run_all(loaded, catalogue, output, use_cache)
 

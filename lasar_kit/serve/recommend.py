@@ -22,6 +22,7 @@ from lasar_kit.data.sids import Sids
 from lasar_kit.errors import UserError, nearest, one_line
 from lasar_kit.model.ranking import rank_users, with_sharers, without_history
 from lasar_kit.model.recommender import Recommender
+from lasar_kit.process.environment import check_environment
 from lasar_kit.process.screen import Screen, quiet_libraries
 from lasar_kit.spec.load import load_spec
 from lasar_kit.store.artifacts import Artifact
@@ -59,7 +60,8 @@ class LoadedRun:
 
     @classmethod
     def load(cls, run: Path, catalogue: Catalogue) -> LoadedRun:
-        """`UserError` where the folder holds no finished model."""
+        """`UserError` where the folder holds no finished model, or the environment would change scores."""
+        check_environment()
         if not (run / LOCK).is_file():
             raise UserError(f"{run}: is not the folder of a run, it holds no {LOCK}")
         loaded = load_spec(run / LOCK, [], catalogue)

@@ -217,6 +217,7 @@ def test_a_revision_is_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise OSError("offline")
 
     monkeypatch.setattr("lasar_plugins.backbone.qwen3.weights.AutoConfig.from_pretrained", found)
+    (tmp_path / "config.json").write_text("{}")
     config = Qwen3Config(use="qwen3", pretrained="Qwen/Qwen3-0.6B", revision="v1")
     for env in (Env(), Env(checkpoint=tmp_path)):
         with pytest.raises(UserError):

@@ -18,6 +18,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+MODEL_FAULTS = (
+    *("a pointer", "cut off", "a wrapper's names", "tensors left out", "more or fewer layers", "shapes"),
+    *("two matrices for one", "quantised", "files damaged", "files left out", "odd values", "no tokenizer"),
+    *("a larger tokenizer", "no padding token", "chat templates"),
+)
 pytestmark = pytest.mark.filterwarnings("default")  # a warning is no mistake of the kit's here
 
 
@@ -107,6 +112,15 @@ def test_other_files(load: Any, harness: Any, make: str) -> None:
     taken_well(harness, getattr(load("bad_input.files"), make)(), 10)
 
 
+@pytest.mark.parametrize("label", MODEL_FAULTS)
+def test_model_folders(load: Any, harness: Any, label: str) -> None:
+    taken_well(harness, load("bad_input.models").wrong_models(label), 3)
+
+
+def test_every_fault_of_model_folders_is_tried(load: Any) -> None:
+    assert list(MODEL_FAULTS) == list(load("bad_input.models").FAULTS)
+
+
 def test_links(load: Any, harness: Any) -> None:
     taken_well(harness, load("bad_input.links").links(), 25)
 
@@ -151,7 +165,7 @@ def test_the_judge_sees(
         sys.stderr.write(spoilt.get("err", "s.yaml:1: key: wrong\n"))
         raise spoilt.get("raises") or SystemExit(spoilt.get("code", 2))
 
-    monkeypatch.setattr(harness.cli, "main", command)
+    monkeypatch.setattr(harness, "main", command)
     case = harness.Case("g", "l", ("run",), {"s.yaml": b"x"}, "refused", ("key",))
     assert expected in str(harness.judge(case, tmp_path, seconds=0.5))
 

@@ -68,7 +68,7 @@ def test_a_hub_id_that_cannot_be_had_is_said_so(catalogue, monkeypatch, tmp_path
     with pytest.raises(UserError) as caught:
         encode(catalogue(title=["a"]), model="nobody/no-such-model")
     (line,) = caught.value.lines
-    assert "'nobody/no-such-model'" in line
+    assert "nobody/no-such-model: is no folder" in line
     assert "offline" in line
 
 
@@ -78,7 +78,7 @@ def test_a_missing_folder(catalogue, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_holds_no_model(catalogue, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be loaded"):
+    with pytest.raises(UserError, match="is not the folder of a saved model"):
         encode(catalogue(title=["a"]), model=str(tmp_path))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from lasar_kit.core.reasoning import ReasoningItem, ReasoningRequest
 from lasar_kit.core.reasoning.answer import finished
@@ -52,6 +53,8 @@ def folder(tmp_path_factory) -> Path:
         model = Qwen3ForCausalLM(config)
     model.generation_config.do_sample = True
     model.generation_config.temperature = 5.0
+    model.generation_config.repetition_penalty = 9.0
+    model.generation_config.no_repeat_ngram_size = 1
     path = tmp_path_factory.mktemp("model")
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
@@ -109,6 +112,59 @@ def test_a_text_that_never_leaves_its_thoughts_is_none(folder: Path, tmp_path: P
     assert write(tmp_path) == [(0, None), (1, None), (2, None)]
 
 
+def test_thoughts_can_be_switched_off(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    switch = "{% if enable_thinking is defined and not enable_thinking %}</think>{% endif %}"
+    (tmp_path / "chat_template.jinja").write_text(CHAT.replace("<assistant>", f"<think>{switch}\n"))
+    assert write(tmp_path) == [(0, None), (1, None), (2, None)]
+    heard: list[dict[str, float]] = []
+    off = {"chat_template_kwargs": {"enable_thinking": False}}
+    assert all(text is not None for _, text in write(tmp_path, report=heard.append, **off))
+    assert heard[-1]["empty"] == 0
+    with pytest.raises(UserError, match=r"chat_template_kwargs: the chat template of .* reads no 'thinking'"):
+        write(tmp_path, chat_template_kwargs={"thinking": False})
+    with pytest.raises(UserError, match=r"chat_template_kwargs: the missing chat template of .* reads no"):
+        write(folder, **off)
+    with pytest.raises(ValidationError, match="must not hold 'tokenize'"):
+        write(folder, chat_template_kwargs={"tokenize": True})
+
+
+def test_a_template_without_a_system_role_gets_one_message(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    refusal = "{% if messages[0].role == 'system' %}{{ raise_exception('none') }}{% endif %}"
+    (tmp_path / "chat_template.jinja").write_text(refusal + CHAT)
+    ((_, text),) = write(tmp_path, REQUESTS[:1], instructions="Say why.")
+    _, question = messages(REQUESTS[0], None, show_target=False)
+    prompt = f"<user>Say why.\n\n{question}\n<assistant>"
+    assert text == finished(greedy(tmp_path, prompt, 12), "strip")
+    (tmp_path / "chat_template.jinja").write_text("{{ raise_exception('never') }}")
+    with pytest.raises(UserError, match=r"cannot be loaded.*never"):
+        write(tmp_path)
+
+
+def test_empty_answers_cut_off_ones_and_tokens_are_counted(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "chat_template.jinja").write_text(CHAT.replace("<assistant>", "<assistant><think>\n"))
+    heard: list[dict[str, float]] = []
+    write(tmp_path, report=heard.append, batch_size=2)
+    prompts = [messages(request, None, show_target=False) for request in REQUESTS]
+    length = sum(
+        len(f"<system>{system}\n<user>{question}\n<assistant><think>\n".encode())
+        for system, question in prompts
+    )
+    assert heard[-1] == {
+        "done": 3.0,
+        "total": 3.0,
+        "empty": 3.0,
+        "cut_off": 3.0,
+        "prompt_tokens": float(length),
+        "answer_tokens": 36.0,
+    }
+
+
 def test_the_target_is_hidden_unless_it_is_to_be_shown(folder: Path) -> None:
     class Spy:
         chat_template = None
@@ -129,6 +185,6 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is not the folder of a saved model \(no config.json\)"):
         write(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
-    with pytest.raises(UserError, match="cannot be loaded"):
+    with pytest.raises(UserError, match="holds no tokenizer"):
         write(tmp_path)
     assert write(tmp_path, []) == []

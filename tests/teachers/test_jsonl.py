@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lasar_kit.core.reasoning import ReasoningRequest
+from lasar_kit.core.reasoning import ReasoningItem, ReasoningRequest
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.teacher.jsonl.config import JsonlTeacherConfig
@@ -46,6 +46,21 @@ def test_texts_are_found_by_user_and_place(file) -> None:
 def test_a_text_may_be_null_and_counts_as_given(file) -> None:
     path = file(row("ann", 2, None), row("ann", 3, "Three."), row("bob", 2, "Bob."))
     assert write(path, missing="error") == [(0, "Three."), (1, "Bob."), (2, None)]
+
+
+def test_the_target_goes_where_the_teacher_saw_it(file) -> None:
+    text = "Step 1: Likes oils. So they buy Rose Toner."
+    path = file(row("ann", 2, text))
+    asked = [ReasoningRequest("ann", 2, (), ReasoningItem("Rose Toner"))]
+    for saw, kept in ((True, "Step 1: Likes oils."), (False, text)):
+        teacher = JsonlTeacher(JsonlTeacherConfig(use="jsonl", path=path, saw_target=saw), Env())
+        assert teacher.wants_target == saw
+        assert list(teacher.write(asked)) == [(0, kept)]
+
+
+def test_half_a_surrogate_pair_becomes_a_question_mark(file) -> None:
+    path = file('{"user": "ann", "end": 2, "text": "Soap \\ud83d here \\ud83d\\ude00."}')
+    assert write(path)[2] == (2, "Soap ? here 😀.")
 
 
 def test_how_many_were_found_is_reported(file) -> None:

@@ -156,17 +156,18 @@ def test_the_key_is_written_nowhere(endpoint: Endpoint, teacher, tmp_path: Path,
 
 def test_cost_and_progress_are_told(endpoint: Endpoint, teacher) -> None:
     endpoint.plan = [(200, completion("Likes", finish="length"), {}), (200, completion(None), {})]
-    asking = teacher(price_input=2.0, price_output=10.0)
+    asking = teacher(price_input=2.0, price_output=10.0, failed_share=0.5)
     assert [text for _, text in asking.write(requests("a", "b", "c"))] == ["Likes", None, "Step 1: Likes c."]
     assert [numbers["done"] for numbers in asking.heard] == [0, 1, 2, 3]
     # Three answers of 100 and 20 tokens: 300 × 2 / 10⁶ + 60 × 10 / 10⁶.
     last = asking.heard[-1]
     assert last["cost"] == pytest.approx(0.0012)
     assert (last["total"], last["prompt_tokens"], last["answer_tokens"], last["cut_off"]) == (3, 300, 60, 1)
+    assert (last["failed"], last["empty"]) == (1, 1)
     again = teacher(price_input=2.0)
-    list(again.write(requests("a", "b", "c")))
+    list(again.write(requests("a", "c")))
     assert again.heard == [again.heard[0]]
-    assert (again.heard[0]["cost"], again.heard[0]["cached"]) == (0, 3)
+    assert (again.heard[0]["cost"], again.heard[0]["cached"]) == (0, 2)
 
 
 def test_the_cache_passes_over_what_is_no_answer(tmp_path: Path) -> None:

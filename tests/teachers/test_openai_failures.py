@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lasar_kit.errors import UserError
+from lasar_plugins.teacher.openai.cache import Answer, AnswerCache
 from lasar_plugins.teacher.openai.client import ChatClient, Failed
 from lasar_plugins.teacher.openai.http import retry_after
 from tests.teachers.endpoint import CUT_SHORT, HANG_UP, STALL, Endpoint, completion, requests
@@ -145,6 +146,89 @@ def test_a_share_of_requests_may_fail(endpoint: Endpoint, teacher, share: float,
     assert len(came) == 4
     last = asking.heard[-1]
     assert (last["failed"], last["cached"]) == (1.0, 3.0)
+
+
+EMPTY = [
+    completion(None, finish="length"),
+    completion("", finish="length"),
+    completion(" \n", finish="length"),
+    completion("<think>The next item is", finish="length"),
+    completion("<|channel|>analysis<|message|>The next item is", finish="length"),
+]
+
+
+@pytest.mark.parametrize("answer", EMPTY, ids=lambda answer: str(answer["choices"][0]["message"]["content"]))
+def test_an_empty_answer_is_told_and_not_kept(
+    endpoint: Endpoint, teacher, tmp_path: Path, answer: dict[str, object]
+) -> None:
+    endpoint.plan = [(200, completion("Likes oil."), {}), (200, answer, {})]
+    with pytest.raises(UserError) as caught:
+        list(teacher().write(requests("a", "b")))
+    (line,) = caught.value.lines
+    assert "1 of 2 requests failed, the last with an empty answer (finish: length, 20 tokens)" in line
+    assert "raise the token limit in 'parameters', or have the model not think" in line
+    assert str(tmp_path / "cache" / "answers.jsonl") in line
+    again = teacher()
+    assert sorted(again.write(requests("a", "b"))) == [(0, "Likes oil."), (1, "Step 1: Likes b.")]
+    assert len(endpoint.asked) == 3
+    assert again.heard[-1]["empty"] == 0
+
+
+def test_an_empty_answer_of_an_older_cache_is_asked_again(
+    endpoint: Endpoint, teacher, tmp_path: Path
+) -> None:
+    asking = teacher()
+    key = asking._key(asking._body(requests("a")[0]))
+    AnswerCache(tmp_path / "cache").put(key, Answer(None, 100, 600, "length"))
+    assert list(asking.write(requests("a"))) == [(0, "Step 1: Likes a.")]
+    kept = AnswerCache(tmp_path / "cache").get(key)
+    assert kept is not None
+    assert kept.text == "Step 1: Likes a.\nRecommendation: <a_1><b_2>"
+
+
+def test_empty_answers_alone_end_the_run_early_others_do_not(endpoint: Endpoint, teacher) -> None:
+    """A model that never comes to an answer costs as much as one that does."""
+    nothing = (200, completion(None, finish="length"), {})
+    endpoint.plan = [nothing] * 9
+    with pytest.raises(UserError, match=r"3 requests in a row failed, the last with an empty answer"):
+        list(teacher(max_failures=3, failed_share=1.0).write(requests(*"abcdefgh")))
+    assert len(endpoint.asked) == 3
+    endpoint.plan = [(200, completion("fine"), {}), *[nothing] * 5]
+    asking = teacher(max_failures=3, failed_share=1.0)
+    assert [text for _, text in asking.write(requests(*"abcdef"))] == ["fine", *[None] * 5]
+    assert (asking.heard[-1]["empty"], asking.heard[-1]["cut_off"]) == (5, 5)
+
+
+def test_a_withheld_answer_is_a_refusal(endpoint: Endpoint, teacher) -> None:
+    refusal = completion(None)
+    refusal["choices"][0]["message"]["refusal"] = "I cannot."  # type: ignore[index]
+    endpoint.plan = [(200, completion(None, finish="content_filter"), {}), (200, refusal, {})]
+    asking = teacher()
+    assert list(asking.write(requests("a", "b", "c"))) == [(0, None), (1, None), (2, "Step 1: Likes c.")]
+    assert (asking.heard[-1]["refused"], asking.heard[-1]["failed"]) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("<html>captive portal</html>", "<html>captive portal</html>"),
+        ({"error": {"message": "No models loaded"}}, "No models loaded"),
+        ('data: {"choices": []}\n\ndata: [DONE]', 'data: {"choices": []} data: [DONE]'),
+        ({"choices": []}, '{"choices": []}'),
+    ],
+)
+def test_a_strange_answer_is_quoted(endpoint: Endpoint, teacher, body: object, said: str) -> None:
+    endpoint.plan = [(200, body, {})]
+    with pytest.raises(UserError) as caught:
+        list(teacher(retries=0).write(requests("a")))
+    assert f"an answer that is no chat completion: {said}, tried 1 times" in str(caught.value)
+
+
+def test_a_text_in_parts(endpoint: Endpoint, teacher) -> None:
+    thoughts = {"type": "thinking", "thinking": [{"type": "text", "text": "secret"}]}
+    parts = [thoughts, {"type": "text", "text": "Likes "}, {"type": "text", "text": "oil."}]
+    endpoint.plan = [(200, completion(parts), {})]  # type: ignore[arg-type]
+    assert list(teacher().write(requests("a"))) == [(0, "Likes oil.")]
 
 
 def test_no_retry_is_sent_once_the_run_is_over(endpoint: Endpoint, teacher) -> None:

@@ -132,6 +132,43 @@ def test_thoughts_that_never_close_are_no_reasoning() -> None:
     assert finished("Likes oils.", "strip") == "Likes oils."
 
 
+@pytest.mark.parametrize(
+    "thoughts",
+    [
+        *(f"<{tag}>Soap?\nIt is <a_1>.</{tag}>" for tag in ("think", "thinking", "THINK", "reasoning")),
+        "[THINK]Soap?[/THINK]",
+        "<seed:think>Soap?</seed:think>",
+        "◁think▷Soap?◁/think▷",
+        "Soap?</thinking>",
+        "<|channel|>analysis<|message|>Soap?<|end|><|start|>assistant<|channel|>final<|message|>",
+        "<|channel|>commentary<|message|>Soap?<|end|><|channel|>final <|constrain|>x<|message|>",
+        "analysisSoap? We need to answer.assistantfinal",
+    ],
+)
+def test_thoughts_in_every_dress_go(thoughts: str) -> None:
+    assert finished(thoughts + "Likes oils.\nStep 2: Analysis.", "keep") == "Likes oils.\nStep 2: Analysis."
+
+
+def test_what_follows_the_last_channel_goes() -> None:
+    assert finished("<|channel|>final<|message|>Likes oils.<|return|>", "keep") == "Likes oils."
+
+
+@pytest.mark.parametrize(
+    "text", ["<thinking>Soap", "<|channel|>analysis<|message|>Soap", "[THINK]", "a</think><think>b"]
+)
+def test_thoughts_in_any_dress_that_never_close_are_no_reasoning(text: str) -> None:
+    assert finished(text, "keep") is None
+
+
+def test_words_that_only_look_like_thoughts_stay() -> None:
+    text = "Analysis of taste: <b>thinks</b> of soap. Final: likes <thinker> and think."
+    assert finished(text, "keep") == text
+
+
+def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
+    assert finished("Soap \ud83d.", "strip") == "Soap ?."
+
+
 def test_sentences_that_name_the_target_go() -> None:
     text = "Step 1: Likes oils. So the next item would be foo\u00a0 SERUM.\nStep 2: Foo Serums are dear."
     assert finished(text, "strip", title="Foo Serum") == "Step 1: Likes oils.\nStep 2: Foo Serums are dear."

@@ -25,7 +25,10 @@ from lasar_kit.stages.anchors.config import AnchorsConfig
 from lasar_kit.stages.anchors.segment_states import Chain, chains_of, pieces_of, read_chains
 from lasar_kit.train.teacher_texts import TextLog, ask_teacher, training_prompts
 
-TALLY = ("cached", "failed", "refused", "cut_off", "retries", "cost")
+TALLY = (
+    *("cached", "failed", "refused", "empty", "cut_off", "retries"),
+    *("prompt_tokens", "answer_tokens", "cost"),
+)
 """What the report keeps of a teacher's numbers, those of the run that wrote the last texts."""
 MOST_TEXTS = 0.9
 """Where more texts than this share have a single segment, a warning says so."""
@@ -69,6 +72,8 @@ class AnchorsStage:
         }
         if tally := {name: told[name] for name in TALLY if name in told}:
             report["teacher"] = tally
+            if tally.get("empty"):
+                context.screen.print(f"[yellow]warning: {_emptied(tally)}[/yellow]")
         if caution := lopsided(counts, self.config.max_segments):
             report["caution"] = caution
             context.screen.print(f"[yellow]warning: {caution}[/yellow]")
@@ -167,6 +172,14 @@ class AnchorsStage:
                 f"stages.{context.name}.dtype: a hidden state has the coordinate {error}, which "
                 f"{self.config.dtype} cannot hold{hint}"
             ) from None
+
+
+def _emptied(tally: Mapping[str, float]) -> str:
+    """What to say of answers without a text."""
+    return (
+        f"the teacher left {tally['empty']:,.0f} answers empty, {tally.get('cut_off', 0):,.0f} of all were "
+        "cut off at its token limit; raise the limit, or have the model not think"
+    )
 
 
 def lopsided(counts: Int[np.ndarray, " n"], most: int) -> str | None:

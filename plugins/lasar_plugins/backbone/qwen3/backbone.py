@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache, DynamicLayer
 
+from lasar_kit.core.exported import for_both_versions
 from lasar_kit.core.token_tree import TokenTree, additive, extend
 from lasar_kit.core.values import Context, Env
 from lasar_kit.errors import UserError
@@ -119,7 +120,8 @@ class Qwen3Backbone(nn.Module):
             )
 
     def save(self, directory: Path) -> None:
-        """Write model (safetensors) and tokenizer for `AutoModelForCausalLM` and `AutoTokenizer`.
+        """Write model (safetensors) and tokenizer for `AutoModelForCausalLM` and `AutoTokenizer`, of
+        transformers 4 as well.
 
         Adapters are merged into the model, and stand beside it for training to go on with.
         """
@@ -128,6 +130,7 @@ class Qwen3Backbone(nn.Module):
         else:
             self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
+        for_both_versions(directory)
 
 
 def _branch(layers: tuple[KeysValues, ...]) -> Cache:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, Qwen3ForCausalLM
+from transformers import AutoConfig, PreTrainedTokenizerBase, Qwen3ForCausalLM
 from transformers import Qwen3Config as ArchitectureConfig
 
+from lasar_kit.core.model_files import ModelFiles
 from lasar_kit.errors import UserError
 from lasar_plugins.backbone.qwen3.attention import GROUPED_SDPA
 from lasar_plugins.backbone.qwen3.config import Qwen3Config
@@ -56,33 +57,26 @@ def from_scratch(config: Qwen3Config, tokenizer: PreTrainedTokenizerBase, seed: 
 def load(source: str | Path, config: Qwen3Config) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase]:
     """Model and tokenizer of a directory or hub id; `UserError` where there is no Qwen3 model to be had."""
     name = str(source)
-    try:
-        # A checkpoint is a folder, of which there is but one version.
-        revision = config.revision or "main" if name == config.pretrained else "main"
+    # A checkpoint is a folder, of which there is but one version.
+    revision = config.revision or "main" if name == config.pretrained else "main"
+    files = ModelFiles("backbone.pretrained", name, revision)
+    files.check()
+    with files.reading():
         found = AutoConfig.from_pretrained(name, revision=revision)
-        if found.model_type != "qwen3":
-            raise UserError(f"backbone.pretrained: {name} must be a qwen3 model (got {found.model_type!r})")
-        if other := sorted(set(found.layer_types) - {"full_attention"}):
-            # A mask of a token tree says all that a token sees; a window would be left out of it.
-            raise UserError(
-                f"backbone.pretrained: {name} must attend to the whole sequence in every layer (layer_types: "
-                f"full_attention; got {', '.join(other)})"
-            )
-        model = Qwen3ForCausalLM.from_pretrained(
-            name,
-            revision=revision,
-            use_safetensors=True,
-            dtype=getattr(torch, config.dtype),
-            attn_implementation=ATTENTION[config.attention],
-            attention_dropout=config.attention_dropout,
+    if found.model_type != "qwen3":
+        raise UserError(f"backbone.pretrained: {name} must be a qwen3 model (got {found.model_type!r})")
+    if other := sorted(set(found.layer_types) - {"full_attention"}):
+        # A mask of a token tree says all that a token sees; a window would be left out of it.
+        raise UserError(
+            f"backbone.pretrained: {name} must attend to the whole sequence in every layer (layer_types: "
+            f"full_attention; got {', '.join(other)})"
         )
-        return model, AutoTokenizer.from_pretrained(name, revision=revision)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        where = "not a directory that holds one, and as a hub id it could not be had"
-        if Path(name).is_dir():
-            where = "the directory holds none that can be read; weights must be safetensors"
-        raise UserError(f"backbone.pretrained: no model at {name!r}: {where} ({reason})") from None
+    return files.load(
+        Qwen3ForCausalLM,
+        dtype=getattr(torch, config.dtype),
+        attn_implementation=ATTENTION[config.attention],
+        attention_dropout=config.attention_dropout,
+    )
 
 
 def add_rows(model: Qwen3ForCausalLM, ids: list[int], size: int, std: float | None, seed: int) -> None:

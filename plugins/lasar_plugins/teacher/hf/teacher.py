@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig
 
+from lasar_kit.core.model_files import ModelFiles
 from lasar_kit.core.reasoning import ReasoningRequest
-from lasar_kit.core.reasoning.answer import finished
+from lasar_kit.core.reasoning.answer import finished, opens_thoughts, without_thoughts
 from lasar_kit.core.reasoning.prompt import messages, told_title
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.teacher.hf.config import HfTeacherConfig
+
+PLACE = "teacher hf: model"
+
+
+@dataclass
+class Tally:
+    """How a call of `write` stands: requests, answers without a text or cut off, tokens without padding."""
+
+    total: int
+    done: int = 0
+    empty: int = 0
+    cut_off: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
 
 
 class HfTeacher:
@@ -25,75 +41,103 @@ class HfTeacher:
         self.wants_target = config.show_target
         self.device = env.device
         self.report = env.report
+        self.files = ModelFiles(PLACE, config.model, config.revision)
 
     def write(self, requests: Sequence[ReasoningRequest]) -> Iterator[tuple[int, str | None]]:
         """Texts batch by batch; `UserError` where the model cannot be had or a prompt is too long for it."""
         if not requests:
             return
         model, tokenizer = self._load()
-        size = self.config.batch_size
+        size, tally = self.config.batch_size, Tally(len(requests))
         for start in range(0, len(requests), size):
             batch = requests[start : start + size]
             prompts = [self._prompt(tokenizer, request) for request in batch]
-            texts = self._generate(model, tokenizer, prompts)
-            for index, (prompt, text) in enumerate(zip(prompts, texts, strict=True), start=start):
-                thinking = prompt.rstrip().endswith("<think>")
+            answers = self._generate(model, tokenizer, prompts, tally)
+            for index, (prompt, answer) in enumerate(zip(prompts, answers, strict=True), start=start):
+                text = without_thoughts(answer, thinking=opens_thoughts(prompt))
+                for token in tokenizer.all_special_tokens:  # only now: thoughts may stand between two of them
+                    text = text.replace(token, "")
+                tally.empty += not text.strip()
                 shown = told_title(requests[index], self.config.show_target)
-                yield index, finished(text, self.config.recommendation, thinking, shown)
-            self.report({"done": float(start + len(batch)), "total": float(len(requests))})
+                yield index, finished(text, self.config.recommendation, title=shown)
+            tally.done += len(batch)
+            self.report({name: float(value) for name, value in asdict(tally).items()})
 
     def _load(self) -> tuple[Any, Any]:
         """Model and tokenizer, weights from safetensors only and no code of their own."""
-        name = self.config.model
-        if Path(name).is_absolute() and not (Path(name) / "config.json").is_file():
-            raise UserError(f"teacher hf: model: {name} is not the folder of a saved model (no config.json)")
-        version: dict[str, Any] = {"revision": self.config.revision or "main", "trust_remote_code": False}
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(name, **version)
-            model = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, dtype="auto", **version)
-        except (OSError, ValueError, KeyError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(f"teacher hf: model: {name} cannot be loaded ({reason})") from error
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        if tokenizer.pad_token_id is None:
-            raise UserError(f"teacher hf: model: the tokenizer of {name} has neither a pad nor an end token")
+        model, tokenizer = self.files.load(AutoModelForCausalLM, dtype="auto")
         tokenizer.padding_side = "left"
-        return cast(Any, model).to(self.device).eval(), tokenizer
+        for variable in self.config.chat_template_kwargs:
+            if not re.search(rf"\b{re.escape(variable)}\b", tokenizer.chat_template or ""):
+                what = "the chat template" if tokenizer.chat_template else "the missing chat template"
+                raise UserError(
+                    f"teacher hf: chat_template_kwargs: {what} of {self.files.name} reads no {variable!r}"
+                )
+        return model.to(self.device).eval(), tokenizer
 
     def _prompt(self, tokenizer: Any, request: ReasoningRequest) -> str:
-        """By the tokenizer's own chat template if it has one, else as plain text."""
+        """By the tokenizer's own chat template if it has one, else as plain text.
+
+        Templates that know no system role get the instructions before the question.
+        """
         instructions, question = messages(request, self.config.instructions, self.config.show_target)
         if not tokenizer.chat_template:
             return f"{instructions}\n\n{question}\n\nStep 1:"
-        chat = [{"role": "system", "content": instructions}, {"role": "user", "content": question}]
-        text: str = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        system, user = {"role": "system", "content": instructions}, {"role": "user", "content": question}
+        try:
+            return self._chat(tokenizer, [system, user])
+        except Exception:  # a template is a program, and refuses in any way
+            whole = {"role": "user", "content": f"{instructions}\n\n{question}"}
+            with self.files.reading():
+                return self._chat(tokenizer, [whole])
+
+    def _chat(self, tokenizer: Any, chat: list[dict[str, str]]) -> str:
+        variables = self.config.chat_template_kwargs
+        text: str = tokenizer.apply_chat_template(
+            chat, tokenize=False, add_generation_prompt=True, **variables
+        )
         return text
 
     @torch.inference_mode()
-    def _generate(self, model: Any, tokenizer: Any, prompts: list[str]) -> list[str]:
-        """The continuation of each prompt."""
+    def _generate(self, model: Any, tokenizer: Any, prompts: list[str], tally: Tally) -> list[str]:
+        """The continuation of each prompt; of a chat with its special tokens, which may part off thoughts."""
         chat = bool(tokenizer.chat_template)
         batch = tokenizer(prompts, padding=True, add_special_tokens=not chat, return_tensors="pt")
         length = batch["input_ids"].shape[1]
         most = getattr(model.config, "max_position_embeddings", None)
         if most and length + self.config.max_new_tokens > most:
             raise UserError(
-                f"teacher hf: model: a prompt of {length} tokens and max_new_tokens "
+                f"{PLACE}: a prompt of {length} tokens and max_new_tokens "
                 f"{self.config.max_new_tokens} exceed the {most} positions of {self.config.model}"
             )
-        ends = model.generation_config.eos_token_id
-        # A configuration of our own: the folder's may sample, or penalise repetition.
-        greedy = GenerationConfig(  # type: ignore[no-untyped-call]
+        ends = self._ends(model, tokenizer)
+        # The folder's own settings may sample or penalise; what ours leave open would be taken from them.
+        greedy = model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
             do_sample=False,
             max_new_tokens=self.config.max_new_tokens,
             pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id if ends is None else ends,
+            eos_token_id=ends or None,
         )
         tokens = model.generate(
             input_ids=batch["input_ids"].to(self.device),
             attention_mask=batch["attention_mask"].to(self.device),
             generation_config=greedy,
         )
-        texts: list[str] = tokenizer.batch_decode(tokens[:, length:], skip_special_tokens=True)
-        return texts if chat else ["Step 1:" + text for text in texts]
+        tally.prompt_tokens += int(batch["attention_mask"].sum())
+        rows = [_until(row, ends) for row in tokens[:, length:].tolist()]
+        tally.answer_tokens += sum(len(row) for row in rows)
+        tally.cut_off += sum(not row or row[-1] not in ends for row in rows)
+        texts: list[str] = tokenizer.batch_decode(rows, skip_special_tokens=not chat)
+        return texts if chat else ["Step 1:" + text if text.strip() else "" for text in texts]
+
+    def _ends(self, model: Any, tokenizer: Any) -> list[int]:
+        """Ids that end an answer: the folder's, else the tokenizer's."""
+        ends = model.generation_config.eos_token_id
+        ends = tokenizer.eos_token_id if ends is None else ends
+        return [*ends] if isinstance(ends, list) else [] if ends is None else [ends]
+
+
+def _until(row: list[int], ends: list[int]) -> list[int]:
+    """An answer up to what ends it, that included; what follows is padding."""
+    stops = [place for place, token in enumerate(row) if token in ends]
+    return row[: stops[0] + 1] if stops else row

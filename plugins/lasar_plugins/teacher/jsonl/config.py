@@ -16,6 +16,11 @@ class JsonlTeacherConfig(WrittenOptions):
     path: SpecPath = Field(
         description='File of texts, one `{"user": raw id, "end": place of the next item, "text": …}` a line.'
     )
+    saw_target: bool = Field(
+        False,
+        description="Whether the teacher was told which item came next; sentences that hold its title then "
+        "go, as those of `openai` and `hf` with `show_target`.",
+    )
     missing: Literal["skip", "error"] = Field(
         "skip", description="What a history without a text is: left without one, or a mistake."
     )

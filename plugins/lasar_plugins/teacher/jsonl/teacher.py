@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lasar_kit.core.reasoning import ReasoningRequest
 from lasar_kit.core.reasoning.answer import finished
+from lasar_kit.core.reasoning.prompt import told_title
 from lasar_kit.core.sources.text_files import lines
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError, nearest
@@ -19,10 +20,9 @@ KEYS = ("user", "end", "text")
 class JsonlTeacher:
     """Hands on what the file holds; lines for other histories are passed over."""
 
-    wants_target = False
-
     def __init__(self, config: JsonlTeacherConfig, env: Env) -> None:
         self.config = config
+        self.wants_target = config.saw_target
         self.report = env.report
 
     def write(self, requests: Sequence[ReasoningRequest]) -> Iterator[tuple[int, str | None]]:
@@ -40,7 +40,8 @@ class JsonlTeacher:
             )
         for index, request in enumerate(requests):
             text = texts.get((request.user, request.end))
-            yield index, finished(text, self.config.recommendation) if text else None
+            shown = told_title(request, self.config.saw_target)
+            yield index, finished(text, self.config.recommendation, title=shown) if text else None
         found = float(len(requests) - len(missing))
         self.report({"done": float(len(requests)), "total": float(len(requests)), "found": found})
 

@@ -21,6 +21,10 @@ HOPELESS = frozenset({301, 302, 303, 307, 308, 401, 402, 403, 404, 405})
 """Statuses that speak of the address, the key or the account, so every other request would fail as well."""
 
 
+FILTERED = "content_filter"
+"""How an answer finishes that the endpoint withholds."""
+
+
 class Failed(Exception):
     """One request that got no answer, after so many retries; others may.
 
@@ -31,6 +35,15 @@ class Failed(Exception):
         super().__init__(reason)
         self.retries = retries
         self.refused = refused
+
+
+class Empty(Failed):
+    """An answer without a text, or whose thoughts never came to one."""
+
+    def __init__(self, answer: Answer, retries: int) -> None:
+        tokens = f"{answer.answer_tokens} tokens" if answer.answer_tokens else "tokens not told"
+        super().__init__(f"an empty answer (finish: {answer.finish or 'not told'}, {tokens})", retries)
+        self.answer = answer
 
 
 class ChatClient:
@@ -79,7 +92,9 @@ class ChatClient:
             return None, 0.0, self._told(f"{type(error).__name__}: {error}")
         if reply.status == 200:
             answer = read_answer(reply.body)
-            return answer, 0.0, "the answer is not that of a chat endpoint"
+            if answer is not None and answer.finish == FILTERED:
+                raise Failed(f"an answer withheld (finish: {FILTERED})", attempt, refused=True)
+            return answer, 0.0, self._told(f"an answer that is no chat completion: {error_text(reply)}")
         reason = self._told(f"status {reply.status}: {error_text(reply)}")
         if reply.status in HOPELESS:
             raise UserError(f"teacher openai: {self.url}: {reason}")
@@ -122,11 +137,19 @@ def read_key(variable: str | None) -> str | None:
 
 
 def read_answer(body: bytes) -> Answer | None:
-    """The first choice of a chat completion; None if the body is not one."""
+    """The first choice of a chat completion; None if the body is not one.
+
+    Of a text in parts, those that are no text (thoughts, such as Mistral's) are left out; a model that
+    refuses in a field of its own has its answer withheld.
+    """
     try:
         row = json.loads(body)
         choice = row["choices"][0]
         text, finish = choice["message"].get("content"), choice.get("finish_reason")
+        if isinstance(text, list):
+            text = "".join(part["text"] for part in text if part["type"] == "text")
+        if not text and choice["message"].get("refusal"):
+            finish = FILTERED
         usage = row.get("usage") or {}
         prompt, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):

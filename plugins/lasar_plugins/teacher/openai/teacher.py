@@ -11,12 +11,12 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 
 from lasar_kit.core.reasoning import ReasoningRequest
-from lasar_kit.core.reasoning.answer import finished
+from lasar_kit.core.reasoning.answer import finished, without_thoughts
 from lasar_kit.core.reasoning.prompt import messages, told_title
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.teacher.openai.cache import Answer, AnswerCache
-from lasar_plugins.teacher.openai.client import ChatClient, Failed
+from lasar_plugins.teacher.openai.client import ChatClient, Empty, Failed
 from lasar_plugins.teacher.openai.config import OpenAiTeacherConfig
 
 
@@ -28,6 +28,7 @@ class Tally:
     done: int = 0
     cached: int = 0
     failed: int = 0
+    empty: int = 0
     refused: int = 0
     cut_off: int = 0
     retries: int = 0
@@ -65,7 +66,7 @@ class OpenAiTeacher:
         missing = []
         for key, indices in places.items():
             answer = cache.get(key)
-            if answer is None:
+            if answer is None or _empty(answer):  # kept by an older version
                 missing.append(key)
                 continue
             tally.done += len(indices)
@@ -79,13 +80,15 @@ class OpenAiTeacher:
             if isinstance(outcome, Failed):
                 tally.refused += len(places[key]) * outcome.refused
                 tally.failed += len(places[key]) * (not outcome.refused)
+                tally.empty += len(places[key]) * isinstance(outcome, Empty)
                 last = last if outcome.refused else outcome
             self.report(tally.numbers())
             yield from self._texts(requests, places[key], outcome)
         if tally.failed > self.config.failed_share * tally.total:
             raise UserError(
                 f"teacher openai: {self.config.base_url}: {tally.failed} of {tally.total} requests failed, "
-                f"the last with {last}; run again to ask them, or let 'failed_share' leave them without text"
+                f"the last with {last}; {self._advice(tally.empty)}run again to ask them, or let "
+                f"'failed_share' leave them without text; {cache.path} keeps the other answers"
             )
 
     def _texts(
@@ -124,14 +127,17 @@ class OpenAiTeacher:
                 tally.retries += retries
                 if isinstance(outcome, Failed):
                     failures, last = failures + 1, outcome
-                    if failures >= self.config.max_failures:
-                        raise self._beyond_help(failures, last)
+                    if isinstance(outcome, Empty):
+                        self._count(tally, outcome.answer)
+                    # An endpoint that answers now and then is there, whatever it leaves empty.
+                    if failures >= self.config.max_failures and not (isinstance(last, Empty) and answered):
+                        raise self._beyond_help(failures, last, cache)
                 else:
                     failures, answered = 0, True
                     self._count(tally, outcome)
                 yield key, outcome
         if failures and not answered:
-            raise self._beyond_help(failures, last)
+            raise self._beyond_help(failures, last, cache)
 
     def _outcomes(
         self, bodies: Iterator[tuple[str, bytes]], cache: AnswerCache
@@ -147,6 +153,8 @@ class OpenAiTeacher:
                 answer, retries = client.ask(key, body)
             except Failed as error:
                 return key, error, error.retries
+            if _empty(answer):
+                return key, Empty(answer, retries), retries
             cache.put(key, answer)
             return key, answer, retries
 
@@ -170,8 +178,19 @@ class OpenAiTeacher:
         prices = self.config.price_input, self.config.price_output
         tally.cost += (answer.prompt_tokens * prices[0] + answer.answer_tokens * prices[1]) / 1e6
 
-    def _beyond_help(self, failures: int, failure: Failed) -> UserError:
+    def _beyond_help(self, failures: int, failure: Failed, cache: AnswerCache) -> UserError:
         return UserError(
             f"teacher openai: {self.config.base_url}: {failures} requests in a row failed, the last with "
-            f"{failure}; what it answered so far is kept"
+            f"{failure}; {self._advice(isinstance(failure, Empty))}what it answered so far is kept in "
+            f"{cache.path}"
         )
+
+    def _advice(self, empty: int) -> str:
+        """What to do about answers that are empty."""
+        if not empty:
+            return ""
+        return "raise the token limit in 'parameters', or have the model not think; "
+
+
+def _empty(answer: Answer) -> bool:
+    return not without_thoughts(answer.text or "")
