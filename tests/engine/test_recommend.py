@@ -201,4 +201,4 @@ def test_the_page_on_specs_shows_a_decoder_of_a_stage(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(base + block.partition("stages:\n")[2])
     spec = load_spec(tmp_path / "shop.yaml", [], Catalogue.discover()).spec
     assert spec.stages["evaluate"].decoder is None  # type: ignore[attr-defined]
-    assert spec.stages["narrow"].decoder.width == 10  # type: ignore[attr-defined]
+    assert spec.stages["narrow"].decoder.width == 20  # type: ignore[attr-defined]
