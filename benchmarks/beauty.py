@@ -38,13 +38,21 @@ def collect(run: Path) -> dict[str, Any]:
     }
 
 
+def reported(run: dict[str, Any], protocol: str) -> dict[str, Any]:
+    """The row of a protocol; of runs from before a stage told of both, that of the stage that asked it."""
+    metrics = run["metrics"]
+    stage = "evaluate" if protocol == "history_out" else "evaluate_all"
+    found: dict[str, Any] = metrics["evaluate"].get(protocol) or metrics[stage]
+    return found
+
+
 def table(results: dict[str, Any]) -> str:
-    """Markdown: for each setting the baselines and then the models."""
+    """Markdown: for each protocol the baselines and then the models."""
     lines = ["| history in the lists | model | " + " | ".join(name.upper() for name in COLUMNS) + " |"]
     lines.append("|---|---|" + "---|" * len(COLUMNS))
-    for stage, label in (("evaluate", "excluded"), ("evaluate_all", "not excluded")):
-        first = next(iter(results.values()))["metrics"][stage]["baselines"]
-        rows = [*first.items(), *((name, run["metrics"][stage]) for name, run in results.items())]
+    for protocol, label in (("history_out", "excluded"), ("history_in", "not excluded")):
+        first = reported(next(iter(results.values())), protocol)["baselines"]
+        rows = [*first.items(), *((name, reported(run, protocol)) for name, run in results.items())]
         for name, row in rows:
             lines.append(f"| {label} | {name} | " + " | ".join(f"{row[c]:.4f}" for c in COLUMNS) + " |")
     return "\n".join(lines)

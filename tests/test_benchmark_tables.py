@@ -63,3 +63,20 @@ def test_the_table_of_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
     for file in files.values():
         assert file["mutants"] == file["killed"] + len(file["survived"])
         assert all(survivor["change"] and survivor["reason"] for survivor in file["survived"])
+
+
+def test_the_table_of_a_run_that_tells_of_both_protocols_by_itself(beauty: ModuleType) -> None:
+    """As the one of two stages is, but for what stands beside."""
+    stored = json.loads(beauty.RESULTS.read_text())
+    both = {
+        name: {
+            "metrics": {
+                "evaluate": {
+                    "history_out": run["metrics"]["evaluate"],
+                    "history_in": run["metrics"]["evaluate_all"],
+                }
+            }
+        }
+        for name, run in stored.items()
+    }
+    assert beauty.table(both) == beauty.table(stored)

@@ -50,6 +50,7 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
 
 QUICKSTART = ROOT / "tutorials" / "quickstart.yaml"
 RESULTS = ROOT / "benchmarks" / "results" / "quickstart.json"
+BESIDE = ["popularity", "item_knn", "item_knn_directed", "random"]
 LABELS = ["MiniOneRec (SFT)", "LASAR (SFT)", "LASAR (RL)"]
 NAMES = ("hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20")
 
@@ -69,24 +70,29 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def table(text: str) -> dict[str, list[float]]:
-    """Rows of results by label."""
+def table(text: str, left_out: bool = False) -> dict[str, list[float]]:
+    """Rows of results by label, of lists with the history or without."""
+    text = text.split("history left out of the lists")[left_out]
     rows = re.findall(r"^ *(\S.*?)((?: +\d+\.\d{2,4}){6,7}) *$", text, re.MULTILINE)
     return {label: [float(cell) for cell in cells.split()] for label, cells in rows}
 
 
-def test_the_quickstart_runs_the_whole_of_lasar_and_ends_in_one_table(
+def test_the_quickstart_runs_the_whole_of_lasar_and_ends_in_a_table_a_protocol(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All its stages, on a small shop."""
     small = ["dataset.users=60", "dataset.items=60", "stages.tokenize.quantizer.codes=8"]
     small += ["stages.ground.epochs=2", "stages.reason.epochs=1", "stages.rl.max_samples=128"]
     metrics = run_quickstart(tmp_path / "small", *small)
-    shown = table(capsys.readouterr().out)
-    assert list(shown) == ["popularity", "item_knn", *LABELS]
+    out = capsys.readouterr().out
     assert [row["label"] for row in metrics.values()] == LABELS
-    for row in metrics.values():
-        assert shown[row["label"]][-1] == pytest.approx(row["mean_depth"], abs=5e-3)
+    for protocol, left_out in (("history_in", False), ("history_out", True)):
+        shown = table(out, left_out)
+        assert list(shown) == [*BESIDE, *LABELS]
+        for row in metrics.values():
+            expected = [row[protocol][name] for name in NAMES]
+            assert shown[row["label"]][:6] == pytest.approx(expected, abs=6e-5)
+            assert shown[row["label"]][-1] == pytest.approx(row["mean_depth"], abs=5e-3)
     assert shown["MiniOneRec (SFT)"][-1] == 0 < shown["LASAR (RL)"][-1]
 
 
@@ -94,15 +100,18 @@ def test_the_quickstart_beats_popularity_three_times_and_item_knn(quickstart: Pa
     row = json.loads((quickstart / "metrics.json").read_text())["minionerec"]
     assert row["users"] == 2000
     assert row["hr@10"] >= 3 * row["baselines"]["popularity"]["hr@10"]
-    assert row["hr@10"] > row["baselines"]["item_knn"]["hr@10"]
+    assert (
+        row["hr@10"] > row["baselines"]["item_knn_directed"]["hr@10"] > row["baselines"]["item_knn"]["hr@10"]
+    )
 
 
 def test_the_readme_shows_what_the_quickstart_prints(quickstart: Path) -> None:
     """The stored run to the digit; of what is run here, the baselines too, and the model as it may differ
     with the processor."""
-    shown = table((ROOT / "README.md").read_text().split("```")[1])
+    block = (ROOT / "README.md").read_text().split("```")[1]
+    shown = table(block)
     stored = json.loads(RESULTS.read_text())["0"]
-    assert list(shown) == ["popularity", "item_knn", *LABELS]
+    assert list(shown) == [*BESIDE, *LABELS]
     for row in stored.values():
         assert shown[row["label"]][:6] == pytest.approx([row[name] for name in NAMES], abs=6e-5)
         assert shown[row["label"]][6] == pytest.approx(row["mean_depth"], abs=6e-3)
@@ -110,6 +119,11 @@ def test_the_readme_shows_what_the_quickstart_prints(quickstart: Path) -> None:
     for baseline, values in here["baselines"].items():
         assert shown[baseline] == pytest.approx([values[name] for name in NAMES], abs=6e-5)
     assert shown[LABELS[0]][:6] == pytest.approx([here[name] for name in NAMES], abs=0.02)
+    ceiling = here["history_out"]["ceiling"]
+    told = (
+        f"{here['targets_in_history']} targets stand in their users' histories: HR can reach {ceiling:.4f}\n"
+    )
+    assert told in block
 
 
 def test_the_readme_tells_of_three_seeds() -> None:

@@ -47,6 +47,7 @@ _PLACES: dict[str, Key] = {
     "segmenter": ("stages", "anchors", "segmenter"),
     "reward": ("stages", "rl", "rewards", 0, "reward"),
     "rl_objective": ("stages", "rl", "objectives", 0, "objective"),
+    "ranker": ("stages", "evaluate", "beside", 0),
 }
 
 

@@ -89,6 +89,7 @@ _PARTS: dict[Key, list[Any]] = {
     ("stages", "evaluate", "depth"): ["sample", 1, 99],
     ("stages", "evaluate", "decoder"): [{"use": "trie_beam", "width": 3}],
     ("stages", "evaluate", "exclude_history"): [True],
+    ("stages", "evaluate", "beside"): [[], ["ease"], [{"use": "item_knn_directed", "window": 1}]],
     ("stages", "evaluate", "split"): ["validation"],
 }
 _NUMBERS: dict[Key, list[Any]] = {

@@ -37,6 +37,7 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "teacher": (),
     "segmenter": (),
     "reward": ("items", "train", "table"),
+    "ranker": ("catalogue",),
     "hook": (),
 }
 """Fields of `Env` that a component of a kind is given besides those that all are."""

@@ -248,6 +248,28 @@ class Segmenter(Protocol):
         """Segments in order, none of them empty; no segment for an empty text."""
 
 
+@runtime_checkable
+class Ranker(Protocol):
+    """Ranks the catalogue behind histories: a baseline, or a recommender that was trained elsewhere.
+
+    It gives scores and makes no lists: who asks leaves histories out or not, so that one pass answers both.
+    """
+
+    draws_ties: bool
+    """Whether items of equal scores come in any order, so that a metric is its mean over all orders; if not,
+    they come in the order of the item table."""
+
+    def fit(self, train: Sequences, items: pl.DataFrame) -> None:
+        """Learn from the training part alone, whose numbers are rows of `items`; begins anew each time.
+
+        `UserError` for what it cannot be fitted on.
+        """
+
+    def score(self, histories: Sequence[Int[np.ndarray, " H"]]) -> Float[np.ndarray, "U I"]:
+        """A float64 score of each item behind each history of rows, oldest first, the best highest; -inf for
+        an item that is not to be listed. The history's own items have scores like all others."""
+
+
 INTERFACES: dict[str, type] = {
     "quantizer": Quantizer,
     "backbone": Backbone,
@@ -263,5 +285,6 @@ INTERFACES: dict[str, type] = {
     "teacher": Teacher,
     "segmenter": Segmenter,
     "reward": Reward,
+    "ranker": Ranker,
 }
 """The interface of each kind of component; that of a stage is `lasar_kit.data.stage_context.Stage`."""

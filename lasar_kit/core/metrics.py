@@ -9,6 +9,10 @@ from jaxtyping import Float, Int
 
 CUTOFFS = (5, 10, 20)
 
+HISTORY_IN, HISTORY_OUT = PROTOCOLS = ("history_in", "history_out")
+"""What is asked: with the user's own items in the lists, and with lists that leave them out. Numbers of the
+one say nothing beside numbers of the other."""
+
 
 def gain(rank: Int[np.ndarray, " *S"], cutoff: int) -> tuple[np.ndarray, np.ndarray]:
     """HR@K and NDCG@K of a target at `rank` (paper Eqs. 7 and 8); ranks count from 1, 0 is a miss.
@@ -27,7 +31,8 @@ def per_user(
     `ties[u]` items share the score of u's target and take ranks `rank .. rank + ties - 1` between them
     in an unknown order: the metric is then its mean over these ranks.
     """
-    spread = np.arange(int(ties.max()) if ties is not None and len(ties) else 1)
+    most = int(ties.max()) if ties is not None and len(ties) else 1
+    spread = np.arange(min(most, max(cutoffs)))  # the ranks behind gain nothing
     size = np.ones_like(rank) if ties is None else ties
     ranks = np.where((rank[:, None] > 0) & (spread < size[:, None]), rank[:, None] + spread, 0)
     values: dict[str, Float[np.ndarray, " U"]] = {}

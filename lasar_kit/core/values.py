@@ -51,6 +51,7 @@ class Env:
     backbone that read the anchors.
     `written(teacher, rule, most)`: a teacher's texts about training prompts ("sliding" or
     "longest_per_user"), at most so many.
+    `catalogue`: all components there are, for what loads a finished run.
     """
 
     seed: int = 0
@@ -69,6 +70,7 @@ class Env:
     frozen_head: Callable[[], Callable[[Tensor], Tensor]] | None = None
     written: Callable[[Any, str, int], Sequence[str]] | None = None
     report: Callable[[dict[str, float]], None] = lambda numbers: None
+    catalogue: Any = None
 
     @cached_property
     def item_ids(self) -> tuple[str, ...]:

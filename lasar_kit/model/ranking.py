@@ -41,8 +41,12 @@ def rank_users(
     batch_size: int,
     accelerator: Accelerator,
     advance: Callable[[int], None] = lambda users: None,
+    shared: bool = True,
 ) -> Ranking:
-    """Decode every user's prompt, batch by batch over all processes; `advance` hears how many are done."""
+    """Decode every user's prompt, batch by batch; `advance` hears how many are done.
+
+    All processes share in the batches, unless `shared` is false: then this one decodes for itself.
+    """
     training = recommender.training
     recommender.eval()
 
@@ -54,7 +58,7 @@ def rank_users(
         return tuple(part.cpu().numpy() for part in parts)
 
     batches = batches_of_users(histories, batch_size)
-    every = in_shares(batches, decode)
+    every = in_shares(batches, decode) if shared else [decode(users) for users in batches]
     recommender.train(training)
     order = np.argsort(np.concatenate(batches))
     ranked: list[np.ndarray] = [np.concatenate([part[k] for part in every])[order] for k in range(3)]

@@ -20,10 +20,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from lasar_kit.core import metrics
+from lasar_kit.core.metrics import HISTORY_IN, HISTORY_OUT, PROTOCOLS
 from lasar_kit.errors import UserError, nearest
 from lasar_kit.process.screen import Screen
 from lasar_kit.report.bootstrap import paired_bootstrap
-from lasar_kit.report.table import read_metrics
+from lasar_kit.report.table import TITLES, read_metrics
 from lasar_kit.store.layout import LOCK, PREDICTIONS
 from lasar_kit.store.run_folder import reading_run
 
@@ -56,15 +57,13 @@ class Finished:
 @dataclass(frozen=True)
 class Evaluated:
     """One evaluate stage of a run, or of S runs that differ in their seed: what run and stage are called,
-    each user's target, metrics by seed with users in the order of their ids, mean depths, and whether lists
-    leave out histories."""
+    each user's target, by protocol the metrics by seed with users in the order of their ids, mean depths."""
 
     run: str
     stage: str
     targets: dict[str, str]
-    values: dict[str, Float[np.ndarray, "S U"]]
+    values: dict[str, dict[str, Float[np.ndarray, "S U"]]]
     depth: Float[np.ndarray, " S"]
-    exclude_history: bool
 
     @property
     def label(self) -> str:
@@ -77,12 +76,13 @@ def predictions(run: Path, stage: str) -> Path:
 
 
 def compare(runs: Sequence[Path], stage: str | None) -> None:
-    """Print each model's metrics, and, for all but the first, the change against it with its p-value.
+    """Print each model's metrics, and, for all but the first, the change against it with its p-value: a table
+    for each protocol that all were asked under.
 
     Runs whose specs differ in the seed alone are one row: means, standard deviations over seeds, and tests of
     each user's mean. `stage` names the evaluate stage, the last of each run when None; of a single spec all
-    are compared. Raises `UserError` where they were not asked for the same items of the same users, or not
-    all left the same out of their lists.
+    are compared. Raises `UserError` where they were not asked for the same items of the same users, or under
+    no protocol together, as of two runs from before there were two.
     """
     specs = _by_spec([Finished.read(run) for run in runs])
     if len(specs) == 1 and stage is None:
@@ -91,9 +91,8 @@ def compare(runs: Sequence[Path], stage: str | None) -> None:
         found = [_over_seeds(same, stage) for same in specs]
     if len(found) == len(specs[0]) == 1:
         raise UserError("compare: give at least two runs, or one with several evaluate stages")
-    for other in found[1:]:
-        _check_same_question(found[0], other)
-    Screen().print(_table(found))
+    for protocol in _common(found):
+        Screen().print(_table(found, protocol))
 
 
 def _by_spec(runs: Sequence[Finished]) -> list[list[Finished]]:
@@ -113,9 +112,13 @@ def _over_seeds(runs: Sequence[Finished], stage: str | None) -> Evaluated:
     found = [_read(run, stage) for run in runs]
     if len(found) == 1:
         return found[0]
-    for other in found[1:]:
-        _check_same_question(found[0], other)
-    values = {name: np.concatenate([one.values[name] for one in found]) for name in found[0].values}
+    values = {
+        protocol: {
+            name: np.concatenate([one.values[protocol][name] for one in found])
+            for name in found[0].values[protocol]
+        }
+        for protocol in _common(found)
+    }
     depth = np.concatenate([one.depth for one in found])
     return replace(found[0], run=runs[0].spec["name"], values=values, depth=depth)
 
@@ -130,29 +133,45 @@ def _read(run: Finished, stage: str | None) -> Evaluated:
 
 def _evaluated(run: Finished, name: str) -> Evaluated:
     targets: dict[str, str] = {}
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    row, options = run.stages[name], run.spec["stages"][name]
+    headline = HISTORY_OUT if options.get("exclude_history") else HISTORY_IN
     with predictions(run.path, name).open(encoding="utf-8") as file:
         for text in file:
             line = json.loads(text)
             targets[line["user"]] = line["target"]
-            found[line["user"]] = line["rank"], line["ties"]
+            places = {protocol: line[protocol] for protocol in PROTOCOLS if protocol in line}
+            for protocol, place in (places or {headline: line}).items():  # runs from before tell of one alone
+                found.setdefault(protocol, {})[line["user"]] = place["rank"], place["ties"]
     if not found:
         raise UserError(f"{run.path}: the stage {name!r} holds no predictions; run the spec again")
-    rank, ties = np.array([found[user] for user in sorted(found)]).T
-    values = {key: value[None] for key, value in metrics.per_user(rank, ties).items()}
-    row, options = run.stages[name], run.spec["stages"][name]
+    values = {protocol: _values(places) for protocol, places in found.items()}
     depth = np.array([float(row.get("mean_depth", np.nan))])
-    left_out = bool(options.get("exclude_history"))
-    return Evaluated(run.path.name, str(row.get("label", name)), targets, values, depth, left_out)
+    return Evaluated(run.path.name, str(row.get("label", name)), targets, values, depth)
+
+
+def _values(places: Mapping[str, tuple[int, int]]) -> dict[str, Float[np.ndarray, "1 U"]]:
+    """Each user's metrics, users in the order of their ids."""
+    rank, ties = np.array([places[user] for user in sorted(places)]).T
+    return {key: value[None] for key, value in metrics.per_user(rank, ties).items()}
+
+
+def _common(found: Sequence[Evaluated]) -> list[str]:
+    """The protocols that all were asked under; `UserError` unless all were asked the same."""
+    for other in found[1:]:
+        _check_same_question(found[0], other)
+    common = [protocol for protocol in PROTOCOLS if all(protocol in one.values for one in found)]
+    if not common:
+        plain = next(one for one in found if HISTORY_OUT not in one.values)
+        left_out = next(one for one in found if HISTORY_IN not in one.values)
+        raise UserError(
+            f"{left_out.label} leaves histories out of its lists, {plain.label} does not, and neither tells "
+            "of both; run one of them again, or give runs that leave out the same"
+        )
+    return common
 
 
 def _check_same_question(first: Evaluated, other: Evaluated) -> None:
-    if first.exclude_history != other.exclude_history:
-        mine, theirs = (str(one.exclude_history).lower() for one in (other, first))
-        raise UserError(
-            f"{other.label}: exclude_history is {mine}, that of {first.label} {theirs}; "
-            "give runs that leave out the same"
-        )
     if first.targets == other.targets:
         return
     only = len(first.targets.keys() - other.targets), len(other.targets.keys() - first.targets)
@@ -164,7 +183,7 @@ def _check_same_question(first: Evaluated, other: Evaluated) -> None:
     )
 
 
-def _table(found: Sequence[Evaluated]) -> Table:
+def _table(found: Sequence[Evaluated], protocol: str) -> Table:
     users = len(found[0].targets)
     common, told = _names(found)
     caption = f"{escape(common)}{users:,} users"
@@ -172,12 +191,14 @@ def _table(found: Sequence[Evaluated]) -> Table:
         caption += "; mean ± standard deviation over seeds"
     if len(found) > 1:
         caption += f"; change against the first row, two-sided p of {RESAMPLES:,} paired resamples"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption)
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, title=TITLES[protocol], title_justify="left"
+    )
     table.add_column("run")
     for name in (*(name.upper() for name in SHOWN), "depth"):
         table.add_column(name, justify="right")
     for row, name in zip(found, told, strict=True):
-        cells = [row.values[name].mean(1) for name in SHOWN]
+        cells = [row.values[protocol][name].mean(1) for name in SHOWN]
         depth = "" if np.isnan(row.depth).any() else f"{row.depth.mean():.2f}"
         table.add_row(escape(name), *(f"{cell.mean():.4f}" for cell in cells), depth)
         if len(row.depth) > 1:
@@ -186,7 +207,8 @@ def _table(found: Sequence[Evaluated]) -> Table:
                 f"  {len(row.depth)} seeds", *deviations, depth and f"± {row.depth.std(ddof=1):.2f}"
             )
         if row is not found[0]:
-            changes = (_change(found[0].values[name], row.values[name]) for name in SHOWN)
+            first, own = found[0].values[protocol], row.values[protocol]
+            changes = (_change(first[name], own[name]) for name in SHOWN)
             table.add_row("", *changes, style="dim")
     return table
 

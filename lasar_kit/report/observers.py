@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from lasar_kit.hookspecs import hookimpl
 from lasar_kit.process.screen import duration
-from lasar_kit.report.table import metrics_table
+from lasar_kit.report.table import metrics_tables
 from lasar_kit.store.layout import LOG
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def log_again(run: Path, stage: Path) -> None:
 
 
 class Narrator:
-    """A line when a stage begins and one when it ends, and the table at the end."""
+    """A line when a stage begins and one when it ends, and the tables at the end."""
 
     def __init__(self) -> None:
         self.started = 0.0
@@ -72,6 +72,6 @@ class Narrator:
 
     @hookimpl
     def lasar_run_end(self, run: Run, metrics: Mapping[str, Any]) -> None:
-        if (table := metrics_table(metrics)).row_count:
+        for table in metrics_tables(metrics):
             run.screen.print(table)
         run.screen.print(f"results in {escape(str(run.output))}")

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lasar_kit.core.metrics import PROTOCOLS
 from lasar_kit.errors import UserError
 from lasar_kit.hookspecs import hookimpl
 
@@ -52,8 +53,17 @@ class Tracking:
     @hookimpl
     def lasar_run_end(self, run: Run, metrics: Mapping[str, Any]) -> None:
         for stage, report in metrics.items():
-            numbers = {name: value for name, value in report.items() if isinstance(value, int | float)}
-            self._log(stage, numbers, self.last + 1)
+            for part, row in (
+                (stage, report),
+                *((f"{stage}/{name}", report.get(name, {})) for name in PROTOCOLS),
+            ):
+                numbers = {
+                    name: value
+                    for name, value in row.items()
+                    if isinstance(value, int | float) and not isinstance(value, bool)
+                }
+                if numbers:
+                    self._log(part, numbers, self.last + 1)
         self.tracker.finish()
 
     def _log(self, stage: str, numbers: Mapping[str, float], step: int) -> None:

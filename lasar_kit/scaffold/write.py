@@ -37,6 +37,7 @@ MODULES = {
     "teacher": ("teacher", "A step for each of the last purchases."),
     "segmenter": ("segmenter", "Segments of equal length."),
     "reward": ("reward", "More for the target the earlier it comes."),
+    "ranker": ("ranker", "What was bought right behind the last item."),
 }
 """The module that holds a kind's implementation, and the summary of the one that is written."""
 

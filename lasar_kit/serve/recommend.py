@@ -20,7 +20,7 @@ from lasar_kit.core.values import Env
 from lasar_kit.data import stored_dataset
 from lasar_kit.data.sids import Sids
 from lasar_kit.errors import UserError, nearest, one_line
-from lasar_kit.model.ranking import rank_users, with_sharers, without_history
+from lasar_kit.model.ranking import Ranking, rank_users, with_sharers, without_history
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.environment import check_environment
 from lasar_kit.process.screen import Screen, quiet_libraries
@@ -53,6 +53,7 @@ class LoadedRun:
     def __init__(
         self, dataset: Dataset, recommender: Recommender, width: int, accelerator: Accelerator
     ) -> None:
+        self.dataset = dataset
         self._ids: list[str] = dataset.items["id"].to_list()
         self._titles: list[str] = dataset.items["title"].to_list()
         self._row = {item: row for row, item in enumerate(self._ids)}
@@ -97,6 +98,12 @@ class LoadedRun:
             ]
             for items, scores in zip(found.items, found.scores, strict=True)
         ]
+
+    def rank_rows(self, histories: Sequence[Int[np.ndarray, " L"]], batch_size: int = BATCH) -> Ranking:
+        """The beam behind each history of rows, decoded by this process alone."""
+        accelerator = self._accelerator
+        found = rank_users(self._recommender, histories, self._width, batch_size, accelerator, shared=False)
+        return with_sharers(found, self._recommender.prompts.table)
 
     def rows(self, history: Sequence[str]) -> Int[np.ndarray, " L"]:
         """Rows of raw ids in the item table; all unknown ones are reported."""

@@ -18,6 +18,7 @@ class StageConfig(ComponentConfig):
     """Options of one stage, and the artifact types it reads and writes.
 
     `consumes` must be there when the stage runs, `accepts` may be, `produces` is what it leaves behind.
+    `longest_list` is the length of the lists that it measures: `check` warns of a narrower decoder.
     `reads` names the top-level keys of the spec that it depends on, besides its own options; `unread` the
     options of the components there that it does without. A `sharded` stage runs on every process of a run and
     writes on the main one; any other runs there alone.
@@ -29,6 +30,7 @@ class StageConfig(ComponentConfig):
     accepts: ClassVar[tuple[str, ...]] = ()
     produces: ClassVar[str] = ""
     sharded: ClassVar[bool] = False
+    longest_list: ClassVar[int] = 0
 
     @property
     def implied(self) -> tuple[ComponentConfig, ...]:
@@ -53,6 +55,11 @@ class StageConfig(ComponentConfig):
     @property
     def prompts_about(self) -> str | None:
         """The rule of the prompts that its artifact is about; None where it is about none."""
+        return None
+
+    @property
+    def own_decoder(self) -> DecoderConfig | None:
+        """The decoder that it ranks with instead of the spec's; None where it ranks with that."""
         return None
 
     from_: str | None = Field(
@@ -219,6 +226,17 @@ class TeacherConfig(ComponentConfig):
     plain_text: ClassVar[bool] = True
 
 
+class RankerConfig(ComponentConfig):
+    """Options of a ranker, and what tables call it."""
+
+    label: str | None = Field(None, min_length=1, description="What tables call it; its name when absent.")
+
+    @property
+    def called(self) -> str:
+        """The name of its row."""
+        return self.label or self.use
+
+
 BASES: Mapping[str, type[ComponentConfig]] = {
     "stage": StageConfig,
     "decoder": DecoderConfig,
@@ -229,5 +247,6 @@ BASES: Mapping[str, type[ComponentConfig]] = {
     "sft_objective": SftObjectiveConfig,
     "rl_objective": RlObjectiveConfig,
     "teacher": TeacherConfig,
+    "ranker": RankerConfig,
 }
 """What the options of a component of each kind are a subclass of; `ComponentConfig` where none is named."""

@@ -16,5 +16,6 @@ KINDS = (
     "teacher",
     "segmenter",
     "reward",
+    "ranker",
 )
 """Every kind a component may be of, in the order of listings."""

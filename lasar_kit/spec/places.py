@@ -31,6 +31,7 @@ def example(kind: str, options: dict[str, Any]) -> str:
         "segmenter": ("anchors", {"use": "anchors", **inside}),
         "rollout": ("rl", {"use": "rl", **inside}),
         "reward": ("rl", {"use": "rl", "rewards": [inside]}),
+        "ranker": ("evaluate", {"use": "evaluate", "beside": [options]}),
         "rl_objective": ("rl", {"use": "rl", "objectives": [{"objective": options}]}),
     }
     if kind not in stages:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 from hypothesis import strategies as st
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from lasar_kit.core.dataset import ITEM_COLUMNS, Sequences
@@ -58,6 +59,27 @@ def catalogues(draw: st.DrawFn) -> Catalogue:
     same = [draw(st.integers(0, item)) for item in range(count)]
     train = draw(st.lists(st.lists(st.integers(0, count - 1), max_size=4), min_size=1, max_size=3))
     return Catalogue(same, draw(SEEDS), draw(st.integers(1, 4)), train)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A catalogue, histories of its items, and another order of the item table."""
+
+    shop: Catalogue
+    histories: Table
+    order: list[int]
+
+    @property
+    def rows(self) -> list[Int[np.ndarray, " H"]]:
+        return [np.array(history, dtype=np.int64) for history in self.histories]
+
+
+@st.composite
+def asked(draw: st.DrawFn) -> Asked:
+    """Up to three histories, empty ones and repeats among them."""
+    item = st.integers(0, len(ITEM_IDS) - 1)
+    histories = draw(st.lists(st.lists(item, max_size=4), min_size=1, max_size=3))
+    return Asked(draw(catalogues()), histories, draw(st.permutations(range(len(ITEM_IDS)))))
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,21 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "embedding", "model": "{minilm}"},
     ],
     "reward": [{"use": "rule"}, {"use": "prefix"}, {"use": "ndcg"}, {"use": "ndcg", "sign": 1}],
+    "ranker": [
+        {"use": "popularity"},
+        {"use": "item_knn"},
+        {"use": "item_knn", "decay": 1.0, "recent": 0},
+        {"use": "item_knn_directed"},
+        {"use": "item_knn_directed", "window": 1, "backward": 0.0, "recent": 2},
+        {"use": "ease"},
+        {"use": "ease", "l2": 0.5, "decay": 0.5, "recent": 3},
+        {"use": "random"},
+    ],
 }
-ELSEWHERE = {("teacher", "hops"): "answers the questions of its own data set alone"}
+ELSEWHERE = {
+    ("teacher", "hops"): "answers the questions of its own data set alone",
+    ("ranker", "run"): "ranks the items of its own run alone",
+}
 """Components that are not tried here, and why."""
 DECLARED = {
     "trie_sample": {

@@ -146,8 +146,39 @@ def test_a_spec_is_compared_with_itself_over_seeds_model_by_model(tmp_path: Path
 
 def test_lists_with_and_without_histories_do_not_compare(tmp_path: Path) -> None:
     first, second = finished(tmp_path / "a", [1]), finished(tmp_path / "b", [1], exclude_history=True)
-    with pytest.raises(UserError, match="b evaluate: exclude_history is true, that of a evaluate false"):
+    with pytest.raises(UserError, match="b evaluate leaves histories out of its lists, a evaluate does not"):
         compare([first, second], None)
+
+
+def test_each_protocol_is_compared_by_itself(tmp_path: Path, capsys: Shown) -> None:
+    """Whatever the headline of a run is. The first user finds the target with the history in the lists, the
+    second without; b finds it later there."""
+    runs = [finished(tmp_path / name, [1, 0], exclude_history=name == "b") for name in ("a", "b")]
+    for run, late in zip(runs, (1, 9), strict=True):
+        path = run / "stages" / "evaluate" / "predictions.jsonl"
+        lines = [json.loads(text) for text in path.read_text().splitlines()]
+        for line, (inside, outside) in zip(lines, ((1, 0), (0, late)), strict=True):
+            line["history_in"] = {"rank": inside, "ties": 1}
+            line["history_out"] = {"rank": outside, "ties": 1}
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    compare(runs, None)
+    rows = shown(capsys)
+    titles = ["history in the lists", "history left out of the lists"]
+    assert [" ".join(line) for line in rows if line[:1] == ["history"]] == titles
+    assert [line[:3] for line in rows if line[:1] in (["a"], ["b"])] == [
+        ["a", "0.5000", "0.5000"],
+        ["b", "0.5000", "0.5000"],
+        ["a", "0.5000", "0.5000"],
+        ["b", "0.0000", "0.5000"],
+    ]
+    old = finished(tmp_path / "old", [1, 0], exclude_history=True)
+    compare([runs[0], old], None)  # the one protocol that both know
+    assert [" ".join(line) for line in shown(capsys) if line[:1] == ["history"]] == titles[1:]
+    plain = finished(tmp_path / "plain", [1, 0])
+    with pytest.raises(
+        UserError, match="old evaluate leaves histories out of its lists, plain evaluate does"
+    ):
+        compare([runs[0], old, plain], None)
 
 
 def test_stages_without_predictions_are_passed_over(tmp_path: Path, capsys: Shown) -> None:

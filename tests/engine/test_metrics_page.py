@@ -65,7 +65,8 @@ def test_every_key_that_is_written_is_told(lasar: Path) -> None:
 
 @pytest.mark.parametrize("file", ["metrics.json", "predictions.jsonl", "log.jsonl"])
 def test_every_key_that_is_told_is_written(lasar: Path, file: str) -> None:
-    # The names in a row of `baselines`, and what a second objective of one kind is called, are no keys here.
+    # The names in a row of `baselines` or of a protocol are no keys here, nor is what a second objective of
+    # one kind is called.
     assert told(file) - written(lasar, file) == set()
 
 
@@ -84,8 +85,10 @@ def test_by_depth_and_baselines_hold_the_metrics(lasar: Path) -> None:
     names = {f"{name}@{k}" for name in ("hr", "ndcg") for k in metrics.CUTOFFS}
     assert names <= told("metrics.json")
     assert all(set(found) == names | {"users"} for found in row["by_depth"].values())
-    assert all(set(found) == names for found in row["baselines"].values())
-    assert set(row["baselines"]) == {"popularity", "item_knn"}
+    for part in (row, row["history_in"], row["history_out"]):
+        assert all(set(found) == names | {"short_lists"} for found in part["baselines"].values())
+        assert set(part["baselines"]) == {"popularity", "item_knn", "item_knn_directed", "random"}
+    assert set(row["history_out"]) == {*names, "short_lists", "baselines", "ceiling"}
 
 
 def test_the_hook_hears_what_the_log_gets(lasar: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.errors import UserError
 from lasar_kit.report.compare import compare
-from lasar_kit.report.table import metrics_table, report
+from lasar_kit.report.table import metrics_tables, report
 from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
 
@@ -76,7 +76,7 @@ def test_a_report_on_something_else(plugin: Path, tmp_path: Path, capsys: pytest
 
 
 def test_a_row_holds_what_its_stage_reports() -> None:
-    table = metrics_table({"a": {"hr@10": 0.5}, "b": {"items": 3}, "c": {"ndcg@5": 0.25, "mean_depth": 1}})
+    [table] = metrics_tables({"a": {"hr@10": 0.5}, "b": {"items": 3}, "c": {"ndcg@5": 0.25, "mean_depth": 1}})
     columns = [list(column.cells) for column in table.columns]
     assert columns[0] == ["[bold]a", "[bold]c"]
     assert columns[2] == ["0.5000", ""]

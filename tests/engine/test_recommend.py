@@ -194,11 +194,14 @@ def test_what_data_hold_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None
     assert "h[0]:1" in shown
 
 
-def test_the_page_on_specs_shows_a_decoder_of_a_stage(tmp_path: Path) -> None:
+def test_the_page_on_specs_shows_rankers_and_a_decoder_of_a_stage(tmp_path: Path) -> None:
     page = (PAGE.parent / "specs.md").read_text()
-    (block,) = re.findall(r"```yaml\n(stages:\n  evaluate:.*?)```", page, re.DOTALL)
+    beside, narrow = re.findall(r"```yaml\nstages:\n(  evaluate:.*?)```", page, re.DOTALL)
     base = SPEC.partition("  plain:")[0]
-    (tmp_path / "shop.yaml").write_text(base + block.partition("stages:\n")[2])
+    (tmp_path / "shop.yaml").write_text(base + beside)
+    stage: Any = load_spec(tmp_path / "shop.yaml", [], Catalogue.discover()).spec.stages["evaluate"]
+    assert [ranker.called for ranker in stage.beside] == ["popularity", "item_knn_directed", "EASE", "random"]
+    (tmp_path / "shop.yaml").write_text(base + narrow)
     spec = load_spec(tmp_path / "shop.yaml", [], Catalogue.discover()).spec
     assert spec.stages["evaluate"].decoder is None  # type: ignore[attr-defined]
-    assert spec.stages["narrow"].decoder.width == 10  # type: ignore[attr-defined]
+    assert spec.stages["narrow"].decoder.width == 20  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The table at the end of a run, and of `lasar-kit report`."""
+"""The tables at the end of a run, and of `lasar-kit report`."""
 
 import json
 from pathlib import Path
@@ -20,22 +20,29 @@ def shown(run: Path, metrics: object, capsys: pytest.CaptureFixture[str]) -> lis
     return [line.split() for line in capsys.readouterr().out.splitlines() if line.split()]
 
 
+HEAD = ["model", "HR@5", "HR@10", "HR@20", "NDCG@5", "NDCG@10", "NDCG@20", "mean", "N"]
+
+
+def cells(value: float) -> list[str]:
+    return [f"{value + place / 100:.4f}" for place in range(6)]
+
+
 def test_models_stand_in_order_under_their_labels_behind_baselines_shown_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """As runs reported them that knew of one protocol, and did not say of which."""
     same = {"users": 1200, "baselines": {"popularity": row(0.1), "item_knn": row(0.2)}}
     metrics = {
         "plain": row(0.3, mean_depth=0.0, label="No [thoughts]", **same),
         "other": row(0.4, mean_depth=7.104, **same),
     }
     lines = shown(tmp_path, metrics, capsys)
-    assert lines[0] == ["model", "HR@5", "HR@10", "HR@20", "NDCG@5", "NDCG@10", "NDCG@20", "mean", "N"]
-    assert lines[2:] == [
-        ["1,200", "users"],
-        ["popularity", "0.1000", "0.1100", "0.1200", "0.1300", "0.1400", "0.1500"],
-        ["item_knn", "0.2000", "0.2100", "0.2200", "0.2300", "0.2400", "0.2500"],
-        ["No", "[thoughts]", "0.3000", "0.3100", "0.3200", "0.3300", "0.3400", "0.3500", "0.00"],
-        ["other", "0.4000", "0.4100", "0.4200", "0.4300", "0.4400", "0.4500", "7.10"],
+    assert lines[:2] == [["1,200", "users"], HEAD]
+    assert lines[3:] == [
+        ["popularity", *cells(0.1)],
+        ["item_knn", *cells(0.2)],
+        ["No", "[thoughts]", *cells(0.3), "0.00"],
+        ["other", *cells(0.4), "7.10"],
     ]
 
 
@@ -46,8 +53,56 @@ def test_baselines_asked_something_else_are_shown_again(
         name: row(0.5, mean_depth=0, users=9, baselines={"popularity": row(value)})
         for name, value in (("test", 0.1), ("validation", 0.2))
     }
-    first = [line[0] for line in shown(tmp_path, metrics, capsys)[2:]]
-    assert first == ["9", "popularity", "test", "9", "popularity", "validation"]
+    first = [line[0] for line in shown(tmp_path, metrics, capsys) if line[0][0] != "─"]
+    assert first == ["9", "model", "popularity", "test", "9", "model", "popularity", "validation"]
+
+
+def both(inside: float, outside: float, **out: object) -> dict[str, object]:
+    """What a stage reports of both protocols, its headline being that with the history."""
+    beside = {"popularity": row(inside - 0.1, short_lists=2)}, {"popularity": row(outside - 0.1)}
+    protocols = {
+        "history_in": row(inside, baselines=beside[0], short_lists=0),
+        "history_out": row(outside, baselines=beside[1], ceiling=1.0) | out,
+    }
+    headline = protocols["history_in"]
+    return {"users": 1200, "mean_depth": 0.0, "targets_in_history": 30, **headline, **protocols}
+
+
+def test_two_protocols_have_tables_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All models in each; what no list could hold, and short lists, stand below."""
+    metrics = {
+        "first": both(0.3, 0.4, ceiling=0.975, short_lists=1100),
+        "second": both(0.3, 0.4, ceiling=0.975, short_lists=7) | {"label": "B"},
+    }
+    lines = shown(tmp_path, metrics, capsys)
+    titles = [place for place, line in enumerate(lines) if line[1:2] == ["users,"]]
+    inside, outside = lines[: titles[1]], lines[titles[1] :]
+    assert [" ".join(part[0]) for part in (inside, outside)] == [
+        "1,200 users, history in the lists",
+        "1,200 users, history left out of the lists",
+    ]
+    for part, values in ((inside, (0.2, 0.3, 0.3)), (outside, (0.3, 0.4, 0.4))):
+        assert [line[0] for line in part[3:6]] == ["popularity", "first", "B"]
+        assert [line[1:7] for line in part[3:6]] == [cells(value) for value in values]
+    assert " ".join(word for line in inside[6:] for word in line) == (
+        "lists of fewer than 20 items, of 1,200: popularity 2"
+    )
+    assert " ".join(word for line in outside[6:] for word in line) == (
+        "lists of fewer than 20 items, of 1,200: first 1,100, B 7 "
+        "30 targets stand in their users' histories: HR can reach 0.9750"
+    )
+
+
+def test_a_run_from_before_stands_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = {"old": row(0.5, users=1200, baselines={}), "new": both(0.3, 0.4)}
+    lines = shown(tmp_path, metrics, capsys)
+    titles = [" ".join(line) for line in lines if line[1:2] in (["users"], ["users,"])]
+    assert titles == [
+        "1,200 users, history in the lists",
+        "1,200 users, history left out of the lists",
+        "1,200 users",
+    ]
+    assert lines[-1][:2] == ["old", "0.5000"]
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ class Level:
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_evaluation_draws_by_user(processes: int) -> None:
     """Batch by batch, as they are dealt out, each user gets the depth that the user gets on one process."""
-    stage = EvaluateStage(EvaluateConfig(use="evaluate", depth="sample", batch_size=3), Env())
+    stage = EvaluateStage(EvaluateConfig(use="evaluate", depth="sample", batch_size=3, beside=()), Env())
     lengths = [4, 1, 3, 1, 2, 5, 2, 1, 4, 3]
     histories = [np.zeros(length, dtype=np.int64) for length in lengths]
     held_out = HeldOut(np.arange(10), histories, np.zeros(10, dtype=np.int64))

@@ -60,9 +60,15 @@ def test_the_run_folder_holds_what_is_promised(finished: Path) -> None:
     }
     row = json.loads((finished / "metrics.json").read_text())["evaluate"]
     six = {f"{name}@{k}" for name in ("hr", "ndcg") for k in (5, 10, 20)}
-    assert set(row) == {"users", "short_lists", "mean_depth", "baselines"} | six
-    assert set(row["baselines"]) == {"popularity", "item_knn"}
-    assert all(set(values) == six for values in row["baselines"].values())
+    ranked = {"short_lists", "baselines"} | six
+    about = {"users", "exclude_history", "targets_in_history", "mean_depth", "history_in", "history_out"}
+    assert set(row) == ranked | about
+    assert set(row["history_in"]) == ranked
+    assert set(row["history_out"]) == ranked | {"ceiling"}
+    for part in (row, row["history_in"], row["history_out"]):
+        assert list(part["baselines"]) == ["popularity", "item_knn", "item_knn_directed", "random"]
+        assert all(set(values) == six | {"short_lists"} for values in part["baselines"].values())
+    assert {name: row[name] for name in ranked} == row["history_in"]
     assert row["users"] == 80
     assert row["mean_depth"] == 0.0
 

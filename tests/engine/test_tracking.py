@@ -59,6 +59,7 @@ def test_steps_are_counted_over_all_stages() -> None:
         for step in (1, 5):
             tracking.lasar_step_end(run=None, stage=stage(name), step=step, metrics={"loss": 0.5})  # type: ignore[arg-type]
     report = {"hr@10": 0.25, "baselines": {"popularity": {"hr@10": 0.1}}, "label": "x"}
+    report |= {"exclude_history": False, "history_in": {"hr@10": 0.25}, "history_out": {"hr@10": 0.5}}
     tracking.lasar_run_end(run=None, metrics={"test": report})  # type: ignore[arg-type]
     assert tracker.heard == [
         ({"ground/loss": 0.5}, 1),
@@ -66,6 +67,8 @@ def test_steps_are_counted_over_all_stages() -> None:
         ({"reason/loss": 0.5}, 6),
         ({"reason/loss": 0.5}, 10),
         ({"test/hr_at_10": 0.25}, 11),
+        ({"test/history_in/hr_at_10": 0.25}, 11),
+        ({"test/history_out/hr_at_10": 0.5}, 11),
     ]
     assert tracker.finished
 

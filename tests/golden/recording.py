@@ -28,6 +28,8 @@ TEXTS = ("index.json", "texts.jsonl")
 """What holds no float: semantic IDs, and a teacher's texts."""
 SIGNLESS = "quantizer.safetensors"
 """Holds principal directions, each of which may come out turned round; the codes do not change with them."""
+UNKEPT = ("exclude_history", "targets_in_history", "history_in", "history_out")
+RANKERS = ("popularity", "item_knn")
 Recording = dict[str, Any]
 
 
@@ -80,11 +82,24 @@ def recording(run: Path, stages: Sequence[str] | None) -> Recording:
     metrics = json.loads((run / "metrics.json").read_text()) if (run / "metrics.json").exists() else {}
     return {
         "log": {folder.name: list(_log(folder)) for folder in folders if (folder / "log.jsonl").exists()},
-        "metrics": {name: row for name, row in metrics.items() if wanted(name)},
+        "metrics": {name: _row(row) for name, row in metrics.items() if wanted(name)},
         "scores": {name: _scores(file) for name, file in names.items() if file.name == "predictions.jsonl"},
         "weights": {name: weights for name, file in names.items() if (weights := _weights(file))},
         "sha256": {name: _sha256(file) for name, file in names.items() if _repeats(file)},
     }
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The headline's numbers, which the other protocol's follow; of the rankers beside, which no training
+    moves and which have tests of their own, the rates of two."""
+    kept = {key: value for key, value in row.items() if key not in UNKEPT}
+    if "baselines" in kept:
+        beside = {name: row["baselines"][name] for name in RANKERS}
+        kept["baselines"] = {
+            name: {key: value for key, value in values.items() if "@" in key}
+            for name, values in beside.items()
+        }
+    return kept
 
 
 def _log(folder: Path) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.metrics import CUTOFFS
 from lasar_kit.spec import cautions, load_spec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,3 +190,22 @@ def test_the_document_shows_what_is_printed(tmp_path: Path) -> None:
     )
     (line,) = told(tmp_path, BASE)
     assert shown.split(" ", 2)[2] == line.split(" ", 1)[1]
+
+
+def test_a_beam_that_ends_before_the_last_place_that_is_measured(tmp_path: Path) -> None:
+    """The spec's decoder, or the stage's own; not that of a stage that measures nothing."""
+    spec = "decoder: {use: trie_beam, width: 19}\nstages:\n  tokenize: tokenize\n  ground: {use: sft}\n"
+    assert told(tmp_path, spec) == []
+    found = told(tmp_path, spec + "  test: evaluate\n")
+    assert found == [
+        "spec.yaml:1: decoder: a beam of 19 ends before place 20, to which stages.test measures HR and NDCG; "
+        "set 'width: 20' or more"
+    ]
+    own = spec + "  test: {use: evaluate, decoder: {use: trie_beam, width: 5}}\n"
+    [line] = told(tmp_path, own)
+    assert line.startswith("spec.yaml:5: stages.test.decoder: a beam of 5 ends before place 20")
+    assert told(tmp_path, own, "stages.test.decoder.width=20") == []
+
+
+def test_the_longest_list_is_that_of_the_metrics() -> None:
+    assert Catalogue.discover().config_class("stage", "evaluate").longest_list == max(CUTOFFS)  # type: ignore[attr-defined]

@@ -5,26 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from lasar_kit.spec import Around, DecoderConfig, Ranks, StageConfig, component
+from lasar_kit.spec import Around, DecoderConfig, RankerConfig, Ranks, StageConfig, component
 from lasar_kit.spec.precision import Precision
 
 
 class EvaluateConfig(StageConfig):
-    """Leave-one-out evaluation over the whole catalogue, beside popularity and item-KNN."""
+    """Leave-one-out evaluation over the whole catalogue, beside rankers that need no language model."""
 
     consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids", "checkpoint")
     produces: ClassVar[str] = "report"
     sharded: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("seed", "max_history", "decoder")
+    longest_list: ClassVar[int] = 20
 
     label: str | None = Field(
         None, min_length=1, description="What tables call the model; the stage's name when absent."
     )
     split: Literal["test", "validation"] = Field("test", description="Which held-out item to predict.")
     exclude_history: bool = Field(
-        False, description="Leave a user's history out of the lists, the baselines' as well."
+        False,
+        description="Whether the headline numbers and the predictions leave a user's history out of the "
+        "lists; metrics are reported with it and without in any case.",
+    )
+    beside: tuple[Annotated[RankerConfig, component("ranker")], ...] = Field(
+        ("popularity", "item_knn", "item_knn_directed", "random"),
+        description="Rankers that are fitted on the training part and asked for the same users, a row each.",
+        validate_default=True,
     )
     depth: Literal["argmax", "sample"] | Annotated[int, Field(ge=0)] = Field(
         "argmax",
@@ -37,6 +45,20 @@ class EvaluateConfig(StageConfig):
     batch_size: int = Field(64, ge=1, description="Users decoded at once.")
     keep: int = Field(20, ge=1, description="Items of a line in predictions.jsonl.")
     precision: Precision = Field("fp32", description="Of the forward passes.")
+
+    @field_validator("beside")
+    @classmethod
+    def _told_apart(cls, beside: tuple[RankerConfig, ...]) -> tuple[RankerConfig, ...]:
+        """Rows are called by these names."""
+        names = [ranker.called for ranker in beside]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two rows would be called {name!r}; give one of them a 'label'")
+        return beside
+
+    @property
+    def own_decoder(self) -> DecoderConfig | None:
+        return self.decoder
 
     def mistakes(self, around: Around) -> Iterator[tuple[str, str]]:
         """A depth must be one that the model's policy can choose, as far as its config tells; a loop that

@@ -1,68 +1,69 @@
-"""Leave-one-out evaluation over the whole catalogue, beside popularity and item-KNN (paper appendix C)."""
+"""Leave-one-out evaluation over the whole catalogue, beside rankers that need no model (paper appendix C)."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from accelerate import Accelerator
-from jaxtyping import Int
 from torch import Tensor
 
-from lasar_kit.core import metrics
-from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.interfaces import DepthPolicy
+from lasar_kit.core.metrics import HISTORY_IN, HISTORY_OUT, PROTOCOLS
+from lasar_kit.core.places import Places
 from lasar_kit.core.values import Env, Prompt
 from lasar_kit.data.held_out import HeldOut
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.model.depth import depth_at, forced_depth, greedy_depth
 from lasar_kit.model.precision import autocast
-from lasar_kit.model.ranking import (
-    Ranking,
-    batches_of_users,
-    rank_users,
-    target_ranks,
-    with_sharers,
-    without_history,
-)
+from lasar_kit.model.ranking import Ranking, batches_of_users, rank_users, with_sharers
 from lasar_kit.model.recommender import Recommender
-from lasar_kit.stages.evaluate import baselines
+from lasar_kit.stages.evaluate.beside import rows_beside
 from lasar_kit.stages.evaluate.config import EvaluateConfig
+from lasar_kit.stages.evaluate.placed import both_lists, by_depth, in_own_history, placed, summary
+from lasar_kit.stages.evaluate.predictions import write_predictions
 from lasar_kit.store.artifacts import write_json
 from lasar_kit.store.layout import METRICS, PREDICTIONS
 
 
 class EvaluateStage:
-    """Ranks the catalogue for every user, the model's way and the baselines'."""
+    """Ranks the catalogue for every user, the model's way and that of each ranker beside it."""
 
     def __init__(self, config: EvaluateConfig, env: Env) -> None:
         self.config = config
+
+    @property
+    def headline(self) -> str:
+        """The protocol of the numbers on top, and of `predictions.jsonl`."""
+        return HISTORY_OUT if self.config.exclude_history else HISTORY_IN
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
         """Write `metrics.json` and `predictions.jsonl`; the report is the metrics."""
         dataset = context.dataset()
         held_out = HeldOut.of(dataset, self.config.split, self.config.max_users, context.spec.seed)
         accelerator = Accelerator()
+        device = str(accelerator.device)
+        # First, as a ranker that cannot be fitted must not be told of after the decoding.
+        beside = rows_beside(self.config.beside, dataset, held_out, context, device)
         recommender = Recommender.load(
             context.inputs["checkpoint"],
             context.catalogue,
             self.config.decoder or context.spec.decoder,
             context.sids(),
-            context.env(device=str(accelerator.device)),
+            context.env(device=device),
         )
         recommender.choose_depth = self._depth_rule(context.spec.seed, held_out, accelerator)
-        ranking = self._rank(recommender, held_out, accelerator, context)
+        lists = both_lists(self._rank(recommender, held_out, accelerator, context), held_out)
         if not accelerator.is_main_process:
             return {}
-        found = target_ranks(ranking.items, held_out.target, recommender.prompts.table)
-        report = self._metrics(ranking, *found, held_out, dataset)
+        table, target = recommender.prompts.table, held_out.target
+        places = {protocol: placed(ranking, target, table) for protocol, ranking in lists.items()}
+        ranking, path = lists[self.headline], context.folder / PREDICTIONS
+        report = self._metrics(ranking, places, beside, held_out)
         write_json(context.folder / METRICS, report)
-        _write_predictions(context.folder / PREDICTIONS, dataset, held_out, ranking, *found, self.config.keep)
+        write_predictions(path, dataset, held_out, ranking, places, self.headline, self.config.keep)
         return report
 
     def _depth_rule(
@@ -98,77 +99,28 @@ class EvaluateStage:
             ranking = rank_users(
                 recommender, held_out.histories, width, self.config.batch_size, accelerator, tick
             )
-        ranking = with_sharers(ranking, recommender.prompts.table)
-        return without_history(ranking, held_out.histories) if self.config.exclude_history else ranking
+        return with_sharers(ranking, recommender.prompts.table)
 
     def _metrics(
         self,
         ranking: Ranking,
-        ranks: Int[np.ndarray, " U"],
-        ties: Int[np.ndarray, " U"],
+        places: Mapping[str, Places],
+        beside: Mapping[str, Mapping[str, Any]],
         held_out: HeldOut,
-        dataset: Dataset,
     ) -> dict[str, Any]:
-        """The model's row and, asked for the same users, those of the baselines."""
+        """The model's row and those beside it under either protocol, and those of the headline on top."""
+        unreachable, users = int(in_own_history(held_out).sum()), len(held_out.users)
+        protocols = {name: {**summary(places[name]), "baselines": beside[name]} for name in PROTOCOLS}
+        protocols[HISTORY_OUT]["ceiling"] = 1.0 - unreachable / users
+        headline = {name: value for name, value in protocols[self.headline].items() if name != "ceiling"}
+        thinks = {"by_depth": by_depth(places[self.headline], ranking.depth)} if ranking.depth.any() else {}
         return {
             **({"label": self.config.label} if self.config.label else {}),
-            "users": len(held_out.users),
-            **metrics.summary(ranks, ties),
-            "short_lists": int(((ranking.items >= 0).sum(1) < max(metrics.CUTOFFS)).sum()),
+            "users": users,
+            "exclude_history": self.config.exclude_history,
+            "targets_in_history": unreachable,
             "mean_depth": float(ranking.depth.mean()),
-            **_by_depth(ranking.depth, ranks, ties),
-            "baselines": self._baselines(held_out, dataset, ranking.items.shape[1]),
+            **headline,
+            **thinks,
+            **protocols,
         }
-
-    def _baselines(self, held_out: HeldOut, dataset: Dataset, width: int) -> dict[str, dict[str, float]]:
-        """Fitted on the training part, which is all that any stage trains on."""
-        rows = {}
-        for name, baseline in (("popularity", baselines.Popularity), ("item_knn", baselines.ItemKnn)):
-            fitted = baseline(dataset.train, len(dataset.items))
-            items = baselines.rank(fitted, held_out.histories, width, self.config.exclude_history)
-            rows[name] = metrics.summary(*target_ranks(items, held_out.target))
-        return rows
-
-
-def _by_depth(
-    depth: Int[np.ndarray, " U"], ranks: Int[np.ndarray, " U"], ties: Int[np.ndarray, " U"]
-) -> dict[str, Any]:
-    """For each depth that was chosen: how many users, and their HR and NDCG (Figures 4b and 5b)."""
-    if not depth.any():
-        return {}
-    rows = {}
-    for value in np.unique(depth).tolist():
-        chosen = depth == value
-        rows[str(value)] = {"users": int(chosen.sum()), **metrics.summary(ranks[chosen], ties[chosen])}
-    return {"by_depth": rows}
-
-
-def _write_predictions(
-    path: Path,
-    dataset: Dataset,
-    held_out: HeldOut,
-    ranking: Ranking,
-    ranks: Int[np.ndarray, " U"],
-    ties: Int[np.ndarray, " U"],
-    keep: int,
-) -> None:
-    """A line a user: raw ids of the target and of the first `keep` ranked items, their log-probabilities, the
-    depth; the target's rank in the whole list, 0 for none, and how many items share its place."""
-    ids: Sequence[str] = dataset.items["id"].to_list()
-    with path.open("w", encoding="utf-8") as file:
-        for row, (user, target) in enumerate(zip(held_out.users, held_out.target, strict=True)):
-            shown = _shown(ranking.items[row], keep)
-            line = {
-                "user": dataset.users[user],
-                "target": ids[target],
-                "rank": int(ranks[row]),
-                "ties": int(ties[row]),
-                "items": [ids[item] for item in ranking.items[row, shown]],
-                "scores": [round(float(score), 6) for score in ranking.scores[row, shown]],
-                "depth": int(ranking.depth[row]),
-            }
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def _shown(items: Int[np.ndarray, " W"], keep: int) -> Int[np.ndarray, " k"]:
-    return np.flatnonzero(items >= 0)[:keep]

@@ -36,6 +36,7 @@ METHODS = {
     "teacher": "write",
     "segmenter": "segment",
     "reward": "reward",
+    "ranker": "score",
 }
 """What of a component is twisted."""
 

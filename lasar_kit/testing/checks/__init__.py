@@ -12,6 +12,7 @@ from lasar_kit.testing.checks.depth_policy import depth_policy
 from lasar_kit.testing.checks.latent_loop import latent_loop
 from lasar_kit.testing.checks.prompt import prompt
 from lasar_kit.testing.checks.quantizer import quantizer
+from lasar_kit.testing.checks.ranker import ranker
 from lasar_kit.testing.checks.reward import reward
 from lasar_kit.testing.checks.rl_objective import rl_objective
 from lasar_kit.testing.checks.segmenter import segmenter
@@ -37,6 +38,7 @@ CONTRACTS: dict[str, Contract] = {
         teacher,
         segmenter,
         reward,
+        ranker,
     )
 }
 

@@ -16,6 +16,7 @@ from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
 from lasar_kit.testing.tiny.backbone import TinyBackbone, TinyTokenizer
 from lasar_kit.testing.tiny.items import TinyEncoder, TinyQuantizer, TinySource
 from lasar_kit.testing.tiny.learning import TinyAligner, TinyObjective, TinyReward, TinySftObjective
+from lasar_kit.testing.tiny.ranking import TinyRanker
 from lasar_kit.testing.tiny.texts import TinyPrompt, TinySegmenter, TinyTeacher
 from lasar_kit.testing.tiny.thinking import TinyDecoder, TinyLoop, TinyPolicy
 
@@ -32,6 +33,7 @@ __all__ = [
     "TinyPolicy",
     "TinyPrompt",
     "TinyQuantizer",
+    "TinyRanker",
     "TinyReward",
     "TinySegmenter",
     "TinySftObjective",
@@ -45,7 +47,7 @@ WIDTH = 6
 """Hidden width of the tiny backbone, and so of the loops, policies and decoders that are tried on it."""
 
 ITEM_IDS = tuple(f"item-{item}" for item in range(8))
-"""Raw ids of the catalogue that quantizers and text encoders are tried on, in its order."""
+"""Raw ids of the catalogue that quantizers, text encoders and rankers are tried on, in its order."""
 
 DOUBLES = {
     "quantizer": TinyQuantizer,
@@ -62,6 +64,7 @@ DOUBLES = {
     "teacher": TinyTeacher,
     "segmenter": TinySegmenter,
     "reward": TinyReward,
+    "ranker": TinyRanker,
 }
 """The double of each interface."""
 

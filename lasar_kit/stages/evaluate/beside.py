@@ -1,0 +1,67 @@
+"""What a model stands beside: rankers fitted on its training part, and asked for its users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lasar_kit.core.dataset import Dataset
+from lasar_kit.core.interfaces import Ranker
+from lasar_kit.core.metrics import HISTORY_IN, HISTORY_OUT
+from lasar_kit.core.places import Places, places
+from lasar_kit.data.held_out import HeldOut
+from lasar_kit.data.stage_context import StageContext
+from lasar_kit.errors import UserError
+from lasar_kit.process.world import in_shares
+from lasar_kit.spec import RankerConfig
+from lasar_kit.stages.evaluate.placed import summary
+
+ROWS = 512
+"""Users whose scores of the whole catalogue are held at once."""
+
+
+def rows_beside(
+    configs: tuple[RankerConfig, ...], dataset: Dataset, held_out: HeldOut, context: StageContext, device: str
+) -> dict[str, dict[str, Any]]:
+    """For each protocol a row for each ranker, by what it is called; processes share in the users.
+
+    Rankers see the training part, which is all that any stage trains on, and whole histories.
+    """
+    found: dict[str, dict[str, Any]] = {HISTORY_IN: {}, HISTORY_OUT: {}}
+    env = context.env(device=device, catalogue=context.catalogue)
+    for config in configs:
+        ranker: Ranker = context.catalogue.build("ranker", config, env)
+        ranker.fit(dataset.train, dataset.items)
+        for protocol, row in ask(ranker, config.use, held_out, dataset.items.height).items():
+            found[protocol][config.called] = summary(row)
+    return found
+
+
+def ask(ranker: Ranker, name: str, held_out: HeldOut, items: int) -> dict[str, Places]:
+    """Where a fitted ranker puts each user's target under either protocol; scores are computed once."""
+    starts = range(0, len(held_out.target), ROWS)
+
+    def part(start: int) -> tuple[Places, Places]:
+        users = slice(start, start + ROWS)
+        histories, target = held_out.histories[users], held_out.target[users]
+        scores = ranker.score(histories)
+        _check(scores, name, (len(histories), items))
+        return places(scores, target, histories, ranker.draws_ties)
+
+    inside, outside = zip(*in_shares(starts, part), strict=True)
+    return {HISTORY_IN: _joined(inside), HISTORY_OUT: _joined(outside)}
+
+
+def _joined(parts: Sequence[Places]) -> Places:
+    columns = ("rank", "ties", "listed")
+    return Places(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+
+
+def _check(scores: np.ndarray, name: str, shape: tuple[int, int]) -> None:
+    """A NaN would stand before all others, and be a hit."""
+    if scores.shape != shape:
+        raise UserError(f"ranker {name!r}: scores of shape {scores.shape}, where {shape} was asked for")
+    if np.isnan(scores).any():
+        raise UserError(f"ranker {name!r}: a score is NaN")

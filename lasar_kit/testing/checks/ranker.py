@@ -1,0 +1,148 @@
+"""What every ranker must do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from lasar_kit.core.dataset import ITEM_COLUMNS, Sequences
+from lasar_kit.core.interfaces import Ranker
+from lasar_kit.testing.contract import Contract, Subject, expect
+from lasar_kit.testing.item_strategies import Asked, asked
+
+Inputs = tuple[Sequences, pl.DataFrame, list[np.ndarray]]
+
+
+def _given(case: Asked) -> Inputs:
+    return case.shop.sequences, case.shop.items, case.rows
+
+
+def _settle(component: Ranker, inputs: Inputs) -> None:
+    component.fit(*inputs[:2])
+
+
+def _act(component: Ranker, inputs: Inputs) -> dict[str, Any]:
+    return {"scores": component.score(inputs[2])}
+
+
+ranker = Contract(
+    "ranker",
+    Ranker,
+    asked(),
+    _given,
+    _act,
+    settle=_settle,
+    types={"scores": (np.dtype(np.float64),)},
+)
+
+
+def _fitted(subject: Subject, train: Sequences, items: pl.DataFrame) -> Ranker:
+    component: Ranker = subject.fresh()
+    component.fit(train, items)
+    return component
+
+
+def _expect_same(found: np.ndarray, expected: np.ndarray, what: str) -> None:
+    """Equal but for rounding, -inf at the same places."""
+    with np.errstate(invalid="ignore"):
+        apart = ~((found == expected) | (np.abs(found - expected) <= 1e-6 * (1 + np.abs(expected))))
+    if apart.any():
+        place = tuple(np.argwhere(apart)[0].tolist())
+        expect(False, f"{what} the score at {list(place)} is {found[place]:.6g}, not {expected[place]:.6g}")
+
+
+@ranker.check("Return a row a history, a column an item; -inf, never NaN, for what is not to be listed.")
+def scores_are_numbers_or_none(subject: Subject, case: Asked) -> None:
+    """There is one score for each item behind each history: a finite number, or -inf."""
+    train, items, histories = _given(case)
+    scores = _fitted(subject, train, items).score(histories)
+    shape = (len(histories), items.height)
+    expect(scores.shape == shape, f"scores of shape {scores.shape}, not [U, I] = {shape}")
+    bad = np.isnan(scores) | (scores == np.inf)
+    expect(not bad.any(), f"a score is {scores[bad][:1].tolist()}")
+
+
+@ranker.check("Read each history by itself; normalise over no batch.")
+def histories_are_judged_alone(subject: Subject, case: Asked) -> None:
+    """A history has the scores among others, in whatever order, that it has alone."""
+    train, items, histories = _given(case)
+    component = _fitted(subject, train, items)
+    scores, backward = component.score(histories), component.score(histories[::-1])[::-1]
+    for user, history in enumerate(histories):
+        alone = component.score([history])[0]
+        _expect_same(scores[user], alone, f"history {user} among others, not alone:")
+        _expect_same(backward[user], alone, f"history {user} among others in another order:")
+
+
+@ranker.check(
+    "Score a history's own items like all others; they are left out where that is asked.", examples=1
+)
+def histories_are_left_in(subject: Subject, case: Asked) -> None:
+    """Behind a history that all others repeat over and over, one of its items is listed."""
+    train = Sequences.of([[0, 1, 0, 1, 0, 1], [1, 0, 1, 0, 1, 0], [0, 1, 0, 1]])
+    scores = _fitted(subject, train, case.shop.items).score([np.array([0, 1, 0, 1])])
+    own = scores[0, :2]
+    expect(bool((own > -np.inf).any()), f"the scores of the history's own items are {own.tolist()}")
+
+
+@ranker.check("Learn in fit alone; score must leave the ranker as it was.")
+def asking_teaches_nothing(subject: Subject, case: Asked) -> None:
+    """A history has the same scores whatever was asked before."""
+    train, items, histories = _given(case)
+    component = _fitted(subject, train, items)
+    before = np.array(component.score(histories))
+    component.score([*histories, np.arange(items.height)])
+    after = component.score(histories)
+    expect(np.array_equal(before, after), f"asked again, scores are {after.tolist()} for {before.tolist()}")
+
+
+@ranker.check("Begin fit from nothing: keep no counts of an earlier one.")
+def fitting_begins_anew(subject: Subject, case: Asked) -> None:
+    """What a ranker was fitted on before does not matter."""
+    train, items, histories = _given(case)
+    component = _fitted(subject, Sequences.of([[0, 1, 2], [2, 3]]), items)
+    component.fit(train, items)
+    _expect_same(
+        component.score(histories),
+        _fitted(subject, train, items).score(histories),
+        "fitted on something else before,",
+    )
+
+
+@ranker.check("Weigh users by nothing but their sequences.")
+def order_of_users_does_not_matter(subject: Subject, case: Asked) -> None:
+    """The same training sequences in another order give the same scores."""
+    train, items, histories = _given(case)
+    turned = Sequences.of(case.shop.train[::-1])
+    _expect_same(
+        _fitted(subject, turned, items).score(histories),
+        _fitted(subject, train, items).score(histories),
+        "users in another order:",
+    )
+
+
+@ranker.check("Return columns in the order of the item table, and let no row number into a score.")
+def items_keep_their_scores_in_another_order(subject: Subject, case: Asked) -> None:
+    """An item table in another order gives the same items the same scores, in that order."""
+    train, items, histories = _given(case)
+    order = np.array(case.order)
+    row = np.argsort(order)
+    moved = Sequences(train.offsets, row[train.items].astype(train.items.dtype))
+    found = _fitted(subject, moved, items[case.order]).score([row[history] for history in histories])
+    expected = _fitted(subject, train, items).score(histories)[:, order]
+    _expect_same(found, expected, "items in another order:")
+
+
+@ranker.check("Add no noise: equal scores stand in the order of the table, or are drawn by `draws_ties`.")
+def what_nothing_tells_apart_scores_the_same(subject: Subject, case: Asked) -> None:
+    """Items without text that nobody bought have the same score, to the last bit."""
+    train, items, histories = _given(case)
+    blank = items.with_columns(pl.lit("").alias(name) for name in ITEM_COLUMNS if name != "id")
+    scores: Float[np.ndarray, "U I"] = _fitted(subject, train, blank).score(histories)
+    for history, row in zip(histories, scores, strict=True):
+        unknown = np.setdiff1d(np.arange(items.height), [*train.items, *history])
+        found = np.unique(row[unknown])
+        expect(len(found) < 2, f"scores of items that nobody bought are {found[:2].tolist()}")

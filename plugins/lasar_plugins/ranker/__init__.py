@@ -1,0 +1,1 @@
+"""Rankers: what needs no language model, to stand beside one that does."""

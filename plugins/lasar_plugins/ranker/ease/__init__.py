@@ -1,0 +1,1 @@
+"""A linear autoencoder over items, in closed form."""

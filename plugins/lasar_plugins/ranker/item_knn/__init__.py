@@ -1,0 +1,1 @@
+"""Items that the same users have."""

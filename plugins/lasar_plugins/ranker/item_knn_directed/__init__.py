@@ -1,0 +1,1 @@
+"""Items that came behind the history's in the sequences of others."""

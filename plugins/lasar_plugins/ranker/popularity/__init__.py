@@ -1,0 +1,1 @@
+"""Every user the same: what is bought most."""

@@ -1,0 +1,177 @@
+"""What stands beside a model: rankers on its training part, an earlier run, and both protocols of each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.core import metrics
+from lasar_kit.core.values import Env
+from lasar_kit.data import stored_dataset
+from lasar_kit.data.held_out import HeldOut
+from lasar_kit.errors import UserError
+from lasar_kit.model.recommender import Recommender
+from lasar_kit.run import runner
+from lasar_kit.spec import load_spec
+from lasar_kit.stages.evaluate.beside import ask
+from lasar_kit.stages.evaluate.placed import summary
+
+CATALOGUE = Catalogue.discover()
+SPEC = """
+name: shop
+dataset: {use: demo, users: 50, items: 60}
+max_history: 5
+backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 300}
+prompt: sid_only
+decoder: {use: trie_beam, width: 20, score: trie}
+stages:
+  tokenize: {use: tokenize, collision: allow, quantizer: {use: rq_kmeans, levels: 2, codes: 7}}
+  ground: {use: sft, samples: packed, epochs: 1, eval_users: 10, eval_width: 10, score: trie}
+  plain: {use: evaluate}
+  excluded: {use: evaluate, exclude_history: true}
+"""
+
+
+def run(folder: Path, *overrides: str) -> dict[str, Any]:
+    spec = folder.parent / "shop.yaml"
+    spec.write_text(SPEC)
+    runner.run_spec(load_spec(spec, overrides, CATALOGUE), CATALOGUE, folder, True)
+    return json.loads((folder / "metrics.json").read_text())  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "shop"
+    run(folder)
+    return folder
+
+
+def lines(run: Path, stage: str) -> list[dict[str, Any]]:
+    text = (run / "stages" / stage / "predictions.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_the_headline_is_one_of_two_protocols_that_are_the_same_whichever_it_is(shop: Path) -> None:
+    stored = json.loads((shop / "metrics.json").read_text())
+    plain, excluded = stored["plain"], stored["excluded"]
+    for protocol in ("history_in", "history_out"):
+        assert plain[protocol] == excluded[protocol]
+    assert plain["history_in"] != plain["history_out"]
+    assert (plain["exclude_history"], excluded["exclude_history"]) == (False, True)
+    for row, headline in ((plain, "history_in"), (excluded, "history_out")):
+        for key, value in row[headline].items():
+            assert key == "ceiling" or row[key] == value
+    own, other = lines(shop, "plain"), lines(shop, "excluded")
+    for one, two in zip(own, other, strict=True):
+        assert {key: one[key] for key in ("rank", "ties")} == one["history_in"] == two["history_in"]
+        assert {key: two[key] for key in ("rank", "ties")} == two["history_out"] == one["history_out"]
+
+
+def test_places_of_both_protocols_give_their_numbers(shop: Path) -> None:
+    row = json.loads((shop / "metrics.json").read_text())["plain"]
+    for protocol in ("history_in", "history_out"):
+        places = [line[protocol] for line in lines(shop, "plain")]
+        rank, ties = (np.array([place[key] for place in places]) for key in ("rank", "ties"))
+        for name, value in metrics.summary(rank, ties).items():
+            assert row[protocol][name] == pytest.approx(value)
+
+
+def test_what_no_list_could_hold_is_counted(shop: Path) -> None:
+    data = stored_dataset.load(shop / "stages" / "dataset")
+    own = [data.sequences[user] for user in range(len(data.users))]
+    unreachable = sum(sequence[-1] in sequence[:-1] for sequence in own)
+    row = json.loads((shop / "metrics.json").read_text())["plain"]
+    assert row["targets_in_history"] == unreachable
+    assert row["history_out"]["ceiling"] == pytest.approx(1 - unreachable / 50)
+    assert row["history_out"]["hr@20"] <= row["history_out"]["ceiling"]
+
+
+def test_rankers_know_the_training_part_alone(shop: Path) -> None:
+    data = stored_dataset.load(shop / "stages" / "dataset")
+    stored = json.loads((shop / "metrics.json").read_text())["plain"]
+    held_out = HeldOut.of(data, "test")
+    for name in ("popularity", "item_knn", "item_knn_directed", "random"):
+        config = CATALOGUE.config_class("ranker", name).model_validate({"use": name})
+        ranker = CATALOGUE.build("ranker", config, Env(catalogue=CATALOGUE))
+        ranker.fit(data.sequences.first(data.sequences.lengths - 2), data.items)
+        for protocol, found in ask(ranker, name, held_out, 60).items():
+            assert stored[protocol]["baselines"][name] == summary(found)
+    assert stored["history_in"]["baselines"]["random"]["hr@10"] == pytest.approx(10 / 60)
+
+
+def test_the_width_of_the_decoder_is_the_models_alone(shop: Path) -> None:
+    narrow = run(shop.parent / "narrow", "decoder.width=4", "stages.excluded=null")["plain"]
+    plain = json.loads((shop / "metrics.json").read_text())["plain"]
+    for protocol in ("history_in", "history_out"):
+        assert narrow[protocol]["baselines"] == plain[protocol]["baselines"]
+    assert narrow["short_lists"] == 50
+
+
+def test_a_finished_run_stands_beside_as_it_stood_alone(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where items share a SID, and their hit; and each model decodes once for both protocols."""
+    decoded: list[int] = []
+    recommend = Recommender.recommend
+
+    def counted(self: Recommender, batch: Any, width: int) -> Any:
+        decoded.append(len(batch.lengths))
+        return recommend(self, batch, width)
+
+    monkeypatch.setattr(Recommender, "recommend", counted)
+    rankers = f"stages.plain.beside=[random, {{use: run, run: '{shop}'}}]"
+    row = run(shop.parent / "beside", rankers, "stages.excluded=null")["plain"]
+    assert sum(decoded) == 100
+    alone = json.loads((shop / "metrics.json").read_text())["plain"]
+    for protocol in ("history_in", "history_out"):
+        assert list(row[protocol]["baselines"]) == ["random", "shop"]
+        own = {key: value for key, value in alone[protocol].items() if key not in ("baselines", "ceiling")}
+        assert row[protocol]["baselines"]["shop"] == pytest.approx(own)
+
+
+def test_a_run_on_other_data_is_refused(shop: Path, tmp_path: Path) -> None:
+    data = stored_dataset.load(shop / "stages" / "dataset")
+    config = CATALOGUE.config_class("ranker", "run").model_validate({"use": "run", "run": str(shop)})
+    ranker = CATALOGUE.build("ranker", config, Env(catalogue=CATALOGUE))
+    with pytest.raises(UserError, match="was trained on other interactions than this run's training part"):
+        ranker.fit(data.sequences, data.items)
+    with pytest.raises(UserError, match="another catalogue than this run: it has 60 items"):
+        ranker.fit(data.train, data.items[:59])
+    renamed = data.items.with_columns(id=data.items["id"] + "x")
+    with pytest.raises(UserError, match="another catalogue than this run: 'item-00000x' is none"):
+        ranker.fit(data.train, renamed)
+    with pytest.raises(UserError, match="is not the folder of a run"):
+        CATALOGUE.build("ranker", config.model_copy(update={"run": tmp_path}), Env(catalogue=CATALOGUE))
+
+
+def test_a_run_finds_its_items_in_another_order(shop: Path) -> None:
+    data = stored_dataset.load(shop / "stages" / "dataset")
+    config = CATALOGUE.config_class("ranker", "run").model_validate({"use": "run", "run": str(shop)})
+    ranker, turned = (CATALOGUE.build("ranker", config, Env(catalogue=CATALOGUE)) for _ in range(2))
+    ranker.fit(data.train, data.items)
+    order = np.random.default_rng(2).permutation(60)
+    row = np.argsort(order)
+    train = type(data.train)(data.train.offsets, row[data.train.items])
+    turned.fit(train, data.items[order.tolist()])
+    histories = [np.array([3, 7, 1]), np.array([5])]
+    scores = ranker.score(histories)
+    assert np.isfinite(scores).sum(1).tolist() == [20, 20]
+    assert np.array_equal(turned.score([row[history] for history in histories]), scores[:, order])
+
+
+def test_rows_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(SPEC)
+    twice = "stages.plain.beside=[ease, {use: ease, l2: 9}]"
+    with pytest.raises(UserError, match="two rows would be called 'ease'; give one of them a 'label'"):
+        load_spec(tmp_path / "shop.yaml", [twice], CATALOGUE)
+    told = "stages.plain.beside=[ease, {use: ease, l2: 9, label: EASE 9}]"
+    stage: Any = load_spec(tmp_path / "shop.yaml", [told], CATALOGUE).spec.stages["plain"]
+    assert [ranker.called for ranker in stage.beside] == ["ease", "EASE 9"]
+
+
+def test_nothing_need_stand_beside(shop: Path) -> None:
+    row = run(shop.parent / "alone", "stages.plain.beside=[]", "stages.excluded=null")["plain"]
+    assert row["baselines"] == row["history_out"]["baselines"] == {}
