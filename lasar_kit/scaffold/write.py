@@ -82,9 +82,7 @@ def _values(kind: str, name: str) -> dict[str, str]:
     class_name = own if own.endswith(noun) else own + noun
     return {
         "kind": kind,
-        "label": "data set"
-        if kind == "dataset"
-        else kind.replace("rl_", "RL ").replace("sft_", "SFT ").replace("_", " "),
+        "label": LABELS.get(kind, kind.replace("_", " ")),
         "name": name,
         "package": name,
         "project": name.replace("_", "-"),

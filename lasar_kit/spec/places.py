@@ -32,6 +32,7 @@ def example(kind: str, options: dict[str, Any]) -> str:
         "rollout": ("rl", {"use": "rl", **inside}),
         "reward": ("rl", {"use": "rl", "rewards": [inside]}),
         "ranker": ("evaluate", {"use": "evaluate", "beside": [options]}),
+        "sft_objective": ("reason", {"use": "sft", "objectives": [{"objective": options}]}),
         "rl_objective": ("rl", {"use": "rl", "objectives": [{"objective": options}]}),
     }
     if kind not in stages:
