@@ -91,6 +91,17 @@ class DetachesThoughts(TinyAligner):
         return super().loss(replace(trace, states=trace.states.detach()), anchors)
 
 
+@breaks(BROKEN, "aligner", "every_pair_is_felt")
+class LastPairAlone(TinyAligner):
+    """Compares the last pair of a branch and no other."""
+
+    def loss(self, trace: LatentTrace, anchors: Anchors) -> Tensor:
+        pairs = _pairs(trace, anchors)[2].sum(-1, keepdim=True)
+        masks = (mask & (torch.arange(mask.shape[-1]) == pairs - 1) for mask in (trace.mask, anchors.mask))
+        own, other = masks
+        return super().loss(replace(trace, mask=own), Anchors(anchors.states, other))
+
+
 @breaks(BROKEN, "aligner", "loss_is_computed_in_float32")
 class Narrow(TinyAligner):
     """Computes in the type of the states."""
@@ -236,6 +247,51 @@ class WrongSign(TinyObjective):
         return -loss, report
 
 
+@breaks(BROKEN, "rl_objective", "a_depth_never_chosen_changes_nothing")
+class PricesTheIndex(TinyObjective):
+    """Takes a depth's place in the support for the depth."""
+
+    def loss(self, rollout: Rollout) -> Any:
+        cost = 0.1 * rollout.depth_index[:, None]
+        return super().loss(replace(rollout, rewards=rollout.rewards - cost))
+
+
+@breaks(BROKEN, "rl_objective", "ranks_stay_alike")
+class OwnMean(TinyObjective):
+    """Averages the rewards of its own process."""
+
+    def observe(self, rollout: Rollout) -> None:
+        self.baseline = (self.baseline + rollout.rewards.detach().mean()) / 2
+
+
+@breaks(BROKEN, "rl_objective", "the_reference_pulls")
+class Repels(TinyObjective):
+    """Adds the squared distance from the reference with the wrong sign."""
+
+    def loss(self, rollout: Rollout) -> Any:
+        loss, report = super().loss(rollout)
+        gap = (rollout.logp - rollout.ref_logp.detach()).float().masked_fill(~rollout.valid[..., None], 0.0)
+        return loss - 0.01 * gap.square().mean(-1).mean(), report
+
+
+@breaks(BROKEN, "rl_objective", "old_policy_is_used")
+class ForgetsTheOldPolicy(TinyObjective):
+    """Divides by the policy as it is."""
+
+    def loss(self, rollout: Rollout) -> Any:
+        now = replace(rollout, old_logp=rollout.logp.detach(), old_depth_logp=rollout.depth_logp.detach())
+        return super().loss(now)
+
+
+@breaks(BROKEN, "rl_objective", "clipping_is_on_both_sides")
+class HoldsTheLikelier(TinyObjective):
+    """Clips ratios above alone."""
+
+    def loss(self, rollout: Rollout) -> Any:
+        most = rollout.old_logp.detach() + 0.2
+        return super().loss(replace(rollout, logp=torch.minimum(rollout.logp, most)))
+
+
 @breaks(BROKEN, "rl_objective", "loss_is_computed_in_float32")
 class StaysNarrow(TinyObjective):
     """Adds up in the type of the log-probabilities."""
@@ -287,6 +343,14 @@ class FinesAll(TinyReward):
 
     def reward(self, judged: Judged) -> Tensor:
         return super().reward(judged) - 0.1
+
+
+@breaks(BROKEN, "reward", "the_target_earns_most")
+class OthersEarn(TinyReward):
+    """Rewards whatever is not the target."""
+
+    def reward(self, candidates: Tensor, target: Tensor) -> Tensor:
+        return (candidates != target[:, None]).float() * (candidates >= 0)
 
 
 @breaks(BROKEN, "reward", "prompts_are_judged_alone")
