@@ -223,7 +223,9 @@ class TurnsTies(TinyDecoder):
         order = turned[total[..., turned].argsort(dim=-1, descending=True, stable=True)][..., :width]
         missing = (0, width - order.shape[-1])
         items, logp = self.items[order], total.gather(-1, order)
-        return Beams(nn.functional.pad(items, missing, value=-1), nn.functional.pad(logp, missing, value=-torch.inf))
+        return Beams(
+            nn.functional.pad(items, missing, value=-1), nn.functional.pad(logp, missing, value=-torch.inf)
+        )
 
 
 @breaks(BROKEN, "decoder", "a_branch_alone_is_the_branch_in_any_batch")

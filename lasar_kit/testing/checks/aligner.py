@@ -29,7 +29,9 @@ def _act(component: Aligner, inputs: Inputs) -> dict[str, Any]:
     return {"loss": component.loss(*inputs)}
 
 
-aligner = Contract("aligner", Aligner, alignments(), _given, _act, types={"loss": (torch.float32,)}, trains=True)
+aligner = Contract(
+    "aligner", Aligner, alignments(), _given, _act, types={"loss": (torch.float32,)}, trains=True
+)
 
 
 def _loss(subject: Subject, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:

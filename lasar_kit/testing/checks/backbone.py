@@ -39,7 +39,9 @@ def _act(component: Any, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 TYPES = {"states": (torch.float32, torch.bfloat16), "logits": (torch.float32, torch.bfloat16)}
-backbone = Contract("backbone", Backbone, trees(), _given, _act, types=TYPES, learns=True, trains=True, examples=12)
+backbone = Contract(
+    "backbone", Backbone, trees(), _given, _act, types=TYPES, learns=True, trains=True, examples=12
+)
 
 
 def in_calls(component: Any, inputs: Tensor, parent: Tensor, cuts: list[int]) -> Float[Tensor, "B Q D"]:
@@ -153,9 +155,11 @@ def order_of_tokens_is_felt(subject: Subject, case: Tree) -> None:
     expect(gap > 1e-4, f"the first two tokens exchanged move the third's state by {gap:.3g}")
 
 
-@backbone.check("Let positions and masks grow with the chain: cap, wrap or window none.", cases=SEEDS, examples=2)
+@backbone.check(
+    "Let positions and masks grow with the chain: cap, wrap or window none.", cases=SEEDS, examples=2
+)
 def a_chain_of_forty_tokens_is_read(subject: Subject, case: int) -> None:
-    """Forty tokens are read alike whole, in calls, behind pads and on two branches; first and last are felt."""
+    """Forty tokens are read alike whole, in calls, behind pads and on a branch; first and last are felt."""
     like = subject.component.embed(torch.zeros(1, dtype=torch.int64))
     inputs = numbers(2, LONG, subject.component.hidden_size, seed=case).to(like.dtype)
     chain = torch.arange(-1, LONG - 1)
@@ -163,7 +167,9 @@ def a_chain_of_forty_tokens_is_read(subject: Subject, case: int) -> None:
     parents = {
         "in calls": chain,
         "behind 3 pads": torch.cat([torch.full((4,), -1), torch.arange(3, LONG + 2)]),
-        "on a second branch": torch.cat([chain, torch.tensor([LONG // 2 - 1]), torch.arange(LONG, 3 * LONG // 2 - 1)]),
+        "on a second branch": torch.cat(
+            [chain, torch.tensor([LONG // 2 - 1]), torch.arange(LONG, 3 * LONG // 2 - 1)]
+        ),
     }
     for how, parent in parents.items():
         more = len(parent) - LONG

@@ -36,7 +36,9 @@ def _act(component: LatentLoop, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 TYPES = {"thoughts": FLOAT, "mask": (torch.bool,), "last": FLOAT, "tip": (torch.int64,)}
-latent_loop = Contract("latent_loop", LatentLoop, thinkings(), _given, _act, types=TYPES, learns=True, trains=True)
+latent_loop = Contract(
+    "latent_loop", LatentLoop, thinkings(), _given, _act, types=TYPES, learns=True, trains=True
+)
 
 
 def _run(subject: Subject, case: Thinking) -> Outcome:
@@ -152,7 +154,9 @@ def _long(seed: int) -> Thinking:
     return Thinking([prompt, [5, 3]], [[39, 20], [1, 1]], [[12, 0], [9, 10]], [[4, 5], [6, 7]], pads=1)
 
 
-@latent_loop.check("Let no size that you saw bound the steps or the prompt.", cases=st.builds(_long, SEEDS), examples=2)
+@latent_loop.check(
+    "Let no size that you saw bound the steps or the prompt.", cases=st.builds(_long, SEEDS), examples=2
+)
 def many_tokens_and_thoughts_are_as_few(subject: Subject, case: Thinking) -> None:
     """Prompts of forty tokens and twelve thoughts have their mask, and are in a batch as they are alone."""
     mask_counts_the_depth(subject, case)

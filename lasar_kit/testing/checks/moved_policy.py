@@ -19,7 +19,9 @@ Pushes = dict[str, float]
 """What a step does to the log-probability of prompt 0's first candidate, and of its depth."""
 
 
-@rl_objective.check("Put the KL, towards the reference, into the loss with a gradient at logp: mind its sign.")
+@rl_objective.check(
+    "Put the KL, towards the reference, into the loss with a gradient at logp: mind its sign."
+)
 def the_reference_pulls(subject: Subject, case: Rolled) -> None:
     """A candidate that earned its group's mean, away from the reference, is drawn towards it or let be."""
     for others in (0.0, 1.0):
@@ -39,7 +41,7 @@ def the_reference_pulls(subject: Subject, case: Rolled) -> None:
 
 @rl_objective.check("Weigh by the ratio (logp - old_logp).exp(), with its gradient; detach old_logp alone.")
 def old_policy_is_used(subject: Subject, case: Rolled) -> None:
-    """What has grown likelier since the rollout is pushed more for a reward, what has grown less likely less."""
+    """What has grown likelier since the rollout is pushed more for a reward, and what has not, less."""
     rollout = _as_it_was(case)
     gains = {by: _gains(subject, _since(rollout, by), 5.0) for by in (-NEAR, 0.0, NEAR)}
     for name, gain in gains[0.0].items():
@@ -52,7 +54,7 @@ def old_policy_is_used(subject: Subject, case: Rolled) -> None:
 
 @rl_objective.check("Take the smaller of ratio times advantage and clipped ratio times advantage.")
 def clipping_is_on_both_sides(subject: Subject, case: Rolled) -> None:
-    """What has moved far its way is let go on both sides or on neither; what went the wrong way is pushed back."""
+    """What went far its way is let go on both sides or on neither; what went the wrong way is pushed back."""
     rollout = _as_it_was(case)
     moved = {by: _from_reference(_since(rollout, by), by) for by in (-FAR, 0.0, FAR)}
     up, down = ({by: _gains(subject, moved[by], reward) for by in moved} for reward in (5.0, -5.0))
@@ -90,7 +92,9 @@ def _since(rollout: Rollout, by: float) -> Rollout:
     old = rollout.logp.clone()
     old[0, 0] -= by / old.shape[-1]
     chosen = torch.nn.functional.one_hot(rollout.depth_index, rollout.depth_logp.shape[1]).bool()
-    now, before = (_distribution(chosen, 0.6 * torch.tensor(part).exp()) for part in (min(by, 0), -max(by, 0)))
+    now, before = (
+        _distribution(chosen, 0.6 * torch.tensor(part).exp()) for part in (min(by, 0), -max(by, 0))
+    )
     return replace(rollout, old_logp=old, depth_logp=now, old_depth_logp=before)
 
 

@@ -109,7 +109,7 @@ def every_level_is_felt(subject: Subject, case: Catalogue) -> None:
 
 @quantizer.check("Fit level m to what the levels before left over, and use it.", cases=_DISTINCT)
 def each_level_brings_items_nearer(subject: Subject, case: Catalogue) -> None:
-    """While anything is left, a level of two free codes or more brings the fitted items nearer, not as near."""
+    """While anything is left, a level of two codes or more brings the fitted items nearer, not as near."""
     component, codes = _fitted(subject, case)
     errors = _errors(component, codes, case.vectors)
     for level, (before, after) in enumerate(pairwise(errors)):

@@ -45,7 +45,15 @@ def _act(component: RLObjective, inputs: Rollout) -> dict[str, Any]:
 
 TYPES = {"loss": (torch.float32,)}
 rl_objective = Contract(
-    "rl_objective", RLObjective, rollouts(), _given, _act, settle=_observe, types=TYPES, learns=True, trains=True
+    "rl_objective",
+    RLObjective,
+    rollouts(),
+    _given,
+    _act,
+    settle=_observe,
+    types=TYPES,
+    learns=True,
+    trains=True,
 )
 
 
@@ -167,7 +175,9 @@ def a_depth_never_chosen_changes_nothing(subject: Subject, case: Rolled) -> None
         old_depth_logp=torch.cat([front, rollout.old_depth_logp], dim=1),
         depth_index=rollout.depth_index + 1,
     )
-    plain, more = (gradients(_loss(subject, made), leaves) for made, leaves in map(leaves_of, (rollout, wider)))
+    plain, more = (
+        gradients(_loss(subject, made), leaves) for made, leaves in map(leaves_of, (rollout, wider))
+    )
     for name in ("logp", "ref_kl", "depth_logp"):
         found = more[name][:, 1:] if name == "depth_logp" else more[name]
         expect_close(found, plain[name], f"one depth more to choose from: the gradient at {name} is")
@@ -213,7 +223,9 @@ def observing_keeps_no_graph(subject: Subject, case: Rolled) -> None:
     expect(not held, f"a graph hangs on {', '.join(held)}")
 
 
-@rl_objective.check("Move state by `world_reward` and what else all processes share, not by one's own rollout.")
+@rl_objective.check(
+    "Move state by `world_reward` and what else all processes share, not by one's own rollout."
+)
 def ranks_stay_alike(subject: Subject, case: Rolled) -> None:
     """Two processes with rollouts of their own, and one mean reward of them all, keep one state."""
     states = []

@@ -54,7 +54,9 @@ def vectors_are_finite(subject: Subject, case: Catalogue) -> None:
     expect(not bad.any(), f"the vector of item {bad.argmax()} holds {vectors[bad.argmax()].tolist()}")
 
 
-@text_encoder.check("Keep rows and items together: sort nothing, or undo it, and read `train` by item.", examples=6)
+@text_encoder.check(
+    "Keep rows and items together: sort nothing, or undo it, and read `train` by item.", examples=6
+)
 def order_of_items_does_not_matter(subject: Subject, case: Catalogue) -> None:
     """Items in another order have their vectors in that order, but for a rotation of all of them."""
     items, train = _given(case)
@@ -65,4 +67,6 @@ def order_of_items_does_not_matter(subject: Subject, case: Catalogue) -> None:
         for given in ((items, train), (items[order], moved))
     )
     # Products of vectors, since axes of an SVD may turn where they are equally long.
-    expect_close(other @ other.T, (plain @ plain.T)[order][:, order], f"order {order.tolist()}: a product is", 1e-3)
+    expect_close(
+        other @ other.T, (plain @ plain.T)[order][:, order], f"order {order.tolist()}: a product is", 1e-3
+    )
