@@ -38,10 +38,10 @@ class WrongLine:
         )
         path = folder / f"wrong_{self.name}.py"
         path.write_text(source.replace(self.right, self.wrong))
-        spec = importlib.util.spec_from_file_location(path.stem, path)
+        spec = importlib.util.spec_from_file_location(f"{module.rpartition('.')[0]}.{path.stem}", path)
         assert spec is not None
         assert spec.loader is not None
-        changed = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+        changed = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(changed)
         catalogue = Catalogue.discover()
         config = configured(self.kind, {"use": self.use, **self.options}, catalogue)
@@ -224,8 +224,8 @@ WRONG_LINES = [
     WrongLine(
         "one_pair_less",
         *STEPWISE,
-        "anchors.mask.shape[-1])\n        both",
-        "anchors.mask.shape[-1]) - 1\n        both",
+        "min(trace.mask.shape[-1], anchors.mask.shape[-1])",
+        "max(min(trace.mask.shape[-1], anchors.mask.shape[-1]) - 1, 0)",
         "every_pair_is_felt",
     ),
     WrongLine(
@@ -255,14 +255,14 @@ WRONG_LINES = [
         *COCONUT,
         "own = depth[..., None, None]",
         "own = depth.clamp_max(4)[..., None, None]",
-        "last_is_the_state_at_the_tip",
+        "many_tokens_and_thoughts_are_as_few",
         {"exit": "direct"},
     ),
     WrongLine(
-        "four_steps_at_most",
+        "eight_steps_at_most",
         *COCONUT,
         "for step in range(steps):",
-        "for step in range(min(steps, 4)):",
+        "for step in range(min(steps, 8)):",
         "many_tokens_and_thoughts_are_as_few",
     ),
     WrongLine(

@@ -181,9 +181,13 @@ def a_chain_of_forty_tokens_is_read(subject: Subject, case: int) -> None:
     turned, other = torch.arange(LONG), inputs.clone()
     turned[[-4, -3]] = turned[[-3, -4]]
     other[:, 0] *= -3
-    for what, fed in (("tokens 37 and 38 exchanged", inputs[:, turned]), ("another first token", other)):
-        moved = _states(subject, fed, chain.expand(2, -1), [LONG])[:, -1]
-        expect(not torch.equal(moved, whole[:, -1]), f"{what} leave the state of token {LONG} as it is")
+    # Exchanged addends may round otherwise; the first token may be felt but faintly.
+    for what, fed, least in (
+        ("tokens 37 and 38 exchanged", inputs[:, turned], 1e-5),
+        ("another first token", other, 0.0),
+    ):
+        moved = _states(subject, fed, chain.expand(2, -1), [LONG])[:, -1] - whole[:, -1]
+        expect(moved.abs().max() > least, f"{what} leave the state of token {LONG} as it is")
 
 
 @backbone.check("Keep the graph of cached keys and values: no .detach(), no .data, no torch.no_grad.")

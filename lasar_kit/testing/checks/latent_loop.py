@@ -162,6 +162,8 @@ def many_tokens_and_thoughts_are_as_few(subject: Subject, case: Thinking) -> Non
     mask_counts_the_depth(subject, case)
     a_branch_alone_is_the_branch_in_any_batch(subject, case)
     surplus_steps_change_nothing(subject, case)
+    answer_hangs_on_its_own_thoughts(subject, case)
+    last_is_the_state_at_the_tip(subject, case)
 
 
 @latent_loop.check("Keep what `advance` gave for thought t, untouched, and each thought's own.")
