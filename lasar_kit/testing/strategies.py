@@ -157,28 +157,6 @@ def searches(draw: st.DrawFn) -> Search:
 
 
 @dataclass(frozen=True)
-class Crowd:
-    """A catalogue of more than twenty leaves that often score alike, on a prompt with two branches."""
-
-    levels: int
-    leaves: int
-    seed: int
-
-    @property
-    def search(self) -> Search:
-        """Distinct sequences in no order; a search as wide as all of them."""
-        fan = {1: (30,), 2: (5, 8), 3: (3, 4, 4)}[self.levels]
-        every = torch.cartesian_prod(*(torch.arange(6, 6 + size) for size in fan)).view(-1, self.levels)
-        order = torch.randperm(len(every), generator=torch.Generator().manual_seed(self.seed))
-        prompt = [3 + self.seed % 10, 7, 4]
-        thinking = Thinking([prompt], [[2, 1]], [[0, 0]], [[3, 3]], pads=1)
-        return Search(every[order[: self.leaves]].tolist(), thinking, self.leaves, coarse=True)
-
-
-CROWDS = st.builds(Crowd, st.integers(1, 3), st.integers(20, 30), SEEDS)
-
-
-@dataclass(frozen=True)
 class Tree:
     """Parents of the tokens of B rows, and where the calls end that read them."""
 

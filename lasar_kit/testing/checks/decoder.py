@@ -16,7 +16,8 @@ from lasar_kit.core.values import Beams, LatentTrace, SidTable
 from lasar_kit.testing import tiny
 from lasar_kit.testing.compare import close, furthest
 from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
-from lasar_kit.testing.strategies import CROWDS, Crowd, Search, searches
+from lasar_kit.testing.crowds import CROWDS, Crowd
+from lasar_kit.testing.strategies import Search, searches
 from lasar_kit.testing.thinking import read_prompts
 
 

@@ -82,4 +82,5 @@ def _cast(prompt: Prompt, dtype: torch.dtype) -> Prompt:
 
 def _only(prompt: Prompt, r: int) -> Prompt:
     """One branch of a row."""
-    return replace(prompt, h0=prompt.h0[:, r : r + 1], tip=prompt.tip[:, r : r + 1])
+    parts = {name: getattr(prompt, name)[:, r : r + 1] for name in ("h0", "tip", "ends", "items")}
+    return replace(prompt, **parts)
