@@ -14,15 +14,15 @@ from lasar_kit.testing.tiny import TinyReward
 class Raises(TinyReward):
     """Raises whatever it is asked."""
 
-    def reward(self, candidates: Any, target: Any) -> Any:
+    def reward(self, judged: Any) -> Any:
         raise ValueError("no use")
 
 
 class Narrow(TinyReward):
     """Takes the wrong number of arguments."""
 
-    def reward(self, candidates: Any) -> Any:  # type: ignore[override]
-        return candidates
+    def reward(self) -> Any:  # type: ignore[override]
+        return None
 
 
 class Unbuilt(TinyReward):
@@ -43,7 +43,7 @@ def subject(made: type) -> Subject:
 
 
 def test_a_crash_is_told_once() -> None:
-    for made, text in ((Raises, "raised ValueError: no use"), (Narrow, "takes 2 positional arguments but 3")):
+    for made, text in ((Raises, "raised ValueError: no use"), (Narrow, "takes 1 positional argument but 2")):
         results = run_checks(subject(made))
         told = [result for result in results if result.found and not result.untried]
         assert [result.check.name for result in told] == ["nothing_is_raised"]

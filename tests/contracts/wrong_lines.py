@@ -141,15 +141,15 @@ WRONG_LINES = [
     WrongLine(
         "depth_less_one_for_its_place",
         *REINFORCE,
-        "logp.gather(1, rollout.depth_index[:, None])",
-        "logp.gather(1, rollout.depth[:, None] - 1)",
+        "gather(1, rollout.depth_index[:, None])[:, 0]",
+        "gather(1, rollout.depth[:, None] - 1)[:, 0]",
         "nothing_is_raised",
     ),
     WrongLine(
         "old_choice_is_the_new",
         *REINFORCE,
-        "old = rollout.old_depth_logp",
-        "old = rollout.depth_logp",
+        "_chosen(rollout.old_depth_logp, rollout)",
+        "_chosen(rollout.depth_logp.detach(), rollout)",
         "old_policy_is_used",
     ),
     WrongLine(
@@ -173,8 +173,8 @@ WRONG_LINES = [
     WrongLine(
         "pays_the_first",
         *RULE,
-        "candidates == target[:, None]",
-        "(candidates == candidates[:, :1]) & (candidates >= 0)",
+        "judged.candidates == judged.target[:, None]",
+        "(judged.candidates == judged.candidates[:, :1]) & (judged.candidates >= 0)",
         "the_target_earns_most",
     ),
     WrongLine(
@@ -217,8 +217,8 @@ WRONG_LINES = [
     WrongLine(
         "batch_mean_in_training",
         *MLP,
-        "if self.config.detach_h0:\n            h0 = h0.detach()",
-        "if self.training:\n            h0 = h0 - h0.mean(dim=0)",
+        "prompt.h0.detach() if self.config.detach_h0 else prompt.h0",
+        "prompt.h0 - self.training * prompt.h0.mean(dim=0)",
         "a_prompt_alone_is_the_prompt_in_any_batch",
     ),
     WrongLine(
