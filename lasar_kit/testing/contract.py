@@ -49,24 +49,40 @@ class Subject:
     context: Mapping[str, Any] = field(default_factory=dict)
     """What validating its config needs."""
     device: str = "cpu"
+    training: bool = False
+    """Whether its components are in training mode; drawn for each example."""
+    draws: str | None = None
+    """What it draws in training mode, once that is known: nothing or numbers."""
+    crashes: dict[str, str] = field(default_factory=dict)
+    """What it raised and where, with the check that told so."""
 
     def fresh(self, seed: int = 0, **surroundings: Any) -> Any:
-        """A component of its own, in evaluation mode; `surroundings` replace fields of `Env`."""
+        """A component of its own, in the mode at hand; `surroundings` replace fields of `Env`."""
         env = replace(tiny.environment(), seed=seed, device=self.device, **surroundings)
         component = self.make(given(self.kind, env))
         if isinstance(component, nn.Module):
-            component.to(self.device).eval()
+            component.to(self.device).train(self.training)
         return component
 
-    @cached_property
+    @property
     def component(self) -> Any:
         """One component for all checks that change nothing of it: some are slow to build."""
+        if isinstance(self._built, nn.Module) and self._built.training != self.training:
+            self._built.train(self.training)
+        return self._built
+
+    @cached_property
+    def _built(self) -> Any:
         return self.fresh()
 
     @property
     def exceptions(self) -> Mapping[str, str]:
-        """Checks that the component declares to break, and why: its attribute `contract_exceptions`."""
-        return getattr(self.component, "contract_exceptions", {})
+        """Checks that the component, with these options, declares to break, and why: its attribute
+        `contract_exceptions`; none of one that cannot be built."""
+        try:
+            return getattr(self.component, "contract_exceptions", {})
+        except Exception:  # told by every check
+            return {}
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,7 @@ class Check:
     """One law of a kind of component.
 
     `law(subject, case)` raises if it is broken; `cases` draws what it is tried on. `mend` says what to do.
+    `any_draw` says that it holds in training mode for a component that draws numbers there (dropout).
     """
 
     name: str
@@ -83,13 +100,15 @@ class Check:
     law: Callable[[Subject, Any], None]
     cases: SearchStrategy[Any]
     examples: int
+    any_draw: bool = False
 
 
 @dataclass(frozen=True)
 class Result:
     """How a check went; `found` and `example` are empty where it passed.
 
-    `expected` is the reason where the component declares that it breaks this law.
+    `expected` is the reason where the component declares that it breaks this law. `crash` names what was
+    raised and where, if anything was; `untried` the check that told of the same crash already.
     """
 
     check: Check
@@ -97,6 +116,8 @@ class Result:
     found: str = ""
     example: str = ""
     expected: str = ""
+    crash: str = ""
+    untried: str = ""
 
     @property
     def ok(self) -> bool:
@@ -110,6 +131,8 @@ class Result:
             return ""
         if self.passed:
             return f"{self.check.name} passed, but is declared to fail: {self.expected}"
+        if self.untried:
+            return f"{self.check.name}: not tried: it raises what {self.untried} tells"
         example = f" [{self.example}]" if self.example else ""
         return f"{self.check.name}: {self.found}{example}\n{self.check.mend}"
 
@@ -120,7 +143,8 @@ class Contract:
     `given(case)` makes the inputs of a case; `act(component, inputs)` uses a component once and returns what
     came out by name, for the checks that all kinds share; `settle(component, inputs)` comes before, where a
     component is not ready for use once it is built. `types` are those that results may have, `changeable`
-    says whether inputs could be changed at all, `learns` whether a component may hold state that is saved.
+    says whether inputs could be changed at all, `learns` whether a component may hold state that is saved,
+    `trains` whether training puts it into training mode.
     """
 
     def __init__(
@@ -135,12 +159,13 @@ class Contract:
         types: Mapping[str, tuple[Any, ...]] | None = None,
         changeable: bool = True,
         learns: bool = False,
+        trains: bool = False,
         examples: int = 25,
     ) -> None:
         self.kind, self.interface, self.cases = kind, interface, cases
         self.given, self.act, self.settle = given, act, settle
         self.types = types or {}
-        self.changeable, self.learns = changeable, learns
+        self.changeable, self.learns, self.trains = changeable, learns, trains
         self.examples = examples
         self.checks: list[Check] = []
 

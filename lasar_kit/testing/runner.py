@@ -5,15 +5,20 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis import HealthCheck, Phase, Verbosity, find, given, settings
+from hypothesis import strategies as st
+from torch import nn
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.errors import UserError
 from lasar_kit.spec import ComponentConfig
 from lasar_kit.testing import tiny
-from lasar_kit.testing.checks import checks_for
+from lasar_kit.testing.checks import CONTRACTS, checks_for
+from lasar_kit.testing.checks.common import draws_numbers
 from lasar_kit.testing.contract import Broken, Check, Result, Subject
 from lasar_kit.testing.describe import describe
 from lasar_kit.testing.options import configured
@@ -43,7 +48,8 @@ def subject_of(
 
 def run_check(check: Check, subject: Subject) -> Result:
     """Try a check on examples; of those that fail, the smallest is told."""
-    failures: list[tuple[Any, Exception]] = []
+    failures: list[tuple[Any, bool, Exception]] = []
+    modes = st.booleans() if _trainable(check, subject) else st.just(False)
 
     @settings(
         max_examples=check.examples,
@@ -56,13 +62,16 @@ def run_check(check: Check, subject: Subject) -> Result:
         suppress_health_check=list(HealthCheck),
         verbosity=Verbosity.quiet,
     )
-    @given(check.cases)
-    def examine(case: Any) -> None:
+    @given(check.cases, modes)
+    def examine(case: Any, training: bool) -> None:
+        subject.training = training
         try:
             check.law(subject, case)
         except Exception as error:
-            failures.append((case, error))
+            failures.append((case, training, error))
             raise
+        finally:
+            subject.training = False
 
     try:
         examine()
@@ -70,11 +79,40 @@ def run_check(check: Check, subject: Subject) -> Result:
         # The last one is the smallest; a component that does not repeat itself may not fail again.
         if not failures:
             raise
-        case, error = failures[-1]
-        if isinstance(error, UserError):
+        case, training, error = failures[-1]
+        if isinstance(error, UserError) and check.name not in subject.exceptions:
             raise error from None
-        return Result(check, False, _found(error), describe(case))
+        mode = "in training mode" if training else ""
+        example = "; ".join(filter(None, (mode, describe(case))))
+        return Result(check, False, _found(error), example, crash=_crash(error))
     return Result(check, True)
+
+
+def _trainable(check: Check, subject: Subject) -> bool:
+    """Whether to try it in training mode too: not where dropout makes two results differ."""
+    if not CONTRACTS[check.kind].trains or check.examples == 1:
+        return False
+    if subject.draws is None:
+        subject.draws = _draws(subject)
+    return subject.draws == "nothing" or (subject.draws == "numbers" and check.any_draw)
+
+
+def _draws(subject: Subject) -> str:
+    """What it draws in training mode; `unknown` of what has no such mode, or raises there."""
+    try:
+        if not isinstance(subject.component, nn.Module):
+            return "unknown"
+        training = replace(subject, training=True)
+        drawn = draws_numbers(CONTRACTS[subject.kind], training, _some_case(subject.kind))
+    except Exception:  # told by the laws
+        return "unknown"
+    return "numbers" if drawn else "nothing"
+
+
+@cache
+def _some_case(kind: str) -> Any:
+    plain = settings(database=None, max_examples=1, phases=(Phase.generate,), derandomize=True)
+    return find(CONTRACTS[kind].cases, lambda _: True, settings=plain)
 
 
 def run_checks(subject: Subject) -> list[Result]:
@@ -92,7 +130,11 @@ def run_expecting(check: Check, subject: Subject, expected: str = "") -> Result:
     result = run_check(check, subject)
     if check.name == "has_its_interface" and not result.passed:
         return result
-    return replace(result, expected=expected or subject.exceptions.get(check.name, ""))
+    reason = expected or subject.exceptions.get(check.name, "")
+    told = check.name
+    if result.crash and not reason:
+        told = subject.crashes.setdefault(result.crash, check.name)
+    return replace(result, expected=reason, untried="" if told == check.name else told)
 
 
 def _found(error: Exception) -> str:
@@ -101,3 +143,12 @@ def _found(error: Exception) -> str:
     place = traceback.extract_tb(error.__traceback__)[-1]
     line = " ".join(str(error).split())
     return f"raised {type(error).__name__}: {line} (at {place.filename}:{place.lineno})"
+
+
+def _crash(error: Exception) -> str:
+    """What tells one crash from another: its place or, where a law's own call failed, its text."""
+    if isinstance(error, Broken):
+        return ""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    inside = Path(place.filename).is_relative_to(Path(__file__).parent / "checks")
+    return f"{type(error).__name__} {error if inside else f'{place.filename}:{place.lineno}'}"

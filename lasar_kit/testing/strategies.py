@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lasar_kit.core.values import Anchors, Context, LatentTrace, Prompt, Rollout, SidTable
-from lasar_kit.testing.tiny import WIDTH
+from lasar_kit.testing import tiny
+from lasar_kit.testing.tiny import WIDTH, TinyBackbone
 
 Table = list[list[int]]
 SEEDS = st.integers(0, 99)
@@ -126,6 +127,13 @@ class Search:
     table: Table
     thinking: Thinking
     width: int
+    coarse: bool = False
+    """Whether logits are rounded, so that many are equal to the bit."""
+
+    @property
+    def backbone(self) -> TinyBackbone:
+        """The model that is searched."""
+        return tiny.coarse_backbone() if self.coarse else tiny.backbone()
 
     @property
     def sids(self) -> SidTable:
@@ -218,11 +226,14 @@ STATES = st.builds(States, st.integers(1, 4), st.integers(1, 3), SEEDS, st.sampl
 
 @dataclass(frozen=True)
 class Rolled:
-    """A rollout of B prompts with G candidates of M tokens; `spread` is how far the old policy was away."""
+    """A rollout of B prompts with G candidates of M tokens; `spread` is how far the old policy was away.
+
+    `support` are the depths that were chosen from.
+    """
 
     valid: list[list[bool]]
     levels: int
-    choices: int
+    support: tuple[int, ...]
     seed: int
     spread: float
 
@@ -231,16 +242,17 @@ class Rolled:
         rows, group = len(self.valid), len(self.valid[0])
         shape = (rows, group, self.levels)
         logp = -numbers(*shape, seed=self.seed).abs() - 0.1
-        index = torch.arange(rows) % self.choices
-        depth_logp = numbers(rows, self.choices, seed=self.seed + 400).log_softmax(-1)
-        other_depths = numbers(rows, self.choices, seed=self.seed + 600)
+        choices = len(self.support)
+        index = torch.arange(rows) % choices
+        depth_logp = numbers(rows, choices, seed=self.seed + 400).log_softmax(-1)
+        other_depths = numbers(rows, choices, seed=self.seed + 600)
         return Rollout(
             logp=logp,
             old_logp=logp - self.spread * numbers(*shape, seed=self.seed + 100),
             ref_logp=logp - self.spread * numbers(*shape, seed=self.seed + 200),
             rewards=numbers(rows, group, seed=self.seed + 300),
             valid=torch.tensor(self.valid),
-            depth=index + 1,
+            depth=torch.tensor(self.support)[index],
             depth_logp=depth_logp,
             depth_index=index,
             world_reward=torch.tensor(0.1),
@@ -251,12 +263,13 @@ class Rolled:
 
 @st.composite
 def rollouts(draw: st.DrawFn) -> Rolled:
-    """Up to four prompts of three to five candidates, some of them missing."""
+    """Up to four prompts of three to five candidates, some of them missing; one to four depths of 0 to 8."""
     rows, group = draw(st.integers(1, 4)), draw(st.integers(3, 5))
     missing = draw(st.sets(st.tuples(st.integers(0, rows - 1), st.integers(0, group - 1)), max_size=3))
     valid = [[(b, g) not in missing for g in range(group)] for b in range(rows)]
     spread = draw(st.sampled_from([0.0, 0.1]))
-    return Rolled(valid, draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(SEEDS), spread)
+    support = tuple(sorted(draw(st.sets(st.integers(0, 8), min_size=1, max_size=4))))
+    return Rolled(valid, draw(st.integers(1, 3)), support, draw(SEEDS), spread)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ def as_text(title: str, results: Sequence[Result]) -> str:
     lines = []
     for result in results:
         lines.append(f"{_verdict(result):<8} {result.check.name:<{width}}  {result.check.says}")
-        if not result.ok:
+        if result.untried:
+            lines.append(f"{'':<8} it raises what {result.untried} tells")
+        elif not result.ok:
             lines += [
                 f"{'':<8} {line}"
                 for line in result.message.removeprefix(f"{result.check.name}: ").splitlines()
@@ -26,6 +28,8 @@ def as_text(title: str, results: Sequence[Result]) -> str:
 
 
 def _verdict(result: Result) -> str:
+    if result.untried:
+        return "untried"
     if not result.ok:
         return "FAILED"
     return "passed" if result.passed else "expected"

@@ -62,11 +62,13 @@ def answered(backbone: Any, trace: LatentTrace, case: Thinking, read: Read) -> O
 
 
 class Tampered:
-    """The tiny backbone, the new states of one call of `advance` moved; keeps what each call gave."""
+    """The tiny backbone, the new states of one call of `advance` moved; keeps what each call gave to which
+    nodes, the first of them first."""
 
     def __init__(self, inner: TinyBackbone, call: int | None = None) -> None:
         self.inner, self.call = inner, call
         self.given: list[Tensor] = []
+        self.first: list[int] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -78,4 +80,11 @@ class Tampered:
             before = context.states[:, : -inputs.shape[1]]
             context = type(context)(torch.cat([before, hidden], dim=1))
         self.given.append(hidden.detach())
+        self.first.append(0 if past is None else past.length)
         return hidden, context
+
+    def nodes(self, row: int, state: Tensor) -> list[int]:
+        """The nodes of a row at which it gave this state, ascending."""
+        calls = zip(self.first, self.given, strict=True)
+        same = [first + (given[row] == state).all(-1).nonzero()[:, 0] for first, given in calls]
+        return sorted({int(node) for nodes in same for node in nodes})

@@ -129,13 +129,20 @@ ELSEWHERE = {
 }
 """Components that are not tried here, and why."""
 DECLARED = {
+    "rq_kmeans": {"items_are_encoded_by_themselves"},
+    "from_index": {"items_are_encoded_by_themselves"},
+    "precomputed": {"order_of_items_does_not_matter"},
+    "grpo": {"old_policy_is_used"},
+    "ndcg": {"the_target_earns_most"},
     "trie_sample": {
         "a_branch_alone_is_the_branch_in_any_batch",
+        "a_large_catalogue_is_ranked_too",
+        "equal_scores_keep_their_order",
         "no_item_twice",
         "wide_search_ranks_the_whole_catalogue",
     },
     "stepwise": {"zero_on_identity"},
-    "terminal": {"zero_on_identity", "gradient_reaches_thoughts_alone"},
+    "terminal": {"zero_on_identity", "gradient_reaches_thoughts_alone", "every_pair_is_felt"},
 }
 """Checks that a component may declare itself to fail."""
 CASES = [

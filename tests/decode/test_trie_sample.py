@@ -257,8 +257,12 @@ def test_generator_is_on_the_cpu_whatever_the_device() -> None:
     assert built.generator.device.type == "cpu"
     assert (built.config.replacement, built.config.temperature, built.config.score) == (True, 1.0, "trie")
     assert sorted(built.contract_exceptions) == [
-        "a_branch_alone_is_the_branch_in_any_batch", "no_item_twice", "wide_search_ranks_the_whole_catalogue"
-    ]  # fmt: skip
+        "a_branch_alone_is_the_branch_in_any_batch",
+        "a_large_catalogue_is_ranked_too",
+        "equal_scores_keep_their_order",
+        "no_item_twice",
+        "wide_search_ranks_the_whole_catalogue",
+    ]
 
 
 def test_independent_draws_do_not_depend_on_how_the_trie_is_stored_or_scored(path_model: Make) -> None:

@@ -77,6 +77,15 @@ class Bag(TinyBackbone):
         return before + read @ self.read
 
 
+@breaks(BROKEN, "backbone", "a_chain_of_forty_tokens_is_read")
+class ForgetsAfterThirty(TinyBackbone):
+    """Reads a call's tokens anew from its thirty-first on."""
+
+    def advance(self, inputs: Tensor, parent: Tensor, past: Any) -> Any:
+        late = torch.arange(inputs.shape[1]) == 30
+        return super().advance(inputs, parent.masked_fill(late, -1), past)
+
+
 @breaks(BROKEN, "backbone", "gradients_run_through_the_context")
 class CutsTheGraph(TinyBackbone):
     """Keeps what it read without its gradient."""

@@ -66,6 +66,14 @@ class Columns(TinyEncoder):
         return super().encode(items, train).T
 
 
+@breaks(BROKEN, "text_encoder", "order_of_items_does_not_matter")
+class SortsByTitle(TinyEncoder):
+    """Encodes items in the order of their titles, and leaves them so."""
+
+    def encode(self, items: Any, train: Sequences) -> Any:
+        return super().encode(items.sort("title", "id"), train)
+
+
 @breaks(BROKEN, "text_encoder", "vectors_are_finite")
 class UnitLength(TinyEncoder):
     """Divides by the length of a vector, 0 or not."""

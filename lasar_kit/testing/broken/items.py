@@ -39,6 +39,35 @@ class NoResidual(TinyQuantizer):
         self.books = self.books[:1] * len(self.sizes)
 
 
+@breaks(BROKEN, "quantizer", "every_level_is_felt")
+class ReadsOneLevel(TinyQuantizer):
+    """Decodes the first level whatever it is given."""
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return super().decode(codes[:, :1])
+
+
+@breaks(BROKEN, "quantizer", "each_level_brings_items_nearer")
+class LastLevelOfNothing(TinyQuantizer):
+    """Fits the last level to nothing."""
+
+    def fit(self, items: Tensor) -> None:
+        super().fit(items)
+        self.books[-1] = torch.zeros_like(self.books[-1])
+
+
+@breaks(BROKEN, "quantizer", "items_are_encoded_by_themselves")
+class CodesByPlace(TinyQuantizer):
+    """Gives the n-th item the codes of the n-th that was fitted."""
+
+    def fit(self, items: Tensor) -> None:
+        super().fit(items)
+        self.codes = super().encode(items)
+
+    def encode(self, items: Tensor) -> Tensor:
+        return self.codes[: len(items)] if hasattr(self, "codes") else super().encode(items)
+
+
 @breaks(BROKEN, "quantizer", "only_fit_changes_it")
 class LearnsOn(TinyQuantizer):
     """Moves its codebooks whenever it encodes."""

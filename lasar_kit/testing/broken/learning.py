@@ -1,19 +1,18 @@
-"""Aligners, objectives and rewards that break their laws."""
+"""Aligners, SFT objectives and rewards that break their laws."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from lasar_kit.core.lesson import Lesson, TaskRows
 from lasar_kit.core.sft_view import SftView
-from lasar_kit.core.values import Anchors, Judged, LatentTrace, Rollout
+from lasar_kit.core.values import Anchors, Judged, LatentTrace
 from lasar_kit.testing.broken.saboteurs import Saboteurs, breaks
-from lasar_kit.testing.tiny import TinyAligner, TinyObjective, TinyReward, TinySftObjective
+from lasar_kit.testing.tiny import TinyAligner, TinyReward, TinySftObjective
 
 BROKEN: Saboteurs = {}
 
@@ -89,6 +88,17 @@ class DetachesThoughts(TinyAligner):
 
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Tensor:
         return super().loss(replace(trace, states=trace.states.detach()), anchors)
+
+
+@breaks(BROKEN, "aligner", "every_pair_is_felt")
+class LastPairAlone(TinyAligner):
+    """Compares the last pair of a branch and no other."""
+
+    def loss(self, trace: LatentTrace, anchors: Anchors) -> Tensor:
+        pairs = _pairs(trace, anchors)[2].sum(-1, keepdim=True)
+        masks = (mask & (torch.arange(mask.shape[-1]) == pairs - 1) for mask in (trace.mask, anchors.mask))
+        own, other = masks
+        return super().loss(replace(trace, mask=own), Anchors(anchors.states, other))
 
 
 @breaks(BROKEN, "aligner", "loss_is_computed_in_float32")
@@ -172,106 +182,6 @@ class SameEveryTime(TinySftObjective):
         return -logp.gather(-1, view.rows.ids[:, 1:])[:, 0][asked].sum()
 
 
-@breaks(BROKEN, "rl_objective", "loss_is_a_finite_number")
-class ReportsTensors(TinyObjective):
-    """Reports tensors."""
-
-    def loss(self, rollout: Rollout) -> Any:
-        loss, _ = super().loss(rollout)
-        return loss, {"loss": loss}
-
-
-@breaks(BROKEN, "rl_objective", "loss_changes_no_state")
-class MovesInLoss(TinyObjective):
-    """Moves its baseline when asked for the loss."""
-
-    def loss(self, rollout: Rollout) -> Any:
-        self.observe(rollout)
-        return super().loss(rollout)
-
-
-@breaks(BROKEN, "rl_objective", "missing_candidates_are_ignored")
-class CountsAll(TinyObjective):
-    """Takes every candidate for valid."""
-
-    def loss(self, rollout: Rollout) -> Any:
-        return super().loss(replace(rollout, valid=torch.ones_like(rollout.valid)))
-
-
-@breaks(BROKEN, "rl_objective", "order_does_not_matter")
-class FirstCountsMost(TinyObjective):
-    """Weighs candidates by their place."""
-
-    def loss(self, rollout: Rollout) -> Any:
-        weight = torch.linspace(1, 0, rollout.valid.shape[1])[:, None]
-        return super().loss(replace(rollout, logp=rollout.logp * weight))
-
-
-@breaks(BROKEN, "rl_objective", "shares_make_up_the_batch")
-class OverAllCandidates(TinyObjective):
-    """Averages over the candidates of the batch, of which prompts have different numbers."""
-
-    def loss(self, rollout: Rollout) -> Any:
-        _, report = super().loss(rollout)
-        logp = rollout.logp.float().masked_fill(~rollout.valid[..., None], 0.0).mean(-1)
-        return -(rollout.rewards * logp).sum() / rollout.valid.sum().clamp_min(1), report
-
-
-@breaks(BROKEN, "rl_objective", "gradient_reaches_the_policy_alone")
-class TrainsTheReference(TinyObjective):
-    """Lets a gradient run into the reference."""
-
-    def loss(self, rollout: Rollout) -> Any:
-        loss, report = super().loss(rollout)
-        gap = (rollout.logp - rollout.ref_logp).masked_fill(~rollout.valid[..., None], 0.0)
-        return loss + gap.float().square().mean(), report
-
-
-@breaks(BROKEN, "rl_objective", "what_earns_more_grows_likelier")
-class WrongSign(TinyObjective):
-    """Minimises the gain."""
-
-    def loss(self, rollout: Rollout) -> Any:
-        loss, report = super().loss(rollout)
-        return -loss, report
-
-
-@breaks(BROKEN, "rl_objective", "loss_is_computed_in_float32")
-class StaysNarrow(TinyObjective):
-    """Adds up in the type of the log-probabilities."""
-
-    def loss(self, rollout: Rollout) -> Any:
-        loss, report = super().loss(rollout)
-        kl = (rollout.logp - rollout.ref_logp.detach()).masked_fill(~rollout.valid[..., None], 0.0)
-        return loss + kl.square().sum().float(), report
-
-
-@breaks(BROKEN, "rl_objective", "exact_kl_is_declared")
-class ReadsKl(TinyObjective):
-    """Reads what it did not ask for."""
-
-    def loss(self, rollout: Rollout) -> Any:
-        loss, report = super().loss(rollout)
-        if rollout.ref_kl is None:
-            return loss, report
-        return loss + rollout.ref_kl.masked_fill(~rollout.valid[..., None], 0.0).float().mean(), report
-
-
-@breaks(BROKEN, "rl_objective", "reads_answers_is_declared")
-class ReadsAnswers(TinyObjective):
-    """Says that the depth is all it reads."""
-
-    reads_answers = False
-
-
-@breaks(BROKEN, "rl_objective", "observing_keeps_no_graph")
-class KeepsTheGraph(TinyObjective):
-    """Averages what still has a gradient."""
-
-    def observe(self, rollout: Rollout) -> None:
-        self.baseline = (self.baseline + rollout.rewards.mean()) / 2
-
-
 @breaks(BROKEN, "reward", "rewards_are_finite")
 class Standardised(TinyReward):
     """Divides by a deviation that may be 0."""
@@ -287,6 +197,14 @@ class FinesAll(TinyReward):
 
     def reward(self, judged: Judged) -> Tensor:
         return super().reward(judged) - 0.1
+
+
+@breaks(BROKEN, "reward", "the_target_earns_most")
+class OthersEarn(TinyReward):
+    """Rewards whatever is not the target."""
+
+    def reward(self, judged: Judged) -> Tensor:
+        return (1 - super().reward(judged)) * (judged.candidates >= 0)
 
 
 @breaks(BROKEN, "reward", "prompts_are_judged_alone")

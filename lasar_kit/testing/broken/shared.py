@@ -48,6 +48,7 @@ def saboteurs() -> Saboteurs:
     """One for each shared check of each kind."""
     makers: dict[str, Callable[[str], Subject]] = {
         "has_its_interface": _incomplete,
+        "nothing_is_raised": lambda kind: _twisted(kind, _raises),
         "options_survive_a_round_trip": lambda kind: replace(
             _double(kind), config=Lossy(use="tiny", scale=0.123)
         ),
@@ -143,6 +144,10 @@ def _half_saved(kind: str) -> Subject:
 
     half = type("Half", (double,), {"state_dict": halved})
     return Subject(kind, "Half", lambda env: half(None, env))
+
+
+def _raises(self: Any, out: Any, inputs: tuple[Any, ...]) -> Any:
+    raise ValueError("no use")
 
 
 def _each(out: Any, change: Callable[[Any], Any]) -> Any:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pydantic import Field
+
 from lasar_kit.core.reasoning import ReasoningRequest
+from lasar_kit.spec import ComponentConfig
 from lasar_kit.testing.broken.saboteurs import Saboteurs, breaks
+from lasar_kit.testing.contract import Subject
 from lasar_kit.testing.tiny import TinyPrompt, TinySegmenter, TinyTeacher
 
 BROKEN: Saboteurs = {}
@@ -24,6 +28,23 @@ class StartsToThink(TinyPrompt):
     """Ends with the token that the loop begins with."""
 
     tail = " next: <|lat_s|>"
+
+
+class Marked(ComponentConfig):
+    """A text with a mark in it."""
+
+    text: str = Field("Bought {history}, now ", description="The prompt.")
+
+
+class Stripped(TinyPrompt):
+    """Takes the space before the history for none of its own."""
+
+    head, tail = "Bought", ", now "
+
+
+BROKEN["prompt", "history_stands_where_it_is_marked"] = Subject(
+    "prompt", "Stripped", lambda env: Stripped(None, env), Marked(use="marked")
+)
 
 
 @breaks(BROKEN, "teacher", "each_request_is_answered_once")

@@ -67,6 +67,32 @@ class OneLess(TinyLoop):
         return replace(trace, mask=torch.arange(steps) < depth[..., None])
 
 
+@breaks(BROKEN, "latent_loop", "many_tokens_and_thoughts_are_as_few")
+class AtMostEight(TinyLoop):
+    """Thinks eight times at most."""
+
+    def run(self, backbone: Any, prompt: Any, depth: Tensor, steps: int) -> LatentTrace:
+        return super().run(backbone, prompt, depth.clamp_max(8), min(steps, 8))
+
+
+@breaks(BROKEN, "latent_loop", "thoughts_are_states_of_the_backbone")
+class RescalesThoughts(TinyLoop):
+    """Returns what it fed in place of what came out."""
+
+    def run(self, backbone: Any, prompt: Any, depth: Tensor, steps: int) -> LatentTrace:
+        trace = super().run(backbone, prompt, depth, steps)
+        return replace(trace, states=trace.states * self.gain)
+
+
+@breaks(BROKEN, "latent_loop", "last_is_the_state_at_the_tip")
+class TipOfTheThought(TinyLoop):
+    """Predicts the first token behind `<|lat_e|>`, and hangs it on another branch's."""
+
+    def run(self, backbone: Any, prompt: Any, depth: Tensor, steps: int) -> LatentTrace:
+        trace = super().run(backbone, prompt, depth, steps)
+        return replace(trace, tip=prompt.tip)
+
+
 @breaks(BROKEN, "latent_loop", "gradient_reaches_the_prompt")
 class NoGradient(TinyLoop):
     """Thinks without gradients."""
@@ -175,6 +201,31 @@ class Narrow(TinyDecoder):
 
     def scores(self, backbone: Any, trace: LatentTrace) -> Tensor:
         return super().scores(backbone, trace)[..., : (len(self.items) + 1) // 2]
+
+
+@breaks(BROKEN, "decoder", "a_large_catalogue_is_ranked_too")
+class AtMostTen(TinyDecoder):
+    """Keeps the best ten items, however many are asked for."""
+
+    def scores(self, backbone: Any, trace: LatentTrace) -> Tensor:
+        scores = super().scores(backbone, trace)
+        tenth = scores.topk(min(10, scores.shape[-1])).values[..., -1:]
+        return scores.masked_fill(scores < tenth, -torch.inf)
+
+
+@breaks(BROKEN, "decoder", "equal_scores_keep_their_order")
+class TurnsTies(TinyDecoder):
+    """Leaves the order of equal scores to the width."""
+
+    def search(self, backbone: Any, trace: LatentTrace, width: int) -> Beams:
+        total = self.scores(backbone, trace)
+        turned = torch.arange(len(self.items)).roll(width)
+        order = turned[total[..., turned].argsort(dim=-1, descending=True, stable=True)][..., :width]
+        missing = (0, width - order.shape[-1])
+        items, logp = self.items[order], total.gather(-1, order)
+        return Beams(
+            nn.functional.pad(items, missing, value=-1), nn.functional.pad(logp, missing, value=-torch.inf)
+        )
 
 
 @breaks(BROKEN, "decoder", "a_branch_alone_is_the_branch_in_any_batch")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lasar_kit.errors import UserError, nearest
-from lasar_kit.testing.checks import common
+from lasar_kit.testing.checks import common, moved_policy
 from lasar_kit.testing.checks.aligner import aligner
 from lasar_kit.testing.checks.backbone import backbone
 from lasar_kit.testing.checks.dataset import dataset
@@ -20,6 +20,8 @@ from lasar_kit.testing.checks.sft_objective import sft_objective
 from lasar_kit.testing.checks.teacher import teacher
 from lasar_kit.testing.checks.text_encoder import text_encoder
 from lasar_kit.testing.contract import Check, Contract
+
+assert moved_policy.rl_objective is rl_objective  # its laws are added by importing it
 
 CONTRACTS: dict[str, Contract] = {
     contract.kind: contract

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lasar_kit.core.interfaces import Aligner
-from lasar_kit.core.values import Anchors, Context, LatentTrace
+from lasar_kit.core.values import Anchors, Context, Env, LatentTrace
 from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
 from lasar_kit.testing.describe import shown
 from lasar_kit.testing.strategies import Alignment, alignments
@@ -27,7 +29,9 @@ def _act(component: Aligner, inputs: Inputs) -> dict[str, Any]:
     return {"loss": component.loss(*inputs)}
 
 
-aligner = Contract("aligner", Aligner, alignments(), _given, _act, types={"loss": (torch.float32,)})
+aligner = Contract(
+    "aligner", Aligner, alignments(), _given, _act, types={"loss": (torch.float32,)}, trains=True
+)
 
 
 def _loss(subject: Subject, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:
@@ -126,6 +130,26 @@ def gradient_reaches_thoughts_alone(subject: Subject, case: Alignment) -> None:
     expect(not gradient[~trace.mask].any(), "a gradient reaches masked thoughts")
 
 
+def _plain(case: Alignment) -> Alignment:
+    return replace(case, scale=1.0)
+
+
+@aligner.check(
+    "Sum over all places that both masks mark, the first and the last among them; select none of them.",
+    cases=st.builds(_plain, alignments()),
+)
+def every_pair_is_felt(subject: Subject, case: Alignment) -> None:
+    """Where a branch has a loss, each thought with a segment of its number gets a gradient."""
+    trace, anchors = _given(case)
+    states = trace.states.requires_grad_()
+    loss = _loss(subject, replace(trace, states=states), anchors)
+    felt = _gradient(loss, states).any(-1)
+    count = min(felt.shape[-1], anchors.mask.shape[-1])
+    pair = trace.mask[..., :count] & anchors.mask[..., :count] & (loss.detach() > 1e-4)[..., None]
+    for b, r, t in (pair & ~felt[..., :count]).nonzero().tolist():
+        expect(False, f"thought {t + 1} of branch [{b}, {r}] has a segment, and no gradient")
+
+
 def _narrow(case: Alignment) -> Alignment:
     return replace(case, dtype=torch.bfloat16, width=256, scale=2.0)
 
@@ -135,9 +159,8 @@ def _narrow(case: Alignment) -> Alignment:
 )
 def loss_is_computed_in_float32(subject: Subject, case: Alignment) -> None:
     """States in bfloat16 give the loss of the same numbers in float32."""
-    subject = Subject(subject.kind, subject.name, subject.make)
-    head = _doubled
-    subject.component = subject.fresh(hidden_size=case.width, head=head, frozen_head=lambda: head)
+    around = {"hidden_size": case.width, "head": _doubled, "frozen_head": lambda: _doubled}
+    subject = replace(subject, make=partial(_in, subject.make, around))
     trace, anchors = _given(case)
     loss = _loss(subject, trace, anchors)
     expect(loss.dtype == torch.float32, f"the loss of bfloat16 states is {loss.dtype}, not float32")
@@ -145,6 +168,11 @@ def loss_is_computed_in_float32(subject: Subject, case: Alignment) -> None:
         subject, replace(trace, states=trace.states.float()), replace(anchors, states=anchors.states.float())
     )
     expect_close(loss, wide, "of the same states in bfloat16:", 1e-5)
+
+
+def _in(make: Callable[[Env], Any], around: dict[str, Any], env: Env) -> Any:
+    """A component in other surroundings."""
+    return make(replace(env, **around))
 
 
 def _gradient(loss: Float[Tensor, "B R"], states: Tensor) -> Tensor:

@@ -19,6 +19,8 @@ from lasar_kit.testing.strategies import SEEDS, Tree, numbers, trees
 
 WIDEST = 8192
 """Hidden width up to which backbones are tried."""
+LONG = 40
+"""Tokens of a long chain."""
 PICKLES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
 
 
@@ -37,7 +39,9 @@ def _act(component: Any, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 TYPES = {"states": (torch.float32, torch.bfloat16), "logits": (torch.float32, torch.bfloat16)}
-backbone = Contract("backbone", Backbone, trees(), _given, _act, types=TYPES, learns=True, examples=12)
+backbone = Contract(
+    "backbone", Backbone, trees(), _given, _act, types=TYPES, learns=True, trains=True, examples=12
+)
 
 
 def in_calls(component: Any, inputs: Tensor, parent: Tensor, cuts: list[int]) -> Float[Tensor, "B Q D"]:
@@ -149,6 +153,41 @@ def order_of_tokens_is_felt(subject: Subject, case: Tree) -> None:
     one, other = (_states(subject, rows[:, order], chain, [3])[:, -1] for order in ([0, 1, 2], [1, 0, 2]))
     gap = float((one - other).abs().max())
     expect(gap > 1e-4, f"the first two tokens exchanged move the third's state by {gap:.3g}")
+
+
+@backbone.check(
+    "Let positions and masks grow with the chain: cap, wrap or window none.", cases=SEEDS, examples=2
+)
+def a_chain_of_forty_tokens_is_read(subject: Subject, case: int) -> None:
+    """Forty tokens are read alike whole, in calls, behind pads and on a branch; first and last are felt."""
+    like = subject.component.embed(torch.zeros(1, dtype=torch.int64))
+    inputs = numbers(2, LONG, subject.component.hidden_size, seed=case).to(like.dtype)
+    chain = torch.arange(-1, LONG - 1)
+    whole = _states(subject, inputs, chain.expand(2, -1), [LONG])
+    parents = {
+        "in calls": chain,
+        "behind 3 pads": torch.cat([torch.full((4,), -1), torch.arange(3, LONG + 2)]),
+        "on a second branch": torch.cat(
+            [chain, torch.tensor([LONG // 2 - 1]), torch.arange(LONG, 3 * LONG // 2 - 1)]
+        ),
+    }
+    for how, parent in parents.items():
+        more = len(parent) - LONG
+        fed = torch.cat([inputs[:, :more] * 2, inputs], dim=1)
+        if how == "on a second branch":
+            fed = torch.cat([inputs[:, : LONG // 2], 2 * inputs[:, :more], inputs[:, LONG // 2 :]], dim=1)
+        states = _states(subject, fed, parent.expand(2, -1), [13, 26, len(parent)])[:, -10:]
+        expect_close(states, whole[:, -10:], f"token {LONG} {how}: a state is", _tolerance(whole))
+    turned, other = torch.arange(LONG), inputs.clone()
+    turned[[-4, -3]] = turned[[-3, -4]]
+    other[:, 0] *= -3
+    # Exchanged addends may round otherwise; the first token may be felt but faintly.
+    for what, fed, least in (
+        ("tokens 37 and 38 exchanged", inputs[:, turned], 1e-5),
+        ("another first token", other, 0.0),
+    ):
+        moved = _states(subject, fed, chain.expand(2, -1), [LONG])[:, -1] - whole[:, -1]
+        expect(moved.abs().max() > least, f"{what} leave the state of token {LONG} as it is")
 
 
 @backbone.check("Keep the graph of cached keys and values: no .detach(), no .data, no torch.no_grad.")

@@ -16,6 +16,7 @@ import torch
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from lasar_kit.errors import nearest
 from lasar_kit.spec import ComponentConfig, SpecModel
 from lasar_kit.testing.compare import difference, snapshot
 from lasar_kit.testing.contract import Check, Contract, Subject, expect
@@ -28,6 +29,15 @@ def has_its_interface(contract: Contract, subject: Subject, case: None) -> None:
     names = {*vars(contract.interface), *contract.interface.__annotations__}
     lacking = sorted(name for name in names if name[0] != "_" and not hasattr(subject.component, name))
     expect(not lacking, f"{type(subject.component).__name__} lacks {', '.join(lacking)}")
+    known = [check.name for check in (*checks(contract), *contract.checks)]
+    wrong = [name for name in subject.exceptions if name not in known]
+    told = "; ".join(f"contract_exceptions: no check {name!r}; {nearest(name, known)}" for name in wrong)
+    expect(not wrong, told)
+
+
+def nothing_is_raised(contract: Contract, subject: Subject, case: Any) -> None:
+    """A component that is built and put to use as its kind is raises nothing."""
+    _used(contract, subject.fresh(), contract.given(case))
 
 
 def options_survive_a_round_trip(contract: Contract, subject: Subject, case: None) -> None:
@@ -110,6 +120,7 @@ def results_have_type_and_device(contract: Contract, subject: Subject, case: Any
 
 SHARED: tuple[tuple[Law, str], ...] = (
     (has_its_interface, "See lasar_kit.core.interfaces for what this kind must have."),
+    (nothing_is_raised, "Look at the named place: shapes, types and empty inputs are the usual causes."),
     (options_survive_a_round_trip, "Give every option a plain type that JSON holds."),
     (options_are_described, "Write Field(default, description=…) for every option of a ComponentConfig."),
     (same_seed_same_result, "Seed a generator of your own from env.seed, and walk no unordered sets."),
@@ -126,6 +137,8 @@ SHARED: tuple[tuple[Law, str], ...] = (
 )
 ONCE = (has_its_interface, options_survive_a_round_trip, options_are_described)
 """Those that no drawn case matters to."""
+ANY_DRAW = (nothing_is_raised, inputs_are_left_as_they_were, results_have_type_and_device)
+"""Those that hold whatever numbers a component draws in training mode."""
 
 
 def checks(contract: Contract) -> list[Check]:
@@ -141,7 +154,15 @@ def checks(contract: Contract) -> list[Check]:
 def _bound(contract: Contract, law: Law, mend: str) -> Check:
     cases, examples = (st.none(), 1) if law in ONCE else (contract.cases, min(contract.examples // 3, 8) or 1)
     says = " ".join((law.__doc__ or "").split())
-    return Check(law.__name__, contract.kind, says, mend, partial(law, contract), cases, examples)
+    bound = partial(law, contract)
+    return Check(law.__name__, contract.kind, says, mend, bound, cases, examples, law in ANY_DRAW)
+
+
+def draws_numbers(contract: Contract, subject: Subject, case: Any) -> bool:
+    """Whether a component reads the global generators where its mode is what it is, as dropout does."""
+    with _global_seed(1) as moved:
+        _used(contract, subject.fresh(), contract.given(case))
+        return bool(moved())
 
 
 def _used(contract: Contract, component: Any, inputs: Any) -> dict[str, Any]:

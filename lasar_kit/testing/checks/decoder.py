@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any
 
 import torch
+from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,12 +16,13 @@ from lasar_kit.core.values import Beams, LatentTrace, SidTable
 from lasar_kit.testing import tiny
 from lasar_kit.testing.compare import close, furthest
 from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
-from lasar_kit.testing.strategies import Search, Thinking, searches
+from lasar_kit.testing.crowds import CROWDS, Crowd
+from lasar_kit.testing.strategies import Search, searches
 from lasar_kit.testing.thinking import read_prompts
 
 
-def _trace(case: Thinking) -> LatentTrace:
-    prompt = read_prompts(tiny.backbone(), case).prompt
+def _trace(search: Search) -> LatentTrace:
+    prompt = read_prompts(search.backbone, search.thinking).prompt
     nothing = torch.zeros(*prompt.tip.shape, 0, dtype=torch.bool)
     last = prompt.h0.detach()
     return LatentTrace(
@@ -31,8 +33,8 @@ def _trace(case: Thinking) -> LatentTrace:
 def _given(case: Search) -> dict[str, Any]:
     return {
         "sids": case.sids,
-        "backbone": tiny.backbone(),
-        "trace": _trace(case.thinking),
+        "backbone": case.backbone,
+        "trace": _trace(case),
         "width": case.width,
     }
 
@@ -54,7 +56,7 @@ decoder = Contract("decoder", Decoder, searches(), _given, _act, settle=_bind, t
 def _search(subject: Subject, case: Search) -> Beams:
     component = subject.fresh()
     component.bind(case.sids)
-    beams: Beams = component.search(tiny.backbone(), _trace(case.thinking), case.width)
+    beams: Beams = component.search(case.backbone, _trace(case), case.width)
     shape = [len(case.thinking.tips), len(case.thinking.tips[0]), case.width]
     for name, found in (("items", beams.items), ("logp", beams.logp)):
         expect(list(found.shape) == shape, f"{name} has shape {list(found.shape)}, not [B, R, W] = {shape}")
@@ -138,12 +140,44 @@ def another_catalogue_may_be_bound(subject: Subject, case: Search) -> None:
     reused = subject.fresh()
     reused.bind(SidTable(torch.tensor([[5, 6, 7, 8], [8, 7, 6, 5]])))
     reused.bind(case.sids)
-    found = reused.search(tiny.backbone(), _trace(case.thinking), case.width)
+    found = reused.search(case.backbone, _trace(case), case.width)
     expected = _search(subject, case)
     same = torch.equal(found.items, expected.items) and torch.equal(found.logp, expected.logp)
     expect(
         same, f"items {found.items.flatten().tolist()}, bound but once {expected.items.flatten().tolist()}"
     )
+
+
+def _crowded(case: Crowd) -> Search:
+    return case.search
+
+
+@decoder.check(
+    "Cap neither prefixes nor items below `width`, and let equal scores displace nothing.",
+    cases=st.builds(_crowded, CROWDS),
+    examples=4,
+)
+def a_large_catalogue_is_ranked_too(subject: Subject, case: Search) -> None:
+    """Of more than twenty items, many of them with equal scores, each is found once, with its score."""
+    no_item_twice(subject, case)
+    scores_are_the_models(subject, case)
+    wide_search_ranks_the_whole_catalogue(subject, case)
+
+
+@decoder.check("Break ties by a rule: sort with stable=True; topk keeps no order.", cases=CROWDS, examples=6)
+def equal_scores_keep_their_order(subject: Subject, case: Crowd) -> None:
+    """Items of equal scores come in the order they have alone, and a narrow search of one level keeps it."""
+    whole = case.search
+    items = _search(subject, whole).items
+    for r in range(2):
+        alone = _search(subject, replace(whole, thinking=whole.thinking.only(0, r))).items[0, 0].tolist()
+        found = items[0, r].tolist()
+        expect(found == alone, f"branch {r} among others has items {found}, alone {alone}")
+    widths = (1, 4, 10, 17) if case.levels == 1 else ()
+    for width in widths:
+        narrow = _search(subject, replace(whole, width=width)).items
+        told = f"{narrow[0, 0].tolist()} of width {width}, {items[0, 0].tolist()} of width {whole.width}"
+        expect(torch.equal(narrow, items[..., :width]), told)
 
 
 def _by_hand(case: Search) -> list[Float[Tensor, "B R leaves"]]:
@@ -159,7 +193,7 @@ def _by_hand(case: Search) -> list[Float[Tensor, "B R leaves"]]:
 
 
 def _branch(case: Search, b: int, r: int, allowed_only: bool) -> list[float]:
-    backbone = tiny.backbone()
+    backbone = case.backbone
     prompt = case.thinking.prompts[b][: case.thinking.tips[b][r] + 1]
     logits: dict[tuple[int, ...], Tensor] = {}
     scores = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ def _act(component: DepthPolicy, inputs: Prompt) -> dict[str, Any]:
 
 FLOATS = (torch.float32, torch.float64)
 depth_policy = Contract(
-    "depth_policy", DepthPolicy, STATES, _given, _act, types={"logits": FLOATS}, learns=True
+    "depth_policy", DepthPolicy, STATES, _given, _act, types={"logits": FLOATS}, learns=True, trains=True
 )
 
 
@@ -49,11 +49,11 @@ def logits_are_finite(subject: Subject, case: States) -> None:
 
 @depth_policy.check("Read each state by itself; normalise over no batch.")
 def a_prompt_alone_is_the_prompt_in_any_batch(subject: Subject, case: States) -> None:
-    """A prompt has the logits in a batch that it has alone."""
+    """A prompt has the logits in a batch, and beside other branches, that it has alone."""
     logits = subject.component.logits(case.prompt)
-    for b in range(case.rows):
-        alone = subject.component.logits(case.only(b))
-        expect_close(logits[b], alone[0], f"row {b} among others, not alone:")
+    for b, r in product(range(case.rows), range(case.branches)):
+        alone = subject.component.logits(_only(case.only(b), r))
+        expect_close(logits[b, r], alone[0, 0], f"branch [{b}, {r}] among others, not alone:")
 
 
 @depth_policy.check("Cast h0 to the type of the weights.")
@@ -78,3 +78,9 @@ def every_weight_is_trained(subject: Subject, case: States) -> None:
 
 def _cast(prompt: Prompt, dtype: torch.dtype) -> Prompt:
     return replace(prompt, h0=prompt.h0.to(dtype), states=prompt.states.to(dtype))
+
+
+def _only(prompt: Prompt, r: int) -> Prompt:
+    """One branch of a row."""
+    parts = {name: getattr(prompt, name)[:, r : r + 1] for name in ("h0", "tip", "ends", "items")}
+    return replace(prompt, **parts)

@@ -7,12 +7,13 @@ from itertools import product
 from typing import Any
 
 import torch
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lasar_kit.core.interfaces import LatentLoop
 from lasar_kit.testing import tiny
 from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
-from lasar_kit.testing.strategies import Thinking, thinkings
+from lasar_kit.testing.strategies import SEEDS, Thinking, thinkings
 from lasar_kit.testing.thinking import Outcome, Tampered, answered, read_prompts, think
 
 FLOAT = (torch.float32,)
@@ -35,7 +36,9 @@ def _act(component: LatentLoop, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 TYPES = {"thoughts": FLOAT, "mask": (torch.bool,), "last": FLOAT, "tip": (torch.int64,)}
-latent_loop = Contract("latent_loop", LatentLoop, thinkings(), _given, _act, types=TYPES, learns=True)
+latent_loop = Contract(
+    "latent_loop", LatentLoop, thinkings(), _given, _act, types=TYPES, learns=True, trains=True
+)
 
 
 def _run(subject: Subject, case: Thinking) -> Outcome:
@@ -143,6 +146,48 @@ def answer_hangs_on_its_own_thoughts(subject: Subject, case: Thinking) -> None:
             not missed.any(),
             f"a branch of depth {_at(depth, missed)} does not read its last thought, {t + 1}",
         )
+
+
+def _long(seed: int) -> Thinking:
+    """Forty tokens beside two, up to twelve thoughts beside none."""
+    prompt = [3 + (seed * place) % 11 for place in range(1, 41)]
+    return Thinking([prompt, [5, 3]], [[39, 20], [1, 1]], [[12, 0], [9, 10]], [[4, 5], [6, 7]], pads=1)
+
+
+@latent_loop.check(
+    "Let no size that you saw bound the steps or the prompt.", cases=st.builds(_long, SEEDS), examples=2
+)
+def many_tokens_and_thoughts_are_as_few(subject: Subject, case: Thinking) -> None:
+    """Prompts of forty tokens and twelve thoughts have their mask, and are in a batch as they are alone."""
+    mask_counts_the_depth(subject, case)
+    a_branch_alone_is_the_branch_in_any_batch(subject, case)
+    surplus_steps_change_nothing(subject, case)
+    answer_hangs_on_its_own_thoughts(subject, case)
+    last_is_the_state_at_the_tip(subject, case)
+
+
+@latent_loop.check("Keep what `advance` gave for thought t, untouched, and each thought's own.")
+def thoughts_are_states_of_the_backbone(subject: Subject, case: Thinking) -> None:
+    """Each thought is a state that the backbone gave, that of a later token than the thought before it."""
+    watched = Tampered(tiny.backbone())
+    trace = think(watched, subject.component, case).trace
+    for b, r in product(range(len(case.depth)), range(len(case.depth[0]))):
+        before = -1
+        for t, state in enumerate(trace.states[b, r][trace.mask[b, r]].detach()):
+            nodes = watched.nodes(b, state)
+            expect(nodes, f"thought {t + 1} of branch [{b}, {r}] is no state that the backbone gave")
+            expect(max(nodes) > before, f"thoughts {t} and {t + 1} of branch [{b}, {r}] are one and the same")
+            before = min(node for node in nodes if node > before)
+
+
+@latent_loop.check("Return as `tip` the node whose state `last` is.")
+def last_is_the_state_at_the_tip(subject: Subject, case: Thinking) -> None:
+    """`last` is the state that the backbone gave at node `tip`, behind which the answer is fed."""
+    watched = Tampered(tiny.backbone())
+    trace = think(watched, subject.component, case).trace
+    for b, r in product(range(len(case.depth)), range(len(case.depth[0]))):
+        nodes, tip = watched.nodes(b, trace.last[b, r].detach()), int(trace.tip[b, r])
+        expect(tip in nodes, f"branch [{b}, {r}]: tip is {tip}, but last the state at {nodes or 'no node'}")
 
 
 @latent_loop.check("Run the loop with gradients: no torch.no_grad, no .detach() of every path to the prompt.")

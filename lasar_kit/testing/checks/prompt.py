@@ -14,6 +14,8 @@ from lasar_kit.testing.contract import Contract, Subject, expect
 _PARTS = ("head", "separator", "tail")
 _ADDED = re.compile("|".join([r"<[a-z]_\d+>", *map(re.escape, LATENT_TOKENS)]))
 
+_MARK = "{history}"
+
 
 def _act(component: PromptTemplate, inputs: None) -> dict[str, Any]:
     return {name: getattr(component, name) for name in (*_PARTS, "start_token")}
@@ -39,3 +41,16 @@ def no_added_tokens_in_the_text(subject: Subject, case: None) -> None:
     for name in _PARTS:
         found = _ADDED.search(getattr(subject.component, name))
         expect(not found, f"{name} holds {found.group() if found else ''}")
+
+
+@prompt.check("Cut the text at {history}, once, and leave what stands before and behind it as it is.")
+def history_stands_where_it_is_marked(subject: Subject, case: None) -> None:
+    """No {history} is left in the text; an option that marks the place so is head, history and tail."""
+    parts = _act(subject.component, None)
+    left = [name for name in _PARTS if _MARK in str(parts[name])]
+    expect(not left, f"{_MARK} stands in {', '.join(left)}")
+    options = {} if subject.config is None else subject.config.model_dump()
+    for name, text in options.items():
+        if isinstance(text, str) and _MARK in text:
+            made = f"{parts['head']}{_MARK}{parts['tail']}"
+            expect(made == text, f"{name} {text!r} became {made!r}")

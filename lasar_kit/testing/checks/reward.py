@@ -45,6 +45,21 @@ def missing_candidates_get_nothing(subject: Subject, case: Group) -> None:
     expect(not none.any(), f"a missing candidate is given {none[none != 0][:1].tolist()}")
 
 
+@reward.check("Give the target the largest reward of its group.")
+def the_target_earns_most(subject: Subject, case: Group) -> None:
+    """In a group that holds the target, no other candidate earns more."""
+    judged = _given(case)
+    candidates, target = judged.candidates, judged.target
+    place = torch.arange(len(target)) % candidates.shape[1]
+    candidates[torch.arange(len(target)), place] = target
+    rewards = subject.component.reward(judged)
+    hit = candidates == target[:, None]
+    for b, row in enumerate(rewards):
+        own, others = row[hit[b]].min(), row[~hit[b] & (candidates[b] >= 0)]
+        more = others[others > own + 1e-6]
+        expect(not more.numel(), f"the target earns {float(own):.4g}, another candidate {more[:1].tolist()}")
+
+
 @reward.check("Compare each candidate with the target of its own row; normalise over no batch.")
 def prompts_are_judged_alone(subject: Subject, case: Group) -> None:
     """A prompt's candidates have the rewards in a batch that they have alone."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
 
@@ -21,6 +22,11 @@ LEARNING = ("logp", "depth_logp", "ref_kl")
 FIXED = ("old_logp", "ref_logp", "rewards", "world_reward", "old_depth_logp")
 DEPTHS = ("depth", "depth_logp", "depth_index", "old_depth_logp")
 ROWS = (*TOKENS, *DEPTHS, "rewards", "valid")
+
+
+def _pure(case: Rolled) -> Rolled:
+    """The same with the policy as it was."""
+    return replace(case, spread=0.0)
 
 
 def _given(case: Rolled) -> Rollout:
@@ -39,7 +45,15 @@ def _act(component: RLObjective, inputs: Rollout) -> dict[str, Any]:
 
 TYPES = {"loss": (torch.float32,)}
 rl_objective = Contract(
-    "rl_objective", RLObjective, rollouts(), _given, _act, settle=_observe, types=TYPES, learns=True
+    "rl_objective",
+    RLObjective,
+    rollouts(),
+    _given,
+    _act,
+    settle=_observe,
+    types=TYPES,
+    learns=True,
+    trains=True,
 )
 
 
@@ -79,9 +93,9 @@ def missing_candidates_are_ignored(subject: Subject, case: Rolled) -> None:
             name: getattr(rollout, name).masked_fill(~rollout.valid[..., None], filler) for name in TOKENS
         }
         rewards = rollout.rewards.masked_fill(~rollout.valid, reward)
-        made, leaves = _leaves(replace(rollout, **tokens, rewards=rewards))
+        made, leaves = leaves_of(replace(rollout, **tokens, rewards=rewards))
         loss = _loss(subject, made)
-        results.append({"loss": loss.detach(), **_gradients(loss, leaves)})
+        results.append({"loss": loss.detach(), **gradients(loss, leaves)})
     for name, clean in results[0].items():
         filled = results[1][name]
         expect_close(filled, clean, f"NaN in place of missing candidates: {name}")
@@ -118,8 +132,8 @@ def shares_make_up_the_batch(subject: Subject, case: Rolled) -> None:
 @rl_objective.check("Detach rewards, the old policy and the reference.")
 def gradient_reaches_the_policy_alone(subject: Subject, case: Rolled) -> None:
     """The gradient is finite, and reaches nothing that the rollout fixed."""
-    made, leaves = _leaves(case.rollout)
-    found = _gradients(_loss(subject, made), leaves)
+    made, leaves = leaves_of(case.rollout)
+    found = gradients(_loss(subject, made), leaves)
     for name in FIXED:
         expect(not found[name].any(), f"a gradient reaches {name}")
     for name in LEARNING:
@@ -134,8 +148,8 @@ def what_earns_more_grows_likelier(subject: Subject, case: Rolled) -> None:
     for reward in (-5.0, 5.0):
         rewards = case.rollout.rewards.clone()
         rewards[0, 0] = reward
-        made, leaves = _leaves(replace(case.rollout, rewards=rewards))
-        found = _gradients(_loss(subject, made), leaves)
+        made, leaves = leaves_of(replace(case.rollout, rewards=rewards))
+        found = gradients(_loss(subject, made), leaves)
         chosen = int(made.depth_index[0])
         pushes.append((-float(found["logp"][0, 0].sum()), -float(found["depth_logp"][0, chosen])))
     (answer, depth), (answer_now, depth_now) = pushes
@@ -144,6 +158,29 @@ def what_earns_more_grows_likelier(subject: Subject, case: Rolled) -> None:
         f"its own push is {answer:.4g}, then {answer_now:.4g}; its depth's {depth:.4g}, then {depth_now:.4g}"
     )
     expect(min(gains) > -1e-6 and max(gains) > 1e-6, f"reward -5, then 5: {told}")
+
+
+@rl_objective.check(
+    "Take a depth's price from `depth`, and its place in the support from `depth_index`.",
+    cases=st.builds(_pure, rollouts()),
+)
+def a_depth_never_chosen_changes_nothing(subject: Subject, case: Rolled) -> None:
+    """A further depth in the support, of no probability, leaves the gradient as it is."""
+    rollout = case.rollout
+    assert rollout.old_depth_logp is not None
+    front = torch.full_like(rollout.depth_logp[:, :1], -60.0)
+    wider = replace(
+        rollout,
+        depth_logp=torch.cat([front, rollout.depth_logp], dim=1),
+        old_depth_logp=torch.cat([front, rollout.old_depth_logp], dim=1),
+        depth_index=rollout.depth_index + 1,
+    )
+    plain, more = (
+        gradients(_loss(subject, made), leaves) for made, leaves in map(leaves_of, (rollout, wider))
+    )
+    for name in ("logp", "ref_kl", "depth_logp"):
+        found = more[name][:, 1:] if name == "depth_logp" else more[name]
+        expect_close(found, plain[name], f"one depth more to choose from: the gradient at {name} is")
 
 
 @rl_objective.check("Cast log-probabilities to float32 first: .float().")
@@ -180,10 +217,24 @@ def reads_answers_is_declared(subject: Subject, case: Rolled) -> None:
 def observing_keeps_no_graph(subject: Subject, case: Rolled) -> None:
     """State that `observe` moves carries no gradient, which would keep every past rollout alive."""
     component = subject.fresh()
-    component.observe(_leaves(case.rollout)[0])
+    component.observe(leaves_of(case.rollout)[0])
     state = component.state_dict(keep_vars=True) if hasattr(component, "state_dict") else vars(component)
     held = [name for name, value in state.items() if isinstance(value, Tensor) and value.grad_fn is not None]
     expect(not held, f"a graph hangs on {', '.join(held)}")
+
+
+@rl_objective.check(
+    "Move state by `world_reward` and what else all processes share, not by one's own rollout."
+)
+def ranks_stay_alike(subject: Subject, case: Rolled) -> None:
+    """Two processes with rollouts of their own, and one mean reward of them all, keep one state."""
+    states = []
+    for seed in (case.seed, case.seed + 1):
+        component = subject.fresh()
+        component.observe(replace(case, seed=seed).rollout)
+        states.append(_state(component))
+    where = difference(*states)
+    expect(not where, f"after rollouts of one world_reward, the state: {where}")
 
 
 def _counted(subject: Subject, rollout: Rollout) -> int:
@@ -196,13 +247,13 @@ def _state(component: Any) -> Any:
     return snapshot(dict(state))
 
 
-def _leaves(rollout: Rollout) -> tuple[Rollout, dict[str, Tensor]]:
+def leaves_of(rollout: Rollout) -> tuple[Rollout, dict[str, Tensor]]:
     """The rollout with a gradient wanted at each of its numbers."""
     leaves = {name: getattr(rollout, name).clone().requires_grad_() for name in (*LEARNING, *FIXED)}
     return replace(rollout, **leaves), leaves
 
 
-def _gradients(loss: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
+def gradients(loss: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
     found: list[Tensor | None] = [None] * len(leaves)
     if loss.requires_grad:
         found = list(torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, retain_graph=True))

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.interfaces import TextEncoder
-from lasar_kit.testing.contract import Contract, Subject, expect
+from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
 from lasar_kit.testing.item_strategies import Catalogue, catalogues
 
 Inputs = tuple[pl.DataFrame, Sequences]
@@ -51,3 +52,21 @@ def vectors_are_finite(subject: Subject, case: Catalogue) -> None:
     vectors = np.asarray(subject.component.encode(*_given(case)))
     bad = ~np.isfinite(vectors).all(axis=1)
     expect(not bad.any(), f"the vector of item {bad.argmax()} holds {vectors[bad.argmax()].tolist()}")
+
+
+@text_encoder.check(
+    "Keep rows and items together: sort nothing, or undo it, and read `train` by item.", examples=6
+)
+def order_of_items_does_not_matter(subject: Subject, case: Catalogue) -> None:
+    """Items in another order have their vectors in that order, but for a rotation of all of them."""
+    items, train = _given(case)
+    order = np.random.default_rng(case.seed).permutation(items.height)
+    moved = Sequences(train.offsets, np.argsort(order)[train.items].astype(train.items.dtype))
+    plain, other = (
+        torch.from_numpy(np.asarray(subject.component.encode(*given))).double()
+        for given in ((items, train), (items[order], moved))
+    )
+    # Products of vectors, since axes of an SVD may turn where they are equally long.
+    expect_close(
+        other @ other.T, (plain @ plain.T)[order][:, order], f"order {order.tolist()}: a product is", 1e-3
+    )

@@ -13,7 +13,7 @@ import torch
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.values import Env, SidTable
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
-from lasar_kit.testing.tiny.backbone import TinyBackbone, TinyTokenizer
+from lasar_kit.testing.tiny.backbone import CoarseBackbone, TinyBackbone, TinyTokenizer
 from lasar_kit.testing.tiny.items import TinyEncoder, TinyQuantizer, TinySource
 from lasar_kit.testing.tiny.learning import TinyAligner, TinyObjective, TinyReward, TinySftObjective
 from lasar_kit.testing.tiny.ranking import TinyRanker
@@ -109,3 +109,10 @@ def backbone() -> TinyBackbone:
     """The tiny backbone that other components are tried on."""
     env = Env(seed=11, hidden_size=WIDTH, vocabulary=(*sid_tokens((4, 4)), *LATENT_TOKENS))
     return TinyBackbone(None, env).eval()
+
+
+@cache
+def coarse_backbone() -> CoarseBackbone:
+    """One of more tokens, of which many score alike."""
+    env = Env(seed=11, hidden_size=WIDTH, vocabulary=(*sid_tokens((30, 8)), *LATENT_TOKENS))
+    return CoarseBackbone(None, env).eval()

@@ -104,6 +104,8 @@ class TinyBackbone(nn.Module):
         root = inputs.new_zeros(len(inputs), 1, self.hidden_size)
         known = root if past is None else torch.cat([root, past.states], dim=1)
         first, row = known.shape[1], torch.arange(len(inputs))[:, None]
+        ahead = parent >= first - 1 + torch.arange(inputs.shape[1])
+        assert not ahead.any(), f"parent {int(parent[ahead][0])} is yet to be read"
         place = 0
         while place < inputs.shape[1]:
             # As many tokens at once as have their parents among those already read.
@@ -134,3 +136,13 @@ class TinyBackbone(nn.Module):
         directory.mkdir(parents=True, exist_ok=True)
         save_file(dict(self.state_dict()), directory / "model.safetensors")
         (directory / "tokens.json").write_text(json.dumps(self.tokenizer.tokens))
+
+
+class CoarseBackbone(TinyBackbone):
+    """Rounds its logits to halves, so that many are equal to the last bit."""
+
+    def logits(
+        self, hidden: Float[Tensor, "*S D"], tokens: Int[Tensor, " n"] | None = None
+    ) -> Float[Tensor, "*S V"]:
+        """Halves."""
+        return (2 * super().logits(hidden, tokens)).round() / 2

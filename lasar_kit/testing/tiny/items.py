@@ -47,7 +47,7 @@ class TinyEncoder:
 
 
 class TinyQuantizer:
-    """Two levels of four codes: nothing, and what the first three items leave over."""
+    """Two levels of four codes: nothing, and what three items leave over that leave most."""
 
     sizes: tuple[int, ...] = (4, 4)
 
@@ -55,11 +55,12 @@ class TinyQuantizer:
         self.books: list[Float[Tensor, "K E"]] = []
 
     def fit(self, items: Float[Tensor, "I E"]) -> None:
-        """Take residuals as they come; the zero code keeps the error from growing."""
+        """Take the longest residuals; the zero code keeps the error from growing."""
         residual, self.books = items.detach().float(), []
         for size in self.sizes:
             book = torch.zeros(size, items.shape[1])
-            some = residual[: size - 1]
+            longest = residual.norm(dim=1).argsort(descending=True, stable=True)
+            some = residual[longest[: size - 1]]
             book[1 : 1 + len(some)] = some
             self.books.append(book)
             residual = residual - book[self.nearest(residual, book)]

@@ -59,7 +59,8 @@ class TinySftObjective(nn.Module):
 
 
 class TinyObjective(nn.Module):
-    """REINFORCE on answers and depth at once, with the mean reward so far as baseline."""
+    """REINFORCE on answers and depth at once, weighted by how much likelier each is than when it was drawn,
+    with the mean reward so far as baseline."""
 
     exact_kl = False
     reads_answers = True
@@ -70,12 +71,14 @@ class TinyObjective(nn.Module):
         self.register_buffer("baseline", torch.zeros((), device=env.device))
 
     def loss(self, rollout: Rollout) -> tuple[Float[Tensor, ""], dict[str, float]]:
-        """Minus the mean advantage-weighted log-probability, of candidates and of depths."""
+        """Minus the mean advantage-weighted ratio to the old policy, of candidates and of depths."""
         valid = rollout.valid
         advantage = (rollout.rewards.detach() - self.baseline).masked_fill(~valid, 0.0)
-        logp = rollout.logp.float().masked_fill(~valid[..., None], 0.0).mean(-1)
-        chosen = rollout.depth_logp.float().gather(1, rollout.depth_index[:, None])
-        gain = (advantage * (logp + chosen)).sum(1) / valid.sum(1).clamp_min(1)
+        moved = rollout.logp.float() - rollout.old_logp.detach().float()
+        answer = moved.masked_fill(~valid[..., None], 0.0).mean(-1).exp()
+        depths = rollout.depth_logp if rollout.old_depth_logp is None else rollout.old_depth_logp
+        depth = (rollout.depth_logp.float() - depths.detach().float()).gather(1, rollout.depth_index[:, None])
+        gain = (advantage * (answer + depth.exp())).sum(1) / valid.sum(1).clamp_min(1)
         return -gain.mean(), {"baseline": float(self.baseline)}
 
     @torch.no_grad()

@@ -19,6 +19,7 @@ AT_ANSWER = {
     "zero_on_identity": "it compares the state that predicts the answer, not the thoughts",
     "gradient_reaches_thoughts_alone": "its gradient enters where the answer is predicted",
 }
+LAST_ALONE = {"every_pair_is_felt": "it holds the last thought alone"}
 """The laws of aligners that one at the answer breaks."""
 
 
@@ -82,9 +83,9 @@ class Terminal:
 
     def __init__(self, config: TerminalConfig, env: Env) -> None:
         self.at_answer = config.at == "answer"
-        self.contract_exceptions = NO_DISTANCE if config.distance == "ce" else {}
+        self.contract_exceptions = LAST_ALONE | (NO_DISTANCE if config.distance == "ce" else {})
         if self.at_answer:
-            self.contract_exceptions = AT_ANSWER
+            self.contract_exceptions = LAST_ALONE | AT_ANSWER
         self.compare = _Comparison(config, env)
 
     def loss(self, trace: LatentTrace, anchors: Anchors) -> Float[Tensor, "B R"]:

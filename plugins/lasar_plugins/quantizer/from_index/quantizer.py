@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -20,6 +22,10 @@ class FromIndex:
     for collision rules and the report, to which `remarks` are added. A code that no item has keeps a zero
     centroid.
     """
+
+    contract_exceptions: ClassVar[dict[str, str]] = {
+        "items_are_encoded_by_themselves": "its codes are those of the whole catalogue, in its order"
+    }
 
     def __init__(self, config: FromIndexConfig, env: Env) -> None:
         rows, passed_over = (

@@ -30,6 +30,8 @@ class RqKmeans:
     def __init__(self, config: RqKmeansConfig, env: Env) -> None:
         self.config = config
         self.seed = env.seed
+        bound = {"items_are_encoded_by_themselves": "balance is kept among all items that were fitted"}
+        self.contract_exceptions = bound if config.balanced else {}
         self.sizes = config.sizes
         self.codebooks: list[Float[Tensor, "K E"]] = []
         self.used: Int[Tensor, " M"] = torch.zeros(0, dtype=torch.int64)

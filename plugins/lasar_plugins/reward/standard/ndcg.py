@@ -15,6 +15,10 @@ class NdcgReward:
 
     def __init__(self, config: NdcgConfig, env: Env) -> None:
         self.sign = config.sign
+        printed = {
+            "the_target_earns_most": "as Eq. 10 is printed, what misses is paid, and the target is not"
+        }
+        self.contract_exceptions = printed if config.sign == 1 else {}
 
     def reward(self, judged: Judged) -> Float[Tensor, "B G"]:
         """Paper Eq. 10: `sign * w_i / sum(w)` with w_i = 1 / log2(i + 2), i from 0.

@@ -27,6 +27,8 @@ class Grpo:
     def __init__(self, config: GrpoConfig, env: Env) -> None:
         self.config = config
         self.exact_kl = config.kl == "exact"
+        printed = {"old_policy_is_used": "it divides by the reference, as Eq. 5 is printed"}
+        self.contract_exceptions = printed if config.ratio == "ref" else {}
 
     def loss(self, rollout: Rollout) -> tuple[Float[Tensor, ""], dict[str, float]]:
         """Paper Eq. 5. The report covers all valid candidates, those of skipped groups among them."""

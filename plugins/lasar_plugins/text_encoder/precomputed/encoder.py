@@ -24,6 +24,8 @@ class PrecomputedEncoder:
 
     def __init__(self, config: PrecomputedConfig, env: Env) -> None:
         self.config = config
+        rows = {"order_of_items_does_not_matter": "without 'ids', the rows are those of the items in order"}
+        self.contract_exceptions = rows if config.ids is None else {}
 
     def encode(self, items: pl.DataFrame, train: Sequences) -> Float[np.ndarray, "I E"]:
         """One row an item; `UserError` on a file that does not give exactly that."""
