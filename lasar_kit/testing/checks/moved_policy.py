@@ -11,6 +11,8 @@ from lasar_kit.testing.checks.rl_objective import gradients, leaves_of, rl_objec
 from lasar_kit.testing.contract import Subject, expect
 from lasar_kit.testing.strategies import Rolled
 
+__all__ = ["rl_objective"]
+
 FAR, NEAR = 1.2, 0.1
 """Log-ratios beyond any usual clip, and within it."""
 BITS = 1e-7
