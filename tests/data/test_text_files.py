@@ -155,5 +155,5 @@ def test_plain_is_settled_white_space(text: str) -> None:
 
 def test_item_table_fills_absent_text_and_mends_surrogates() -> None:
     table = item_table(["b", "a"], {"a": ItemText(title="x\ud800", price="1")})
-    assert table.rows() == [("b", "", "", "", "", ""), ("a", "x?", "", "", "", "1")]
-    assert table.columns == ["id", "title", "brand", "categories", "description", "price"]
+    assert table.rows() == [("b", "", "", "", "", "", ""), ("a", "x?", "", "", "", "1", "")]
+    assert table.columns == ["id", "title", "brand", "categories", "description", "price", "features"]

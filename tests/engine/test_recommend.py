@@ -158,7 +158,7 @@ def test_it_loads_once(shop: Path, call: Run, monkeypatch: pytest.MonkeyPatch) -
 
 def test_all_mistakes_of_a_file_are_told(call: Run) -> None:
     Path("wrong.txt").write_text("item-00001,itm-00002\nitem-00003\nitem-0004\n")
-    code, out, err = call("recommend", "runs/shop", "--histories", "wrong.txt", "--json")
+    code, out, err = call("recommend", "runs/shop", "--histories", "wrong.txt", "--json", "--refuse-unknown")
     assert (code, out) == (2, "")
     first, second = err.splitlines()
     assert first.startswith("wrong.txt:1: no item 'itm-00002' in this run; did you mean 'item-00")

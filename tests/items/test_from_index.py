@@ -153,7 +153,9 @@ def test_missing_and_undecodable_files(tmp_path: Path) -> None:
 
 
 def test_a_code_past_the_stated_size(tmp_path: Path) -> None:
-    assert mistakes(written(tmp_path, INDEX), codes=2) == [": holds code 2, but codes is 2, so the last is 1"]
+    assert mistakes(written(tmp_path, INDEX), codes=2) == [
+        ": item 'y' has code 2 at level 2, but codes is 2, so the last is 1"
+    ]
 
 
 def test_items_whose_ids_are_their_codes() -> None:
@@ -173,7 +175,9 @@ def test_items_whose_ids_are_their_codes() -> None:
         "item '<a_0> <b_1>'",
         "item '<a_0>' has 1 levels, but '<a_0><b_1>' has 2",
     ]
-    with pytest.raises(UserError, match="item ids: holds code 3, but codes is 3, so the last is 2"):
+    with pytest.raises(
+        UserError, match=r"item ids: item .* has code 3 at level ., but codes is 3, so the last is 2"
+    ):
         of("<a_3><b_0>", codes=3)
 
 
