@@ -31,8 +31,8 @@ class Reading:
     `sequences.items[n]` was taken, in any unit; None where only the order is known. `ties_drawn` says
     that interactions at the same time stand in an order drawn by the seed. `item_file` names the file of item
     text, `unused` its columns that were not read, `without_row` counts the items that it lacks, and
-    `rows_of_no_item` its rows of items that nobody took. `remarks` are lines of the source's own about what is
-    hardly meant.
+    `rows_of_no_item` its rows of items that nobody took. `remarks` are lines of the source's own on what
+    is hardly meant.
     """
 
     found: Counts | None = None

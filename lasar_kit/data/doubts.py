@@ -84,7 +84,7 @@ def _ties(facts: Facts, options: Collection[str]) -> Iterator[str]:
 
 def _history(facts: Facts, options: Collection[str]) -> Iterator[str]:
     count, total = facts["targets"]["test"]["in_history"], facts["samples"]["test"]
-    if facts["copies"]:  # which are told apart
+    if facts["copies"] != 0:  # what may be copies is told apart
         count -= facts["targets"]["test"]["same_as_last"]
     if count > IN_HISTORY * max(total, 1):
         mend = "; 'repeats: first' keeps one of each" if "repeats" in options else ""

@@ -130,8 +130,8 @@ def recommend(
     """Print the k best items behind each history: a table each, or a line of JSON each.
 
     A history of raw item ids, oldest first, comes with the place that it was given in. One with an unknown id
-    is named on stderr and gets no list (in JSON an empty one, so that lines keep their places); where there is
-    no other, or with `refuse_unknown`, that is a `UserError`.
+    is named on stderr and gets no list (in JSON an empty one, so that lines keep their places); where
+    there is no other, or with `refuse_unknown`, that is a `UserError`.
     """
     quiet_libraries()
     model = LoadedRun.load(run, catalogue)

@@ -158,6 +158,14 @@ def test_a_code_past_the_stated_size(tmp_path: Path) -> None:
     ]
 
 
+def test_a_code_that_no_index_can_mean(tmp_path: Path) -> None:
+    index = written(tmp_path, '{"x": ["<a_0>", "<b_1>"], "y": ["<a_1>", "<b_900000000>"]}')
+    assert mistakes(index, ("x", "y")) == [
+        ": item 'y' has code 900000000 at level 2, but a level has at most 65,536 codes here, so the last is "
+        "65535"
+    ]
+
+
 def test_items_whose_ids_are_their_codes() -> None:
     def of(*ids: str, **options: int) -> FromIndex:
         return FromIndex(FromIndexConfig(use="from_index", **options), Env(item_ids=ids))

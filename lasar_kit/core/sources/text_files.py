@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import io
 import json
 import zlib
 from collections import Counter
@@ -104,7 +103,12 @@ def lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, str]]:
 
 def _decoded(path: Path, file: BinaryIO, encoding: str | None) -> Iterator[str]:
     if encoding is not None and codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
-        yield from io.TextIOWrapper(file, encoding=encoding, newline="\n")
+        decoder, rest = codecs.getincrementaldecoder(encoding)(), ""
+        while chunk := file.read(1 << 16):
+            *whole, rest = (rest + decoder.decode(chunk)).split("\n")
+            yield from (line + "\n" for line in whole)
+        if rest := rest + decoder.decode(b"", final=True):
+            yield rest
         return
     hint = "" if encoding is None else "; 'encoding' names another, such as latin-1"
     for number, line in enumerate(file, start=1):
