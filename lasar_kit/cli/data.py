@@ -66,4 +66,5 @@ def _of_source(source: str, set_: list[str] | None, catalogue: Catalogue) -> tup
     from lasar_kit.spec.load import set_options
     from lasar_kit.testing.options import configured
 
-    return configured("dataset", {"use": source, **set_options(set_ or ())}, catalogue), 0
+    options = set_options(set_ or (), "dataset", source, catalogue)
+    return configured("dataset", options, catalogue), 0

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lasar_kit.core.interfaces import Quantizer
+from lasar_kit.core.sources.items import item_table
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_kit.stages.tokenize.collisions import resolve
@@ -27,7 +28,7 @@ def written(folder: Path, content: object) -> Path:
 
 
 def load(path: Path, ids: tuple[str, ...] = IDS, **options) -> FromIndex:
-    return FromIndex(FromIndexConfig(use="from_index", path=path, **options), Env(item_ids=ids))
+    return FromIndex(FromIndexConfig(use="from_index", path=path, **options), Env(items=item_table(ids, {})))
 
 
 def mistakes(path: Path, ids: tuple[str, ...] = IDS, **options) -> list[str]:
@@ -168,7 +169,7 @@ def test_a_code_that_no_index_can_mean(tmp_path: Path) -> None:
 
 def test_items_whose_ids_are_their_codes() -> None:
     def of(*ids: str, **options: int) -> FromIndex:
-        return FromIndex(FromIndexConfig(use="from_index", **options), Env(item_ids=ids))
+        return FromIndex(FromIndexConfig(use="from_index", **options), Env(items=item_table(ids, {})))
 
     index = of("<a_3><b_0>", "<a_0><b_12>")
     assert index.encode(torch.zeros(2, 2)).tolist() == [[3, 0], [0, 12]]
