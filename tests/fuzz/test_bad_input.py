@@ -150,7 +150,7 @@ def test_the_judge_sees_silence(
         sys.stdout.write(printed)
         raise SystemExit(0)
 
-    monkeypatch.setattr(harness.cli if hasattr(harness, "cli") else harness, "main", command)
+    monkeypatch.setattr(harness, "main", command)
     case = harness.Case("g", "l", ("data",), {}, "accepted", told=told)
     assert expected in str(harness.judge(case, tmp_path))
 
