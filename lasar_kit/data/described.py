@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich import box
@@ -94,44 +95,39 @@ def table(facts: Facts, title: str) -> Table:
 
 
 def _rows(facts: Facts) -> list[tuple[str, str]]:
-    lengths, samples, ties = facts["lengths"], facts["samples"], facts["ties"]
-    test, total = facts["targets"]["test"], facts["interactions"]
-    rows = [(name, f"{facts[name]:,}") for name in ("users", "items", "interactions")]
-    rows += [
-        ("sparsity", f"{facts['sparsity']:.3%}"),
-        (
-            "items a user",
-            f"{lengths['min']:,} to {lengths['max']:,}, mean {lengths['mean']:.2f}, median "
-            f"{lengths['median']:g}",
-        ),
-        ("samples", ", ".join(f"{count:,} {name}" for name, count in samples.items())),
-    ]
+    return [*_sizes(facts), *_order(facts), *_of_items(facts)]
+
+
+def _sizes(facts: Facts) -> Iterator[tuple[str, str]]:
+    lengths, samples = facts["lengths"], facts["samples"]
+    for name in ("users", "items", "interactions"):
+        yield name, f"{facts[name]:,}"
+    yield "sparsity", f"{facts['sparsity']:.3%}"
+    mean = f"mean {lengths['mean']:.2f}, median {lengths['median']:g}"
+    yield "items a user", f"{lengths['min']:,} to {lengths['max']:,}, {mean}"
+    yield "samples", ", ".join(f"{count:,} {name}" for name, count in samples.items())
     if facts["found"]:
-        rows.append(("read", ", ".join(f"{count:,} {name}" for name, count in facts["found"].items())))
-    rows += [("left out" if n == 0 else "", line) for n, line in enumerate(_left_out(facts))]
+        yield "read", ", ".join(f"{count:,} {name}" for name, count in facts["found"].items())
+    for line in _left_out(facts):
+        yield "left out", line
+
+
+def _order(facts: Facts) -> Iterator[tuple[str, str]]:
+    ties, test = facts["ties"], facts["targets"]["test"]
     copies = "" if facts["copies"] is None else f", {facts['copies']:,} of them exact copies"
-    rows.append(("repeats", f"{facts['repeats']:,}{copies}; {facts['in_a_row']:,} of the item just before"))
+    yield "repeats", f"{facts['repeats']:,}{copies}; {facts['in_a_row']:,} of the item just before"
     if ties:
         held_out = ", ".join(f"{ties[name]:,} {name} targets" for name in ("validation", "test"))
-        rows.append(
-            (
-                "ties in time",
-                f"{ties['interactions']:,} of {total:,}, {held_out}; order: {ties['order']}",
-            )
-        )
-    rows += [
-        ("never trained", f"{facts['untrained_items']:,} items, {test['untrained']:,} test targets"),
-        ("target in history", f"{test['in_history']:,} of {samples['test']:,} test targets"),
-        ("text", ", ".join(f"{name} {count:,}" for name, count in facts["text"]["fields"].items())),
-        ("no text", f"{facts['text']['none']:,} items"),
-    ]
+        yield "ties in time", f"{ties['interactions']:,} interactions, {held_out}; order: {ties['order']}"
+    yield "never trained", f"{facts['untrained_items']:,} items, {test['untrained']:,} test targets"
+    yield "target in history", f"{test['in_history']:,} of {facts['samples']['test']:,} test targets"
+
+
+def _of_items(facts: Facts) -> Iterator[tuple[str, str]]:
+    yield "text", ", ".join(f"{name} {count:,}" for name, count in facts["text"]["fields"].items())
+    yield "no text", f"{facts['text']['none']:,} items"
     if facts["unused_columns"]:
-        rows.append(("columns not read", ", ".join(facts["unused_columns"])))
+        yield "columns not read", ", ".join(facts["unused_columns"])
     if facts["item_file"]:
-        rows.append(
-            (
-                facts["item_file"],
-                f"lacks {facts['items_without_row']:,} items; {facts['rows_of_no_item']:,} in it nobody took",
-            )
-        )
-    return rows
+        lacks, spare = facts["items_without_row"], facts["rows_of_no_item"]
+        yield facts["item_file"], f"lacks {lacks:,} items; {spare:,} in it nobody took"

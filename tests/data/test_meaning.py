@@ -354,6 +354,12 @@ def test_files_without_a_header(tmp_path: Path, separator: str, name: str) -> No
     assert line.endswith(f"{name}:1: has 4 cells, expected 3 as in 'columns'")
 
 
+def test_a_file_of_blanks(tmp_path: Path) -> None:
+    options = csv_files(tmp_path, SOUND)
+    (tmp_path / "items.csv").write_text("  \n\n")
+    assert "items.csv:1: has no column 'item' (option 'item'); valid:   ;" in refused("csv", **options)
+
+
 def test_a_header_that_holds_one_value_twice_is_data(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("1,1,5,874965758\n" * 3)
     assert "looks like data (1, 1, 5, 874965758)" in refused("csv", interactions=tmp_path / "x.csv")

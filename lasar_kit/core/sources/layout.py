@@ -130,7 +130,7 @@ def _best_separator(line: str, declared: str) -> str:
 
 def _other_separator(path: Path, layout: Layout) -> str:
     """A question after the separator that would make cells of the first line; empty where none does."""
-    line = next(text for _, text in text_files.lines(path, layout.encoding) if text.strip()).strip()
+    line = next((text for _, text in text_files.lines(path, layout.encoding) if text.strip()), "").strip()
     best = _best_separator(line, layout.separator)
     if best not in line:
         return ""

@@ -42,27 +42,30 @@ def quantization_report(
         np.bincount(column, minlength=size) for column, size in zip(columns, quantizer.sizes, strict=True)
     ]
     identical = max(Counter(row.tobytes() for row in (embeddings + 0.0).cpu().numpy()).values(), default=0)
-    # A quantizer that reads its SIDs from a file tells items of one embedding apart.
-    arbitrary = len(codes) < 2 * identical <= 2 * int(collisions["largest_group"])
-    relative = [error / energy if energy else 0.0 for error in errors]
-    moved = after / energy if energy else 0.0
-    caution = (
-        _alike(identical, len(codes))
-        if arbitrary
-        else _worse_than_none(relative[-1], moved, str(collisions["rule"]))
-    )
-    return {
+    report = {
         "items": len(codes),
         "identical": identical,
-        **({"caution": caution} if caution else {}),
         "sizes": list(quantizer.sizes),
-        "relative_error": relative,
+        "relative_error": [error / energy if energy else 0.0 for error in errors],
         "mean_squared_error": [error / cells for error in errors],
         "usage": [float((count > 0).mean()) for count in counts],
         "perplexity": [perplexity(count) for count in counts],
-        "relative_error_resolved": moved,
+        "relative_error_resolved": after / energy if energy else 0.0,
         "collisions": collisions,
     }
+    caution = _caution(report)
+    return report | ({"caution": caution} if caution else {})
+
+
+def _caution(report: dict[str, Any]) -> str:
+    """A line about SIDs that tell little of their items; empty where there is nothing to say."""
+    identical, items, collisions = report["identical"], report["items"], report["collisions"]
+    # A quantizer that reads its SIDs from a file tells items of one embedding apart.
+    if items < 2 * identical <= 2 * int(collisions["largest_group"]):
+        return _alike(identical, items)
+    return _worse_than_none(
+        report["relative_error"][-1], report["relative_error_resolved"], collisions["rule"]
+    )
 
 
 def _worse_than_none(error: float, resolved: float, rule: str) -> str:
