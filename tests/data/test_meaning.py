@@ -197,10 +197,10 @@ def test_untimed_copies_are_items_twice_in_a_row(tmp_path: Path) -> None:
 
 @timed
 def test_two_units_of_time_are_refused(tmp_path: Path, use: str, write: Any) -> None:
-    factor = 10**6 if "r.json" in str(write(tmp_path, SOUND).get("reviews")) and False else 1000
-    mixed = [(u, i, t * factor if n % 5 < 3 else t) for n, (u, i, t) in enumerate(SOUND)]
-    if write(tmp_path, SOUND).get("reviews") and "timestamp" in (tmp_path / "r.json").read_text():
-        mixed = [(u, i, t * 1000 if n % 5 < 3 else t * 10**6) for n, (u, i, t) in enumerate(SOUND)]
+    write(tmp_path, SOUND)
+    new = use == "amazon_reviews" and "timestamp" in (tmp_path / "r.json").read_text()
+    early, late = (1000, 10**6) if new else (1000, 1)
+    mixed = [(u, i, t * (early if n % 5 < 3 else late)) for n, (u, i, t) in enumerate(SOUND)]
     line = refused(use, **write(tmp_path, mixed))
     head = 2 if use in ("csv", "recbole") else 1
     assert f":{head + 3}: its time " in line
