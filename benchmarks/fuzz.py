@@ -5,7 +5,8 @@ python benchmarks/fuzz.py --seed 1        # other cases
 python benchmarks/fuzz.py --table         # prints the table that docs/errors.md shows
 
 Each case is one command line in an empty folder. It is taken well if it ends with exit code 0 or 2, and with
-the one that its class asks for where that is certain; prints whole lines, each of which can be shown; changes
+the one that its class asks for where that is certain; tells of a fault that was planted in data which can be
+read all the same, and of none where there is none; prints whole lines, each of which can be shown; changes
 nothing outside `--output`; and leaves nothing there that is not whole.
 """
 
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bad_input import commands, files, links, models, specs, whole
+from bad_input import commands, files, links, meaning, models, specs, whole
 from bad_input.harness import Case, timed
 from bad_input.options import Options
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -67,6 +68,7 @@ def strategies(run: dict[str, bytes]) -> Strategies:
         ],
         "commands": [(commands.overrides(), 8), (commands.arguments(), 8), (commands.damaged_runs(run), 12)],
         "links": [(links.links(), 10)],
+        "meaning": [(meaning.planted(label), 6) for label in (*meaning.FAULTS, "clean")],
     }
 
 

@@ -49,7 +49,7 @@ def _lines(rows: list[Row]) -> bytes:
 def _csv(interactions: list[Row], items: list[Row]) -> tuple[Files, dict[str, Any]]:
     files = {
         "log.csv": _delimited(interactions, ["user", "item", "time"], ","),
-        "items.csv": _delimited(items, ["item", "title"], ","),
+        "items.csv": _delimited(items, list(items[0]), ","),
     }
     return files, {"use": "csv", "interactions": "log.csv", "items": "items.csv"}
 
@@ -66,7 +66,7 @@ def _parquet(interactions: list[Row], items: list[Row]) -> tuple[Files, dict[str
 
     files = {
         "log.parquet": table(interactions, ["user", "item", "time"]),
-        "items.parquet": table(items, ["item", "title"]),
+        "items.parquet": table(items, list(items[0])),
     }
     return files, {"use": "csv", "interactions": "log.parquet", "items": "items.parquet"}
 
@@ -74,7 +74,7 @@ def _parquet(interactions: list[Row], items: list[Row]) -> tuple[Files, dict[str
 def _recbole(interactions: list[Row], items: list[Row]) -> tuple[Files, dict[str, Any]]:
     files = {
         "d/x.inter": _delimited(interactions, ["user:token", "item:token", "time:float"], "\t"),
-        "d/x.item": _delimited(items, ["item:token", "title:token_seq"], "\t"),
+        "d/x.item": _delimited(items, [f"{name}:token" for name in items[0]], "\t"),
     }
     return files, {"use": "recbole", "path": "d", "user": "user", "item": "item", "time": "time"}
 

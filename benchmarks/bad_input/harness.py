@@ -32,7 +32,8 @@ class Case:
     """A command line, and the files and symbolic links (to where) that it finds in its working directory.
 
     `group` is a format or a kind of specs, `label` the class of the mistake. `expect` says whether the input
-    is wrong for certain, sound for certain, or either; `names` must stand in what is said of a wrong one.
+    is wrong for certain, sound for certain, or either; `names` must stand in what is said of a wrong one, and
+    `told` in what is said of any: where it is empty, no warning may be.
     """
 
     group: str
@@ -43,6 +44,7 @@ class Case:
     names: tuple[str, ...] = ()
     note: str = ""
     links: dict[str, str] = field(default_factory=dict)
+    told: tuple[str, ...] | None = None
 
 
 class Hang(BaseException):
@@ -56,6 +58,7 @@ class Said:
     code: int | None
     err: str
     trouble: str = ""
+    out: str = ""
 
 
 def spec_file(spec: dict[str, Any]) -> bytes:
@@ -85,7 +88,7 @@ def call(arguments: tuple[str, ...], folder: Path, seconds: float = 120) -> Said
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _limited(seconds):
             main(list(arguments))
     except SystemExit as ended:
-        return Said(ended.code if isinstance(ended.code, int) else 1, err.getvalue())
+        return Said(ended.code if isinstance(ended.code, int) else 1, err.getvalue(), out=out.getvalue())
     except Hang:
         return Said(None, err.getvalue(), f"no end within {seconds:g} s")
     except BaseException:
@@ -148,7 +151,18 @@ def judge(case: Case, folder: Path, seconds: float = 120) -> str | None:
         return half
     if case.expect != "either" and said.code != (2 if case.expect == "refused" else 0):
         return f"expected it {case.expect}, exit code {said.code}: {said.err[-400:]!r}"
+    if case.told is not None and (silent := _silent(said, case.told)) is not None:
+        return silent
     return _unclear(said, case) if said.code == 2 else None
+
+
+def _silent(said: Said, told: tuple[str, ...]) -> str | None:
+    """What should have been said and was not, or the other way round."""
+    text = said.out + said.err
+    if not told:
+        return f"a warning of what is sound: {text[-400:]!r}" if "warning:" in text else None
+    missing = [words for words in told if words not in text]
+    return f"does not tell {missing}: {text[-400:]!r}" if missing else None
 
 
 def _unclear(said: Said, case: Case) -> str | None:

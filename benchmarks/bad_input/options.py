@@ -46,6 +46,7 @@ _PLACES: dict[str, Key] = {
     "teacher": ("stages", "anchors", "teacher"),
     "segmenter": ("stages", "anchors", "segmenter"),
     "reward": ("stages", "rl", "rewards", 0, "reward"),
+    "sft_objective": ("stages", "reason", "objectives", 0, "objective"),
     "rl_objective": ("stages", "rl", "objectives", 0, "objective"),
     "ranker": ("stages", "evaluate", "beside", 0),
 }

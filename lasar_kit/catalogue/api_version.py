@@ -15,7 +15,8 @@ CHANGES = {
     "1.0": "the first",
     "2.0": "modules moved (lasar_kit.engine is gone); configs of backbones, quantizers, latent loops, depth "
     "policies, RL objectives and teachers derive from their kind's base in lasar_kit.spec; a depth policy is "
-    "given a Prompt, a reward a Judged, an RL objective says reads_answers; see docs/plugins-from-1.md",
+    "given a Prompt, a reward a Judged, an RL objective says reads_answers; an item table has "
+    "a column features; see docs/plugins-from-1.md",
 }
 """What each version changed, oldest first."""
 

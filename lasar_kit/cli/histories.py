@@ -2,30 +2,68 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 from lasar_kit.errors import UserError
 
+_CELL = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,]*?))\s*(?:,|$)')
+"""An id in quotes, in which a quote is written twice, or one without, whose outer blanks do not count."""
+
 
 def histories(one: str | None, many: Path | None) -> list[tuple[str, list[str]]]:
     """Histories of raw item ids, oldest first, each behind the place it is given in: `--history`, or the line
-    of a file.
+    of a file. A history is a row of CSV, or a JSON list of texts.
 
-    `UserError` unless one of both is given, or for lines that are not ids with commas between them, all of
-    which are told.
+    `UserError` unless one of both is given, or for lines that are neither, all of which are told.
     """
     if (one is None) == (many is None):
         raise UserError("recommend: give either --history ID,ID,… or --histories FILE")
     given = [("--history", one)] if one is not None else _lines(many) if many is not None else []
-    found = [(place, [item.strip() for item in text.split(",")]) for place, text in given]
-    mistakes = [
-        f"{place}: must be item ids with commas between them (got {text!r})"
-        for (place, text), (_, ids) in zip(given, found, strict=True)
-        if not all(ids)
-    ]
+    found, mistakes = [], []
+    for place, text in given:
+        try:
+            found.append((place, _ids(text)))
+        except ValueError:
+            mistakes.append(
+                f"{place}: must be item ids with commas between them, those that hold commas or quotes in "
+                f"quotes, or a JSON list of texts (got {text!r})"
+            )
     if mistakes:
         raise UserError(*mistakes)
     return found
+
+
+def _ids(text: str) -> list[str]:
+    """The ids of one history; `ValueError` for none, or an empty one."""
+    ids = _listed(text)
+    if ids is None:
+        ids, end, more = [], 0, True
+        while more:
+            cell = _CELL.match(text, end)
+            if cell is None:
+                raise ValueError(text)
+            ids.append(cell[2] if cell[1] is None else cell[1].replace('""', '"'))
+            end, more = cell.end(), cell[0].endswith(",")
+    if not ids or not all(ids):
+        raise ValueError(text)
+    return ids
+
+
+def _listed(text: str) -> list[str] | None:
+    """A JSON list of texts, or an object with one under `history`, as `--json` prints; else None."""
+    if text.lstrip()[:1] not in ("[", "{"):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, dict):
+        value = value.get("history")
+    if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+        raise ValueError(text)
+    return value
 
 
 def _lines(file: Path) -> list[tuple[str, str]]:

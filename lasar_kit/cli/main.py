@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 import typer
 
 from lasar_kit import __version__
+from lasar_kit.cli.data import data
 from lasar_kit.cli.plugins import OPTIONS, Plugin, discovered, plugins, warn
 from lasar_kit.errors import UserError
 
@@ -27,6 +28,7 @@ UsageError = cast(type[Exception], typer.BadParameter.__base__)
 
 app = typer.Typer(help="Latent-reasoning generative recommenders: run, check and list.", **OPTIONS)
 app.add_typer(plugins, name="plugins")
+app.add_typer(data, name="data")
 
 
 def _version(asked: bool) -> None:
@@ -126,7 +128,8 @@ def schema(plugin: Plugin = None) -> None:
 def recommend(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     history: Annotated[
-        str | None, typer.Option(metavar="ID,ID,…", help="Raw item ids, oldest first.")
+        str | None,
+        typer.Option(metavar="ID,ID,…", help="Raw item ids, oldest first, as a row of CSV or a JSON list."),
     ] = None,
     histories: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Many histories, one a line as of --history.")
@@ -136,6 +139,10 @@ def recommend(
         bool, typer.Option("--exclude-history", help="Leave out what a history holds.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each history.")] = False,
+    refuse: Annotated[
+        bool,
+        typer.Option("--refuse-unknown", help="Give no list at all where any history has an unknown id."),
+    ] = False,
     plugin: Plugin = None,
 ) -> None:
     """Recommend the next items after histories, with the model of a run."""
@@ -145,7 +152,7 @@ def recommend(
     catalogue = discovered(plugin)
     from lasar_kit.serve.recommend import recommend as show
 
-    show(run, asked, k, catalogue, exclude_history, as_json)
+    show(run, asked, k, catalogue, exclude_history, as_json, refuse)
 
 
 @app.command()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 from jaxtyping import Int
 
-ITEM_COLUMNS = ("id", "title", "brand", "categories", "description", "price")
+from lasar_kit.core.reading import Reading
+
+ITEM_COLUMNS = ("id", "title", "brand", "categories", "description", "price", "features")
 """Columns of an item table, all strings; an absent value is the empty string."""
 
 
@@ -57,12 +59,15 @@ class Dataset:
     `cuts[u]` says where in user u's sequence the validation and the test part begin; a part ends where the
     next one begins, and may be empty. Without cuts it is leave-one-out (method: last item test, the one
     before it validation).
+
+    `reading` is for the description of the data set alone, and is not stored with it.
     """
 
     users: tuple[str, ...]
     items: pl.DataFrame
     sequences: Sequences
     cuts: Int[np.ndarray, "U 2"] | None = None
+    reading: Reading = field(default_factory=Reading, compare=False, repr=False)
 
     @property
     def parts(self) -> Int[np.ndarray, "U 2"]:

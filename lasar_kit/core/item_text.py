@@ -10,21 +10,32 @@ import polars as pl
 
 from lasar_kit.core.item_fields import ItemField
 
-_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
+_HIDDEN = re.compile(r"<!--.*?(?:-->|$)|<(script|style)\b[^<>]*>.*?(?:</\1\s*>|$)", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(
+    r"""</?[a-zA-Z][\w:-]*(?:\s+(?:[\w:.@-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>=]+)|"""
+    r"""async|autoplay|checked|compact|controls|defer|disabled|hidden|loop|muted|noshade|nowrap|readonly|"""
+    r"""required|selected)(?=[\s/>]))*\s*/?>"""
+)
+""" "<b and c>" is none: its words are no attributes."""
 _ENDS_SENTENCE = (".", "!", "?", ":", ";")
 
 
 def clean(text: str) -> str:
-    """Text with its HTML entities decoded, its tags dropped and runs of white space made one space.
+    """Text with its HTML entities decoded, tags dropped, comments, scripts and styles with all they hold, and
+    runs of white space made one space.
 
-    Shop data is often escaped twice, so decoding goes on until nothing changes.
+    Shop data is often escaped twice, so this goes on until nothing changes.
 
-    >>> clean(" Salt &amp;amp; Pepper<br />\\n Mill ")
+    >>> clean(" Salt &amp;amp; Pepper<br />\\n Mill<!-- .x {} --> <script>var a</script>")
     'Salt & Pepper Mill'
     """
-    while (decoded := html.unescape(text)) != text:
-        text = decoded
-    return " ".join(_TAG.sub(" ", text).split())
+    while True:
+        before = text
+        text = html.unescape(text) if "&" in text else text
+        if "<" in text:
+            text = _TAG.sub(" ", _HIDDEN.sub(" ", text))
+        if text == before:
+            return " ".join(text.split())
 
 
 def item_text(items: pl.DataFrame, fields: Sequence[ItemField]) -> list[str]:

@@ -125,6 +125,10 @@ def _reuse(run: Run, step: Step, store: ArtifactStore) -> Artifact | None:
     artifact, origin = adopted
     where = "unchanged" if origin == artifact.path else f"from {escape(str(origin))}"
     run.screen.print(f"[bold]{name}[/bold] [dim]reused, {where}[/dim]")
+    if name == DATASET:
+        from lasar_kit.data import described
+
+        described.show_warnings(described.load(artifact.path), run.screen)
     from lasar_kit.report.observers import log_again
 
     log_again(run.output, artifact.path)
@@ -179,19 +183,16 @@ def _source(spec: RunSpec, catalogue: Catalogue) -> DataSource:
 
 
 def _load_dataset(run: Run, folder: Path) -> dict[str, int]:
-    from lasar_kit.data import stored_dataset
+    from lasar_kit.data import described, stored_dataset
 
     dataset = _source(run.spec, run.catalogue).load()
     if not len(dataset.users):
         raise UserError("dataset: no user has the three items that leave-one-out needs")
     stored_dataset.save(dataset, folder)
-    counts = {
-        "users": len(dataset.users),
-        "items": len(dataset.items),
-        "interactions": len(dataset.sequences.items),
-    }
-    run.screen.print("  " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
-    return counts
+    facts = described.described(dataset, run.spec.dataset)
+    described.save(facts, folder)
+    described.show(facts, run.screen)
+    return {name: facts[name] for name in ("users", "items", "interactions")}
 
 
 def _run_stage(run: Run, step: Step, store: ArtifactStore, use_cache: bool) -> Artifact:

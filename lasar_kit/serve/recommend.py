@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -124,28 +125,36 @@ def recommend(
     catalogue: Catalogue,
     exclude_history: bool = False,
     as_json: bool = False,
+    refuse_unknown: bool = False,
 ) -> None:
     """Print the k best items behind each history: a table each, or a line of JSON each.
 
-    A history of raw item ids, oldest first, comes with the place that it was given in.
+    A history of raw item ids, oldest first, comes with the place that it was given in. One with an unknown id
+    is named on stderr and gets no list (in JSON an empty one, so that lines keep their places); where
+    there is no other, or with `refuse_unknown`, that is a `UserError`.
     """
     quiet_libraries()
     model = LoadedRun.load(run, catalogue)
-    unknown: list[str] = []
-    for place, history in asked:
+    unknown: dict[int, list[str]] = {}
+    for number, (place, history) in enumerate(asked):
         try:
             model.rows(history)
         except UserError as error:
-            unknown += (f"{place}: {line}" for line in error.lines)
-    if unknown:
-        raise UserError(*unknown)
-    histories = [history for _, history in asked]
-    for (place, history), items in zip(asked, model.rank(histories, k, exclude_history), strict=True):
+            unknown[number] = [f"{place}: {line}" for line in error.lines]
+    lines = [line for found in unknown.values() for line in found]
+    if lines and (refuse_unknown or len(unknown) == len(asked)):
+        raise UserError(*lines)
+    for line in lines:
+        print(one_line(line), file=sys.stderr)
+    known = [history for number, (_, history) in enumerate(asked) if number not in unknown]
+    ranked = iter(model.rank(known, k, exclude_history))
+    for number, (place, history) in enumerate(asked):
+        items = [] if number in unknown else next(ranked)
         if as_json:
             print(
                 json.dumps({"history": history, "items": [asdict(one) for one in items]}, ensure_ascii=False)
             )
-        else:
+        elif number not in unknown:
             Screen().print(_table(items, "" if len(asked) == 1 else place))
 
 

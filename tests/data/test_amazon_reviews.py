@@ -137,9 +137,9 @@ def test_load(tmp_path: Path, release: str, loose: bool, packed: bool, named: bo
     brand = "Base" if release == "2023" else ""
     by = "by " if release == "2018" else ""
     assert data.items.rows() == [
-        ("B1", "Nail & file", by + "Acme", "Beauty, Nails, Tools", 'It\'s \\d "big"', "12.99"),
-        ("B2", "", "", "", "", ""),
-        ("B3", "", brand, "Beauty", "", ""),
+        ("B1", "Nail & file", by + "Acme", "Beauty, Nails, Tools", 'It\'s \\d "big"', "12.99", ""),
+        ("B2", "", "", "", "", "", ""),
+        ("B3", "", brand, "Beauty", "", "", ""),
     ]
 
 

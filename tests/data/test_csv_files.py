@@ -12,7 +12,7 @@ import pytest
 
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.interfaces import DataSource
-from lasar_kit.core.sources.tables import seconds
+from lasar_kit.core.sources.times import seconds
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.dataset.csv.config import CsvConfig
@@ -61,9 +61,9 @@ def test_load(tmp_path: Path) -> None:
     data = load(written(tmp_path), items=tmp_path / "items.csv", categories="tags", description="notes")
     assert rows(data) == EXPECTED
     assert data.items.rows() == [
-        ("cup, blue", "", "", "", "x", ""),
-        ("kettle", "Copper kettle", "", "Kitchen, Tea", "no", "20"),
-        ("soap", "Soap of oats", "", "Bath", "", "3"),
+        ("cup, blue", "", "", "", "x", "", ""),
+        ("kettle", "Copper kettle", "", "Kitchen, Tea", "no", "20", ""),
+        ("soap", "Soap of oats", "", "Bath", "", "3", ""),
     ]
 
 

@@ -48,9 +48,9 @@ def test_load(tmp_path: Path) -> None:
     assert [row.tolist() for row in (data.sequences[0], data.sequences[1])] == [[2, 1, 0], [0, 1, 2, 0]]
     assert tuple(data.items.columns) == ITEM_COLUMNS
     assert data.items.rows() == [
-        ("0", "Paraffin bath", "Scholl", "Beauty, Hands", "Warm", ""),
-        ("1", "Red lacquer", "", "Beauty, Nails", "", "5.5"),
-        ("2", "", "", "", "", ""),
+        ("0", "Paraffin bath", "Scholl", "Beauty, Hands", "Warm", "", ""),
+        ("1", "Red lacquer", "", "Beauty, Nails", "", "5.5", ""),
+        ("2", "", "", "", "", "", ""),
     ]
 
 
@@ -85,7 +85,7 @@ def test_load(tmp_path: Path) -> None:
         (
             USERS,
             {"0": {"titel": "a"}},
-            "item.json: item 0: has none of title, brand, categories, description, price; "
+            "item.json: item 0: has none of title, brand, categories, description, price, features; "
             "'titel': did you mean 'title'?",
         ),
         (

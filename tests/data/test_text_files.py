@@ -123,6 +123,8 @@ def test_bad_json(tmp_path: Path, content: str, expected: str) -> None:
         ("$12.99", "12.99"), (12.99, "12.99"), (5, "5"), ("$1,250.00", "1250.00"), ("$7.95 - $12.50", "7.95"),
         ("from 14.99", "14.99"), (None, ""), ("None", ""), ("—", ""), ("", ""), ("12.99 euro", ""),
         (".a-box-inner{color:red}", ""), (float("nan"), ""),
+        ("19,99", "19.99"), ("19,99 €", "19.99"), ("€7,5", "7.5"), ("1.299,00", "1299.00"), ("1,299", "1299"),
+        ("1,2999", ""), ("1,299,50", ""), ("1.2.3", ""), ("7,95 - 12,50", "7.95"), ("12,34,567", ""),
     ],
 )  # fmt: skip
 def test_price(raw: object, expected: str) -> None:
@@ -155,5 +157,5 @@ def test_plain_is_settled_white_space(text: str) -> None:
 
 def test_item_table_fills_absent_text_and_mends_surrogates() -> None:
     table = item_table(["b", "a"], {"a": ItemText(title="x\ud800", price="1")})
-    assert table.rows() == [("b", "", "", "", "", ""), ("a", "x?", "", "", "", "1")]
-    assert table.columns == ["id", "title", "brand", "categories", "description", "price"]
+    assert table.rows() == [("b", "", "", "", "", "", ""), ("a", "x?", "", "", "", "1", "")]
+    assert table.columns == ["id", "title", "brand", "categories", "description", "price", "features"]

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lasar_kit import load_run
 from lasar_kit.catalogue import Catalogue
@@ -158,11 +160,57 @@ def test_it_loads_once(shop: Path, call: Run, monkeypatch: pytest.MonkeyPatch) -
 
 def test_all_mistakes_of_a_file_are_told(call: Run) -> None:
     Path("wrong.txt").write_text("item-00001,itm-00002\nitem-00003\nitem-0004\n")
-    code, out, err = call("recommend", "runs/shop", "--histories", "wrong.txt", "--json")
+    code, out, err = call("recommend", "runs/shop", "--histories", "wrong.txt", "--json", "--refuse-unknown")
     assert (code, out) == (2, "")
     first, second = err.splitlines()
     assert first.startswith("wrong.txt:1: no item 'itm-00002' in this run; did you mean 'item-00")
     assert second.startswith("wrong.txt:3: no item 'item-0004' in this run; did you mean 'item-00")
+
+
+def test_an_unknown_id_costs_no_other_history_its_list(call: Run) -> None:
+    Path("some.txt").write_text('item-00001\nitm-00002,item-00003\n["item-00003"]\n')
+    code, out, err = call("recommend", "runs/shop", "--histories", "some.txt", "--json", "-k", "2")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [(line["history"], len(line["items"])) for line in lines] == [
+        (["item-00001"], 2),
+        (["itm-00002", "item-00003"], 0),
+        (["item-00003"], 2),
+    ]
+    assert code == 0
+    assert re.fullmatch(r"some.txt:2: no item 'itm-00002' in this run; did you mean 'item-\d+'\?\n", err)
+    code, out, _ = call("recommend", "runs/shop", "--histories", "some.txt", "-k", "2")
+    assert (code, re.findall(r"some.txt:\d", out)) == (0, ["some.txt:1", "some.txt:3"])
+    alone = json.loads(call("recommend", "runs/shop", "--history", "item-00003", "--json", "-k", "2")[1])
+    assert alone["items"] == lines[2]["items"]
+    assert call("recommend", "runs/shop", "--history", "itm-1")[:2] == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("a, b", ["a", "b"]),
+        ('"Soap, small",12', ["Soap, small", "12"]),
+        ('"""quoted""", x', ['"quoted"', "x"]),
+        ('  "  padded " , 6" pipe ,b', ["  padded ", '6" pipe', "b"]),
+        ('["a,b", "c\\nd", "  e"]', ["a,b", "c\nd", "  e"]),
+        ('{"history": ["a,b"], "items": []}', ["a,b"]),
+        ("[/b],{c", ["[/b]", "{c"]),
+        ('a,"b,"', ["a", "b,"]),
+        *((wrong, None) for wrong in ("a,", ",a", "", " ", '""', "[1]", "[]", "{}", '["a", ""]')),
+    ],
+)
+def test_ids_of_any_kind(text: str, ids: list[str] | None) -> None:
+    if ids is not None:
+        assert histories(text, None) == [("--history", ids)]
+        return
+    with pytest.raises(UserError, match="must be item ids with commas between them"):
+        histories(text, None)
+
+
+@given(st.lists(st.text(min_size=1), min_size=1))
+def test_any_ids_can_be_written_both_ways(ids: list[str]) -> None:
+    quoted = ",".join('"' + one.replace('"', '""') + '"' for one in ids)
+    assert histories(quoted, None) == histories(json.dumps(ids), None) == [("--history", ids)]
 
 
 def test_histories_are_read(tmp_path: Path) -> None:

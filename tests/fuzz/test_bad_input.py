@@ -121,6 +121,40 @@ def test_every_fault_of_model_folders_is_tried(load: Any) -> None:
     assert list(MODEL_FAULTS) == list(load("bad_input.models").FAULTS)
 
 
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_data_that_mean_something_else(load: Any, harness: Any, part: int) -> None:
+    """Every planted fault is told, and sound data raise no line."""
+    meaning = load("bad_input.meaning")
+    for label in [*meaning.FAULTS, "clean"][part::3]:
+        taken_well(harness, meaning.planted(label), 3)
+
+
+@pytest.mark.parametrize(
+    ("told", "printed", "expected"),
+    [
+        (("copies",), "  warning: ties\n", "does not tell ['copies']"),
+        (("copies",), "  warning: copies\n", "None"),
+        ((), "  warning: copies\n", "a warning of what is sound"),
+        ((), "  12 users\n", "None"),
+    ],
+)
+def test_the_judge_sees_silence(
+    harness: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    told: tuple[str, ...],
+    printed: str,
+    expected: str,
+) -> None:
+    def command(_: list[str]) -> None:
+        sys.stdout.write(printed)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(harness, "main", command)
+    case = harness.Case("g", "l", ("data",), {}, "accepted", told=told)
+    assert expected in str(harness.judge(case, tmp_path))
+
+
 def test_links(load: Any, harness: Any) -> None:
     taken_well(harness, load("bad_input.links").links(), 25)
 

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lasar_kit.core.interfaces import Quantizer
+from lasar_kit.core.sources.items import item_table
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_kit.stages.tokenize.collisions import resolve
@@ -27,7 +28,7 @@ def written(folder: Path, content: object) -> Path:
 
 
 def load(path: Path, ids: tuple[str, ...] = IDS, **options) -> FromIndex:
-    return FromIndex(FromIndexConfig(use="from_index", path=path, **options), Env(item_ids=ids))
+    return FromIndex(FromIndexConfig(use="from_index", path=path, **options), Env(items=item_table(ids, {})))
 
 
 def mistakes(path: Path, ids: tuple[str, ...] = IDS, **options) -> list[str]:
@@ -153,12 +154,22 @@ def test_missing_and_undecodable_files(tmp_path: Path) -> None:
 
 
 def test_a_code_past_the_stated_size(tmp_path: Path) -> None:
-    assert mistakes(written(tmp_path, INDEX), codes=2) == [": holds code 2, but codes is 2, so the last is 1"]
+    assert mistakes(written(tmp_path, INDEX), codes=2) == [
+        ": item 'y' has code 2 at level 2, but codes is 2, so the last is 1"
+    ]
+
+
+def test_a_code_that_no_index_can_mean(tmp_path: Path) -> None:
+    index = written(tmp_path, '{"x": ["<a_0>", "<b_1>"], "y": ["<a_1>", "<b_900000000>"]}')
+    assert mistakes(index, ("x", "y")) == [
+        ": item 'y' has code 900000000 at level 2, but a level has at most 65,536 codes here, so the last is "
+        "65535"
+    ]
 
 
 def test_items_whose_ids_are_their_codes() -> None:
     def of(*ids: str, **options: int) -> FromIndex:
-        return FromIndex(FromIndexConfig(use="from_index", **options), Env(item_ids=ids))
+        return FromIndex(FromIndexConfig(use="from_index", **options), Env(items=item_table(ids, {})))
 
     index = of("<a_3><b_0>", "<a_0><b_12>")
     assert index.encode(torch.zeros(2, 2)).tolist() == [[3, 0], [0, 12]]
@@ -173,7 +184,9 @@ def test_items_whose_ids_are_their_codes() -> None:
         "item '<a_0> <b_1>'",
         "item '<a_0>' has 1 levels, but '<a_0><b_1>' has 2",
     ]
-    with pytest.raises(UserError, match="item ids: holds code 3, but codes is 3, so the last is 2"):
+    with pytest.raises(
+        UserError, match=r"item ids: item .* has code 3 at level ., but codes is 3, so the last is 2"
+    ):
         of("<a_3><b_0>", codes=3)
 
 

@@ -18,6 +18,17 @@ from lasar_kit.core.item_text import clean, item_text
         ("caf&eacute;&nbsp;noir", "café noir"),
         ("one<br/>two <b>three</b>", "one two three"),
         ("tubes < 5 mm > 3 mm", "tubes < 5 mm > 3 mm"),
+        ("a<b and c>d", "a<b and c>d"),
+        ("if x<y then z>0", "if x<y then z>0"),
+        ("<a href='x y' target=_blank>here</a>", "here"),
+        ('<td nowrap class="a">cell</TD>', "cell"),
+        ("<img src=http://shop.example/a.jpg/>", ""),
+        ("<script>var t = (new Date()).getTime();</script>", ""),
+        ("&lt;SCRIPT type='x'&gt;if (a<b) c();&lt;/script &gt;after", "after"),
+        ("<style type=text/css>.a {color: #000}</style>Body <!-- hidden <b>x</b> --> text", "Body text"),
+        ("before <script> never closed", "before"),
+        ("<sty<b>le>", "<sty le>"),
+        ("x<a<b>href=1>y", "x y"),
         ("", ""),
     ],
 )
@@ -29,6 +40,13 @@ def test_clean(raw: str, cleaned: str) -> None:
 def test_cleaning_leaves_single_spaces_only(raw: str) -> None:
     cleaned = clean(raw)
     assert cleaned == " ".join(cleaned.split())
+    assert clean(cleaned) == cleaned
+
+
+@given(st.lists(st.sampled_from(["<", ">", "b", "!--", "--", "script", "/", "=", " ", "&lt;", "&amp;", "'"])))
+def test_what_is_cleaned_is_clean(parts: list[str]) -> None:
+    cleaned = clean("".join(parts))
+    assert clean(cleaned) == cleaned
 
 
 def test_fields_are_joined_as_sentences(catalogue) -> None:

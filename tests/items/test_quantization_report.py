@@ -107,6 +107,37 @@ def test_most_items_alike_is_a_caution(same: int, caution: bool) -> None:
     assert not caution or "'text_encoder: cooccurrence'" in report["caution"]
 
 
+@pytest.mark.parametrize(("scale", "caution"), [(0.5, False), (1.9, False), (2.1, True)])
+def test_an_error_above_that_of_no_code_is_a_caution(scale: float, caution: bool) -> None:
+    """Every item is 1 and its reconstruction `scale`: the error is (scale - 1)^2."""
+    made, items = RqKmeans(RqKmeansConfig(use="rq_kmeans", levels=1, codes=4), Env()), torch.ones(4, 1)
+    made.codebooks, made.used = [torch.full((4, 1), scale)], torch.tensor([4])
+    codes = torch.arange(4)[:, None]
+    report = quantization_report(codes, items, made, codes, resolve(codes, items, made, "allow")[2])
+    assert ("caution" in report) == caution
+    assert not caution or report["caution"] == (
+        "the relative error is 1.21; above 1, SIDs tell less of the items than none"
+    )
+
+
+def test_a_collision_rule_that_costs_more_than_no_code_is_a_caution() -> None:
+    """Half of the items are alike, and all but one of them must move far away."""
+    made = RqKmeans(RqKmeansConfig(use="rq_kmeans", levels=1, codes=8), Env())
+    made.codebooks, made.used = [torch.arange(8.0)[:, None]], torch.tensor([8])
+    items = torch.tensor([0.0, 0, 0, 0, 1, 2, 3, 4])[:, None] / 4
+    codes = torch.tensor([0, 0, 0, 0, 1, 2, 3, 4])[:, None]
+    made.codebooks = [made.codebooks[0] / 4]
+    resolved, _, collisions = resolve(codes, items, made, "reassign")
+    report = quantization_report(codes, items, made, resolved, collisions)
+    moved = sorted(resolved[:4, 0].tolist())
+    assert moved == [0, 5, 6, 7]
+    assert report["relative_error_resolved"] == pytest.approx((25 + 36 + 49) / (1 + 4 + 9 + 16))
+    assert report["caution"].startswith(
+        "the relative error is 0.00, and 3.67 after 'collision: reassign'; above 1"
+    )
+    assert report["caution"].endswith("'collision: suffix' moves none")
+
+
 def test_sids_that_need_no_embedding_are_not_arbitrary() -> None:
     class FromFile(RqKmeans):
         def encode(self, embeddings: torch.Tensor) -> torch.Tensor:

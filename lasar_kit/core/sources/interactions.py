@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from lasar_kit.core.dataset import Sequences
+from lasar_kit.core.reading import Counts
 from lasar_kit.core.sources.options import InteractionOptions
 from lasar_kit.errors import UserError
 
@@ -20,13 +22,18 @@ MIN_SEQUENCE = 3
 
 @dataclass(frozen=True)
 class Interactions:
-    """N interactions: `user_ids[user[n]]` took `item_ids[item[n]]` at `time[n]`."""
+    """N interactions: `user_ids[user[n]]` took `item_ids[item[n]]` at `time[n]`.
+
+    Where not `timed`, times are places in the file. `passed_over` more were read and not taken.
+    """
 
     user_ids: Sequence[str]
     item_ids: Sequence[str]
     user: Int[np.ndarray, " N"]
     item: Int[np.ndarray, " N"]
     time: Float[np.ndarray, " N"]
+    timed: bool = True
+    passed_over: int = 0
 
     def __len__(self) -> int:
         return len(self.user)
@@ -35,20 +42,32 @@ class Interactions:
         """The interactions that a mask or an index selects."""
         return replace(self, user=self.user[keep], item=self.item[keep], time=self.time[keep])
 
+    def counts(self) -> Counts:
+        """How many there are, and how many users and items are among them."""
+        users, items = np.bincount(self.user), np.bincount(self.item)
+        return Counts(int((users > 0).sum()), int((items > 0).sum()), len(self))
+
 
 class InteractionLog:
     """Takes interactions one at a time; ids become numbers at first sight, so that each takes 16 bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, timed: bool = True) -> None:
         self._user_rows: dict[str, int] = {}
         self._item_rows: dict[str, int] = {}
         self._user, self._item, self._time = array("i"), array("i"), array("d")
+        self._timed, self._passed_over = timed, 0
 
     def add(self, user: str, item: str, time: float) -> None:
         """Take note of one interaction; `time` in any unit, one unit for all."""
         self._user.append(self._user_rows.setdefault(user, len(self._user_rows)))
         self._item.append(self._item_rows.setdefault(item, len(self._item_rows)))
         self._time.append(time)
+
+    def pass_over(self, user: str, item: str) -> None:
+        """Count one interaction that is not taken."""
+        self._user_rows.setdefault(user, len(self._user_rows))
+        self._item_rows.setdefault(item, len(self._item_rows))
+        self._passed_over += 1
 
     def interactions(self) -> Interactions:
         """All so far, in the order in which they came; the log may not grow while the result lives."""
@@ -58,12 +77,55 @@ class InteractionLog:
             np.frombuffer(self._user, dtype=np.int32),
             np.frombuffer(self._item, dtype=np.int32),
             np.frombuffer(self._time, dtype=np.float64),
+            self._timed,
+            self._passed_over,
         )
 
 
-def chronological(log: Interactions) -> Interactions:
-    """User by user, oldest first; interactions at the same time keep their order."""
-    return log.where(np.lexsort((log.time, log.user)))
+def chronological(log: Interactions, ties: Literal["file", "random"] = "file", seed: int = 0) -> Interactions:
+    """User by user, oldest first; interactions at the same time keep their order, or get one by the seed.
+
+    The drawn order depends on ids alone: the same rows give the same, however their file is sorted.
+    """
+    if ties == "file":
+        return log.where(np.lexsort((log.time, log.user)))
+    user, item = (_ranks(ids)[row] for ids, row in ((log.user_ids, log.user), (log.item_ids, log.item)))
+    with np.errstate(over="ignore"):
+        pair = user.astype(np.uint64) * np.uint64(len(log.item_ids)) + item.astype(np.uint64)
+        drawn = _mixed(pair + _mixed(np.array([seed], dtype=np.uint64)))
+    return log.where(np.lexsort((drawn, log.time, log.user)))
+
+
+def _ranks(ids: Sequence[str]) -> Int[np.ndarray, " n"]:
+    """The place of each id among all, sorted as text."""
+    ranks = np.empty(len(ids), dtype=np.int64)
+    ranks[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
+    return ranks
+
+
+def _mixed(value: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """The SplitMix64 finaliser (Steele et al., 2014): neighbouring numbers give unrelated ones."""
+    value = value + np.uint64(0x9E3779B97F4A7C15)
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: Int[np.ndarray, " n"] = value ^ (value >> np.uint64(31))
+    return mixed
+
+
+def without_copies(log: Interactions) -> Interactions:
+    """The first of exact copies: of the same user, item and time, or, untimed, of the same item in a row."""
+    if not log.timed:
+        log = chronological(log)
+        return log.where(~follows_itself(log.user, log.item))
+    order = np.lexsort((log.item, log.time, log.user))
+    copies = follows_itself(log.user[order], log.item[order], log.time[order])
+    return log.where(np.sort(order[~copies]))
+
+
+def follows_itself(*columns: Int[np.ndarray, " N"] | Float[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
+    """Which rows equal the row before them in all columns."""
+    same = np.logical_and.reduce([column[1:] == column[:-1] for column in columns])
+    return np.concatenate([[False], same])[: len(columns[0])]
 
 
 def without_repeats(log: Interactions, keep: Literal["first", "last"]) -> Interactions:
@@ -102,36 +164,68 @@ def _sorted_rows(ids: Sequence[str], row: Int[np.ndarray, " N"]) -> tuple[list[s
 
 @dataclass(frozen=True)
 class Histories:
-    """Each user's items, oldest first; users and items sorted by raw id, as text."""
+    """Each user's items, oldest first; users and items sorted by raw id, as text.
+
+    `times[n]` is that of `sequences.items[n]`, None where the log has none; `found` and `left_out` count what
+    was read and what each filter took away.
+    """
 
     users: tuple[str, ...]
     items: tuple[str, ...]
     sequences: Sequences
+    times: Float[np.ndarray, " N"] | None = None
+    found: Counts | None = None
+    left_out: dict[str, Counts] = field(default_factory=dict)
+    ties_drawn: bool = False
 
 
-def histories(log: Interactions, options: InteractionOptions, origin: str) -> Histories:
+def histories(log: Interactions, options: InteractionOptions, origin: str, seed: int = 0) -> Histories:
     """Filter as `options` say, drop users of fewer than three items, and order by user and time.
 
     The k-core asks of a user at least three interactions too, so that leaving short users out cannot
     take an item below k. `origin` names the input in the error that is raised when nothing is left.
     """
-    found = len(log)
-    log = chronological(log)
-    if options.repeats != "all":
-        log = without_repeats(log, options.repeats)
-    log = core(log, max(options.k_core, MIN_SEQUENCE), max(options.k_core, 1))
-    if not len(log):
-        filters = f"k_core {options.k_core} and repeats {options.repeats!r}"
-        raise UserError(
-            f"{origin}: no user has {MIN_SEQUENCE} items left of {found} interactions under {filters}"
-        )
+    found = Counts(len(log.user_ids), len(log.item_ids), len(log) + log.passed_over)
+    log, left_out = _filtered(log, options, seed, found, origin)
     users, user = _sorted_rows(log.user_ids, log.user)
     log = replace(log, user_ids=users, user=user)
     if options.max_users is not None:
+        before = log.counts()
         log = log.where(log.user < options.max_users)
         users = users[: options.max_users]
+        left_out["max_users"] = before - log.counts()
     items, item = _sorted_rows(log.item_ids, log.item)
     by_user = np.argsort(log.user, kind="stable")
-    lengths = np.bincount(log.user, minlength=len(users))
-    offsets = np.concatenate([[0], lengths.cumsum()])
-    return Histories(tuple(users), tuple(items), Sequences(offsets, item[by_user]))
+    offsets = np.concatenate([[0], np.bincount(log.user, minlength=len(users)).cumsum()])
+    return Histories(
+        tuple(users),
+        tuple(items),
+        Sequences(offsets, item[by_user]),
+        log.time[by_user] if log.timed else None,
+        found,
+        {name: gone for name, gone in left_out.items() if gone.interactions},
+        options.ties == "random",
+    )
+
+
+def _filtered(
+    log: Interactions, options: InteractionOptions, seed: int, found: Counts, origin: str
+) -> tuple[Interactions, dict[str, Counts]]:
+    """What the filters but the last leave, oldest first, and what each took away; `UserError` for nothing."""
+    read = len(log)
+    left = [("", found), ("passed_over", log.counts())]
+    if options.copies == "drop":
+        log = without_copies(log)
+        left.append(("copies", log.counts()))
+    log = chronological(log, options.ties, seed)
+    if options.repeats != "all":
+        log = without_repeats(log, options.repeats)
+        left.append(("repeats", log.counts()))
+    log = core(log, max(options.k_core, MIN_SEQUENCE), max(options.k_core, 1))
+    left.append(("k_core" if options.k_core else "short_users", log.counts()))
+    if not len(log):
+        filters = f"k_core {options.k_core} and repeats {options.repeats!r}"
+        raise UserError(
+            f"{origin}: no user has {MIN_SEQUENCE} items left of {read} interactions under {filters}"
+        )
+    return log, {name: before - after for (_, before), (name, after) in pairwise(left)}

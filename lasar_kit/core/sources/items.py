@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import polars as pl
 
 from lasar_kit.core.dataset import ITEM_COLUMNS, Dataset
 from lasar_kit.core.item_text import clean
+from lasar_kit.core.reading import Reading
 from lasar_kit.core.sources.interactions import Histories
 
-_PRICE = re.compile(r"(?:from )?\$?\s*(\d[\d,]*(?:\.\d+)?)(?:\s*-.*)?", re.DOTALL)
+_AMOUNT = re.compile(r"(?:from )?[$€£¥]?\s*(\d[\d.,]*)\s*[€£¥]?(?:\s*-.*)?", re.DOTALL)
+_POINT = re.compile(r"(\d+|\d{1,3}(?:,\d{3})+)(\.\d+)?")
+_COMMA = re.compile(r"(\d+|\d{1,3}(?:\.\d{3})+),(\d{1,2})")
+
+
+_NOTHING = Reading()
 
 
 class ItemText(NamedTuple):
@@ -23,6 +30,7 @@ class ItemText(NamedTuple):
     categories: str = ""
     description: str = ""
     price: str = ""
+    features: str = ""
 
 
 TEXT_FIELDS = ItemText._fields
@@ -41,9 +49,16 @@ def item_table(ids: Sequence[str], text: Mapping[str, ItemText]) -> pl.DataFrame
     return pl.DataFrame(rows, schema=dict.fromkeys(ITEM_COLUMNS, pl.String), orient="row")
 
 
-def dataset(histories: Histories, text: Mapping[str, ItemText]) -> Dataset:
-    """Histories and the text of their items."""
-    return Dataset(histories.users, item_table(histories.items, text), histories.sequences)
+def dataset(histories: Histories, text: Mapping[str, ItemText], reading: Reading = _NOTHING) -> Dataset:
+    """Histories and the text of their items; `reading` tells of the item file, and of remarks."""
+    reading = replace(
+        reading,
+        found=histories.found,
+        left_out=histories.left_out,
+        times=histories.times,
+        ties_drawn=histories.ties_drawn,
+    )
+    return Dataset(histories.users, item_table(histories.items, text), histories.sequences, reading=reading)
 
 
 def plain(value: object) -> str:
@@ -76,8 +91,16 @@ def names(value: object) -> str:
 def price(value: object) -> str:
     """A price as a plain number, the lower end of a range; empty if it is not one.
 
-    >>> price("$1,012.99 - $1,300"), price(5.0), price(".a-box-inner{}")
-    ('1012.99', '5.0', '')
+    A comma before one or two last digits is a decimal comma, one before three is a thousands separator.
+
+    >>> price("$1,012.99 - $1,300"), price(5.0), price("19,99"), price("1.299,00 €"), price(".a-box-inner{}")
+    ('1012.99', '5.0', '19.99', '1299.00', '')
     """
-    found = _PRICE.fullmatch("" if value is None else str(value).strip())
-    return found[1].replace(",", "") if found else ""
+    found = _AMOUNT.fullmatch("" if value is None else str(value).strip())
+    if not found:
+        return ""
+    if plain_number := _POINT.fullmatch(found[1]):
+        return plain_number[1].replace(",", "") + (plain_number[2] or "")
+    if with_comma := _COMMA.fullmatch(found[1]):
+        return f"{with_comma[1].replace('.', '')}.{with_comma[2]}"
+    return ""

@@ -2,121 +2,96 @@
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Callable, Container, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from itertools import islice
+
+import numpy as np
 
 from lasar_kit.core.dataset import Dataset
-from lasar_kit.core.sources import text_files
-from lasar_kit.core.sources.interactions import InteractionLog, histories
-from lasar_kit.core.sources.items import TEXT_FIELDS, ItemText, dataset
+from lasar_kit.core.reading import Reading
+from lasar_kit.core.sources.interactions import Histories, InteractionLog, Interactions, histories
+from lasar_kit.core.sources.items import TEXT_FIELDS, ItemText, dataset, price
+from lasar_kit.core.sources.layout import Table
 from lasar_kit.core.sources.options import TableOptions
-from lasar_kit.errors import UserError, nearest
+from lasar_kit.core.sources.times import is_time, one_unit, seconds
+from lasar_kit.errors import UserError
 
-Row = tuple[int, Sequence[str]]
-"""Where a row stands (its line in a text file, its number in a binary one) and its cells."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table on disk: `rows(columns)` reads it once, giving the cells of those columns."""
-
-    path: Path
-    columns: Sequence[str]
-    rows: Callable[[Sequence[int]], Iterator[Row]]
-    binary: bool = False
-
-    def place(self, number: int) -> str:
-        """A row, as errors name it."""
-        return f"{self.path}: row {number}" if self.binary else f"{self.path}:{number}"
-
-    def column(self, option: str, name: str) -> int:
-        """The position of a column that the option `option` names."""
-        if name not in self.columns:
-            hint = nearest(name, self.columns)
-            place = self.path if self.binary else self.place(1)
-            raise UserError(f"{place}: has no column {name!r} (option {option!r}); {hint}")
-        return self.columns.index(name)
+_TIME_NAME = re.compile(r"time|date|when|_at$|_ts$|^ts$|^at$", re.IGNORECASE)
+_USER_NAME = re.compile(r"user|customer|reviewer|member|visitor|client|buyer|session", re.IGNORECASE)
+_ITEM_NAME = re.compile(r"item|product|asin|sku|movie|book|track|article|isbn", re.IGNORECASE)
+_BACKWARDS = 0.01
+"""The share of steps back in time, by a column of times that is not in use, that is told."""
 
 
-def delimited(path: Path, delimiter: str, quoted: bool = True) -> Table:
-    """A text table whose first line names the columns; `quoted` cells may hold delimiters and line ends."""
-    header = next(_cells(path, delimiter, quoted))[1]
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise UserError(f"{path}:1: names the column {twice[0]!r} twice")
-
-    def rows(columns: Sequence[int]) -> Iterator[Row]:
-        lines = _cells(path, delimiter, quoted)
-        next(lines)
-        for number, cells in lines:
-            if len(cells) != len(header):
-                raise UserError(
-                    f"{path}:{number}: has {len(cells)} cells, expected {len(header)} as in line 1"
-                )
-            yield number, [cells[column] for column in columns]
-
-    return Table(path, header, rows)
+def _unread_times(table: Table, options: TableOptions) -> str | None:
+    """A column that seems to hold times, where none is in use."""
+    taken = {options.user, options.item}
+    named = [name for name in table.columns if name not in taken and _TIME_NAME.search(name)]
+    return named[0] if named and options.time is None else None
 
 
-def _cells(path: Path, delimiter: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
-    """The cells of every line that is not blank, with the line's number; a quoted row counts as its last."""
-    text = (line for _, line in text_files.lines(path))
-    if quoted:
-        reader = csv.reader(text, delimiter=delimiter, strict=True)
-    else:
-        reader = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    blank = True
-    try:
-        for cells in reader:
-            if cells:
-                blank = False
-                yield reader.line_num, cells
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: is not a table of this kind: {error}") from None
-    if blank:
-        raise UserError(f"{path}: holds no line but blank ones")
-
-
-def seconds(text: str) -> float:
-    """A time as a number: numbers as they are, ISO 8601 as seconds since 1970, UTC where no zone is given.
-
-    >>> seconds("5e3"), seconds("1970-01-02")
-    (5000.0, 86400.0)
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        moment = datetime.fromisoformat(text)
-        value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
-
-
-def read_interactions(table: Table, options: TableOptions) -> InteractionLog:
-    """All interactions of a table, in its order."""
+def read_interactions(table: Table, options: TableOptions) -> tuple[Interactions, tuple[str, ...]]:
+    """All interactions of a table, in its order, and remarks on them."""
     named = {"user": options.user, "item": options.item} | ({"time": options.time} if options.time else {})
     columns = [table.column(option, name) for option, name in named.items()]
-    log = InteractionLog()
+    unread = _unread_times(table, options)
+    if unread is not None:
+        columns.append(table.columns.index(unread))
+    log, dates = InteractionLog(timed=options.time is not None), list[float]()
     number = 0
     for number, (user, item, *time) in table.rows(columns):
         if not user or not item:
             missing = options.item if user else options.user
             raise UserError(f"{table.place(number)}: the cell of column {missing!r} is empty, expected an id")
         try:
-            log.add(user, item, seconds(time[0]) if time else float(number))
+            log.add(user, item, seconds(time[0]) if options.time else float(number))
         except ValueError:
             raise UserError(
                 f"{table.place(number)}: column {options.time!r}: expected a time, a number or ISO 8601, "
                 f"got {time[0]!r}"
             ) from None
+        if unread is not None:
+            dates.append(seconds(time[0]) if is_time(time[0]) else np.nan)
     if number == 0:
         raise UserError(f"{table.path}: holds no interactions, only the names of its columns")
-    return log
+    found = log.interactions()
+    remarks = _swapped(options)
+    if options.time is not None:
+        remarks += one_unit(found.time, lambda row: table.place(_nth(table, row)))
+    elif unread is not None:
+        remarks += _backwards(found, np.array(dates), unread)
+    return found, remarks
+
+
+def _nth(table: Table, row: int) -> int:
+    """The number of a row, counted from 0."""
+    return next(islice(table.rows([0]), row, None))[0]
+
+
+def _swapped(options: TableOptions) -> tuple[str, ...]:
+    """Whether users and items seem to be read from each other's columns, by their names."""
+    user, item = options.user, options.item
+    as_items = _ITEM_NAME.search(user) and not _USER_NAME.search(user)
+    as_users = _USER_NAME.search(item) and not _ITEM_NAME.search(item)
+    if not (as_items and as_users):
+        return ()
+    return (f"users are read from column {user!r} and items from {item!r}; swap 'user' and 'item'?",)
+
+
+def _backwards(log: Interactions, dates: np.ndarray, column: str) -> tuple[str, ...]:
+    """Whether rows that are taken as oldest first go back in time by a column that is not read."""
+    order = np.argsort(log.user, kind="stable")
+    same_user, steps = np.diff(log.user[order]) == 0, np.diff(dates[order])
+    known = same_user & np.isfinite(steps)
+    share = (steps[known] < 0).mean() if known.any() else 0.0
+    if share < _BACKWARDS:
+        return ()
+    return (
+        f"rows are taken as oldest first ('time: null'), but {share:.0%} of a user's steps go back in time "
+        f"by column {column!r}, which is not read; set 'time: {column}'",
+    )
 
 
 def text_columns(table: Table, options: TableOptions) -> dict[str, int]:
@@ -129,17 +104,28 @@ def text_columns(table: Table, options: TableOptions) -> dict[str, int]:
     return columns
 
 
+@dataclass(frozen=True)
+class Items:
+    """Text of the items that were asked for, the line of every item, and the columns that were not read."""
+
+    text: dict[str, ItemText]
+    lines: dict[str, int]
+    unused: tuple[str, ...]
+
+
 def read_items(
-    table: Table, options: TableOptions, wanted: Container[str], categories: Callable[[str], str] = str
-) -> dict[str, ItemText]:
+    table: Table, options: TableOptions, wanted: set[str], categories: Callable[[str], str] = str
+) -> Items:
     """Text of the `wanted` items; `categories` rewrites that column."""
     columns = text_columns(table, options)
+    own = options.item_in_items
+    key = table.column("item" if own is None else "item_in_items", options.item if own is None else own)
     text: dict[str, ItemText] = {}
     lines: dict[str, int] = {}
-    for number, (item, *cells) in table.rows([table.column("item", options.item), *columns.values()]):
+    for number, (item, *cells) in table.rows([key, *columns.values()]):
         if not item:
             raise UserError(
-                f"{table.place(number)}: the cell of column {options.item!r} is empty, expected an id"
+                f"{table.place(number)}: the cell of column {table.columns[key]!r} is empty, expected an id"
             )
         if item in lines:
             raise UserError(
@@ -148,25 +134,55 @@ def read_items(
         lines[item] = number
         if item in wanted:
             row = dict(zip(columns, (" ".join(cell.split()) for cell in cells), strict=True))
-            text[item] = ItemText(**row)._replace(categories=categories(row.get("categories", "")))
-    return text
+            amount = row.get("price", "")
+            text[item] = ItemText(**row)._replace(
+                categories=categories(row.get("categories", "")), price=price(amount) or amount
+            )
+    read = {key, *columns.values()}
+    return Items(text, lines, tuple(name for n, name in enumerate(table.columns) if n not in read))
 
 
 def load(
     interactions: Table,
     items: Table | None,
     options: TableOptions,
+    seed: int,
     categories: Callable[[str], str] = str,
 ) -> Dataset:
     """A data set of an interaction table and, if there is one, an item table."""
-    kept = histories(read_interactions(interactions, options).interactions(), options, str(interactions.path))
+    log, remarks = read_interactions(interactions, options)
+    kept = histories(log, options, str(interactions.path), seed)
+    del log
     if items is None:
-        return dataset(kept, {})
-    text = read_items(items, options, set(kept.items), categories)
-    missing = [item for item in kept.items if item not in text]
-    if missing and options.missing_items == "error":
-        raise UserError(
+        return dataset(kept, {}, Reading(remarks=remarks))
+    found = read_items(items, options, set(kept.items), categories)
+    missing = [item for item in kept.items if item not in found.text]
+    if missing:
+        lack = (
             f"{items.path}: lacks {len(missing)} of the {len(kept.items)} items of {interactions.path}, "
-            f"such as {missing[0]!r}; 'missing_items: empty' gives them empty text"
+            f"such as {missing[0]!r}"
         )
-    return dataset(kept, text)
+        why = "".join(_why_missing(kept, missing, found.lines))
+        if options.missing_items == "error":
+            raise UserError(f"{lack}{why}; 'missing_items: empty' gives them empty text")
+        remarks += (lack + why,) if why else ()
+    reading = Reading(
+        item_file=items.path.name,
+        unused=found.unused,
+        without_row=len(missing),
+        rows_of_no_item=len(found.lines) - len(found.text),
+        remarks=remarks,
+    )
+    return dataset(kept, found.text, reading)
+
+
+def _why_missing(kept: Histories, missing: list[str], lines: dict[str, int]) -> Iterator[str]:
+    """What may be behind items that the item table lacks."""
+    if len(missing) > len(kept.items) / 2 and sum(user in lines for user in kept.users) > len(kept.users) / 2:
+        yield "; but it has the ids that are read as users: swap 'user' and 'item'?"
+        return
+    item = missing[0]
+    for other in (item.strip(), item.lstrip("0"), item.removesuffix(".0"), item + ".0", item.casefold()):
+        if other in lines:
+            yield f", which it has as {other!r}"
+            return

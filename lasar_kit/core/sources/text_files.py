@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import zlib
@@ -50,7 +51,8 @@ def only_file(folder: Path, pattern: str) -> Path:
         raise UserError(f"{folder}: holds no {pattern}")
     if len(found) > 1:
         names = ", ".join(p.name for p in found)
-        raise UserError(f"{folder}: expected one {pattern}, found {len(found)}: {names}")
+        hint = f"name one in place of its folder, {folder / found[0].name}"
+        raise UserError(f"{folder}: expected one {pattern}, found {len(found)}: {names}; {hint}")
     return found[0]
 
 
@@ -67,31 +69,54 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             yield raw
 
 
-def decode(path: Path, number: int, line: bytes) -> str:
-    """A line as text; `number` counts from 1."""
+def decode(path: Path, number: int, line: bytes, hint: str = "") -> str:
+    """A line of UTF-8 as text; `number` counts from 1."""
     try:
         return line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         byte = f"byte {error.start + 1} of the line is 0x{line[error.start]:02x}"
-        raise UserError(f"{path}:{number}: is not UTF-8 text ({byte})") from None
+        raise UserError(f"{path}:{number}: is not UTF-8 text ({byte}){hint}") from None
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines from 1, line ends kept, one in memory at a time."""
+def lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, str]]:
+    """Numbered lines from 1, line ends kept, one in memory at a time.
+
+    `encoding` is the value of an option of that name, None where the caller has no such option.
+    """
     number = 0
     with readable(path), opened(path) as file:
         try:
-            for number, line in enumerate(file, start=1):
-                yield number, decode(path, number, line)
+            for number, line in enumerate(_decoded(path, file, encoding), start=1):
+                yield number, line
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             place = f"{path}:{number + 1}"
             raise UserError(f"{place}: the gzip data are cut short or damaged ({error})") from None
+        except UnicodeError as error:
+            reason = getattr(error, "reason", error)
+            raise UserError(
+                f"{path}:{number + 1}: is not {encoding} text from here on ({reason}); see the option "
+                "'encoding'"
+            ) from None
     if number == 0:
         raise UserError(f"{path}: is empty")
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file; a key that stands twice in one object is an error."""
+def _decoded(path: Path, file: BinaryIO, encoding: str | None) -> Iterator[str]:
+    if encoding is not None and codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
+        decoder, rest = codecs.getincrementaldecoder(encoding)(), ""
+        while chunk := file.read(1 << 16):
+            *whole, rest = (rest + decoder.decode(chunk)).split("\n")
+            yield from (line + "\n" for line in whole)
+        if rest := rest + decoder.decode(b"", final=True):
+            yield rest
+        return
+    hint = "" if encoding is None else "; 'encoding' names another, such as latin-1"
+    for number, line in enumerate(file, start=1):
+        yield decode(path, number, line, hint)
+
+
+def read_json(path: Path, encoding: str | None = None) -> Any:
+    """A JSON file; a key that stands twice in one object is an error. `encoding` as for `lines`."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         table = dict(pairs)
@@ -100,7 +125,7 @@ def read_json(path: Path) -> Any:
             raise UserError(f"{path}: the key {twice!r} stands twice in one object")
         return table
 
-    text = "".join(line for _, line in lines(path))
+    text = "".join(line for _, line in lines(path, encoding))
     try:
         return json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:

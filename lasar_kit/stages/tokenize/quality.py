@@ -29,7 +29,8 @@ def quantization_report(
     exponential of the entropy of their frequencies (K if all K are equally frequent). All these describe
     `codes`, so that a level that collapsed cannot hide behind reassignment; `relative_error_resolved` is
     the error of all levels after it. `identical` is the largest number of items with one and the same
-    embedding; where these are most of the catalogue, and share a SID for it, `caution` says so.
+    embedding. `caution` says where these are most of the catalogue, and share a SID for it, or where an error
+    is above 1, which is that of no code at all.
     """
     levels = codes.shape[1]
     energy = float(embeddings.double().square().sum())
@@ -41,12 +42,9 @@ def quantization_report(
         np.bincount(column, minlength=size) for column, size in zip(columns, quantizer.sizes, strict=True)
     ]
     identical = max(Counter(row.tobytes() for row in (embeddings + 0.0).cpu().numpy()).values(), default=0)
-    # A quantizer that reads its SIDs from a file tells items of one embedding apart.
-    arbitrary = len(codes) < 2 * identical <= 2 * int(collisions["largest_group"])
-    return {
+    report = {
         "items": len(codes),
         "identical": identical,
-        **({"caution": _caution(identical, len(codes))} if arbitrary else {}),
         "sizes": list(quantizer.sizes),
         "relative_error": [error / energy if energy else 0.0 for error in errors],
         "mean_squared_error": [error / cells for error in errors],
@@ -55,9 +53,33 @@ def quantization_report(
         "relative_error_resolved": after / energy if energy else 0.0,
         "collisions": collisions,
     }
+    caution = _caution(report)
+    return report | ({"caution": caution} if caution else {})
 
 
-def _caution(identical: int, items: int) -> str:
+def _caution(report: dict[str, Any]) -> str:
+    """A line about SIDs that tell little of their items; empty where there is nothing to say."""
+    identical, items, collisions = report["identical"], report["items"], report["collisions"]
+    # A quantizer that reads its SIDs from a file tells items of one embedding apart.
+    if items < 2 * identical <= 2 * int(collisions["largest_group"]):
+        return _alike(identical, items)
+    return _worse_than_none(
+        report["relative_error"][-1], report["relative_error_resolved"], collisions["rule"]
+    )
+
+
+def _worse_than_none(error: float, resolved: float, rule: str) -> str:
+    """A line about an error above 1; empty where there is none."""
+    if max(error, resolved) <= 1:
+        return ""
+    after = f", and {resolved:.2f} after 'collision: {rule}'" if resolved != error else ""
+    mend = ""
+    if error <= 1:
+        mend = ". Have many items no text, or the same? 'collision: suffix' moves none"
+    return f"the relative error is {error:.2f}{after}; above 1, SIDs tell less of the items than none{mend}"
+
+
+def _alike(identical: int, items: int) -> str:
     return (
         f"{identical:,} of {items:,} items have the same embedding, so their SIDs are arbitrary. Have they "
         "no text? 'text_encoder: cooccurrence' needs none"

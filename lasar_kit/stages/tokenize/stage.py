@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from rich.markup import escape
 from safetensors.torch import save_file
 
 from lasar_kit.core.capabilities import Remarks
@@ -50,5 +51,5 @@ class TokenizeStage:
         write_json(context.folder / "report.json", report)
         context.screen.print(quantization_table(report))
         if "caution" in report:
-            context.screen.print(f"[yellow]warning: {report['caution']}[/yellow]")
+            context.screen.print(f"[yellow]warning: {escape(report['caution'])}[/yellow]")
         return report

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lasar_kit.core.sources.options import InteractionOptions
+from lasar_kit.core.sources.options import ENCODING, Encoding, InteractionOptions
 from lasar_kit.spec import SpecPath
 
 
@@ -30,3 +30,4 @@ class AmazonReviewsConfig(InteractionOptions):
     repeats: Literal["first", "last", "all"] = Field(
         "first", description="Which interactions of the same user and item to keep, by time."
     )
+    encoding: Encoding = Field("utf-8", description=ENCODING)

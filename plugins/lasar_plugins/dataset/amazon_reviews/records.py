@@ -32,10 +32,10 @@ NEW = Fields("user_id", "parent_asin", "timestamp", "rating", "parent_asin")
 RELEASES = {"2014": OLD, "2018": OLD, "2023": NEW}
 
 
-def records(path: Path) -> Iterator[tuple[int, Record]]:
+def records(path: Path, encoding: str) -> Iterator[tuple[int, Record]]:
     """The objects of a file with their line numbers, one in memory at a time; blank lines are passed over."""
     blank = True
-    for number, line in text_files.lines(path):
+    for number, line in text_files.lines(path, encoding):
         if line.strip():
             blank = False
             yield number, parse(path, number, line)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from lasar_kit.core.sources.options import TableOptions
+from lasar_kit.core.sources.options import Separator, TableOptions
 from lasar_kit.spec import SpecPath
+
+
+def _check_names(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    twice = next((name for name in names or () if (names or ()).count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"names {twice!r} twice")
+    return names
+
+
+Columns = Annotated[tuple[str, ...] | None, Field(min_length=1), AfterValidator(_check_names)]
 
 
 class CsvConfig(TableOptions):
@@ -16,6 +26,14 @@ class CsvConfig(TableOptions):
     use: str = Field("csv", description="Name of the component.")
     interactions: SpecPath = Field(description="File with one interaction a row (.parquet, .tsv, .csv, .gz).")
     items: SpecPath | None = Field(None, description="File with one item a row; absent, items have no text.")
-    separator: Literal[",", "\t", ";", "|"] | None = Field(
-        None, description="What separates cells of a text file; absent, a tab in .tsv files, else a comma."
+    separator: Separator | None = Field(
+        None,
+        description="What separates cells of a text file, of any length (cells are quoted only where it is "
+        "one character); absent, a tab in .tsv files, else a comma.",
+    )
+    columns: Columns = Field(
+        None, description="Columns of a file of interactions without a header line, all of them, in order."
+    )
+    item_columns: Columns = Field(
+        None, description="Columns of a file of items without a header line, all of them, in order."
     )

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lasar_kit.core.dataset import Dataset, Sequences
+from lasar_kit.core.reading import Counts, Reading
 from lasar_kit.core.sources import text_files
 from lasar_kit.core.sources.interactions import MIN_SEQUENCE
-from lasar_kit.core.sources.items import TEXT_FIELDS, ItemText, item_table
+from lasar_kit.core.sources.items import TEXT_FIELDS, ItemText, item_table, price
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError, nearest
 from lasar_plugins.dataset.lcrec.config import LcRecConfig
 
 SUFFIX = ".inter.json"
+_USED = 0.9
+"""The share of the other items in use from which on it is odd that the first one is not."""
 
 
 class LcRecSource:
@@ -26,26 +30,59 @@ class LcRecSource:
         self.config = config
 
     def files(self) -> Sequence[Path]:
-        interactions = text_files.only_file(self.config.path, "*" + SUFFIX)
+        path = self.config.path
+        with text_files.readable(path):
+            folder = not path.is_file()
+        interactions = text_files.only_file(path, "*" + SUFFIX) if folder else path
+        if not interactions.name.endswith(SUFFIX):
+            raise UserError(f"{interactions}: expected a folder, or a file NAME{SUFFIX}")
         items = interactions.with_name(interactions.name.removesuffix(SUFFIX) + ".item.json")
         return [interactions, text_files.require_file(items)]
 
     def load(self) -> Dataset:
         interactions, items = self.files()
-        text = read_items(items)
-        histories = read_histories(interactions, items, len(text))
-        kept = {user: row for user, row in histories.items() if len(row) >= MIN_SEQUENCE}
+        text, unused = read_items(items, self.config.encoding)
+        found = read_histories(interactions, items, len(text), self.config.encoding)
+        left = [("", found)]
+        if self.config.copies == "drop":
+            left.append(("copies", {user: [item for item, _ in groupby(row)] for user, row in found.items()}))
+        kept = {user: row for user, row in left[-1][1].items() if len(row) >= MIN_SEQUENCE}
+        left.append(("short_users", kept))
         if not kept:
             raise UserError(f"{interactions}: no user has {MIN_SEQUENCE} items, which leave-one-out needs")
-        lengths = np.array([len(row) for row in kept.values()], dtype=np.int64)
-        flat = np.fromiter((item for row in kept.values() for item in row), np.int32, lengths.sum())
-        sequences = Sequences(np.concatenate([[0], lengths.cumsum()]), flat)
-        return Dataset(tuple(kept), item_table([str(row) for row in range(len(text))], text), sequences)
+        sequences = Sequences.of(list(kept.values()))
+        counted = [(name, _counts(rows)) for name, rows in left]
+        gone = {name: before - after for (_, before), (name, after) in pairwise(counted)}
+        reading = Reading(
+            found=counted[0][1],
+            left_out={name: count for name, count in gone.items() if count.interactions},
+            item_file=items.name,
+            unused=unused,
+            remarks=_shifted(interactions, items, sequences, len(text)),
+        )
+        table = item_table([str(row) for row in range(len(text))], text)
+        return Dataset(tuple(kept), table, sequences, reading=reading)
 
 
-def _by_number(path: Path, what: str) -> dict[str, Any]:
+def _counts(histories: dict[str, list[int]]) -> Counts:
+    items = {item for row in histories.values() for item in row}
+    return Counts(len(histories), len(items), sum(map(len, histories.values())))
+
+
+def _shifted(path: Path, items_path: Path, sequences: Sequences, items: int) -> tuple[str, ...]:
+    """Whether ids seem to be counted from 1 in one file and from 0 in the other: the first one is unused."""
+    used = np.bincount(sequences.items, minlength=items) > 0
+    if used[0] or not used[1:].mean() >= _USED:
+        return ()
+    return (
+        f"item 0 is in no sequence of {path.name}, and nearly all others are: are its ids counted from 1, "
+        f"and those of {items_path.name} from 0? Every item then has its neighbour's text",
+    )
+
+
+def _by_number(path: Path, what: str, encoding: str) -> dict[str, Any]:
     """A JSON object whose keys are numbers, ordered by them."""
-    table = text_files.read_json(path)
+    table = text_files.read_json(path, encoding)
     if not isinstance(table, dict):
         got = type(table).__name__
         raise UserError(f"{path}: expected a JSON object with {what} ids as keys, got a {got}")
@@ -57,13 +94,15 @@ def _by_number(path: Path, what: str) -> dict[str, Any]:
     return {key: table[key] for key in sorted(table, key=int)}
 
 
-def read_items(path: Path) -> dict[str, ItemText]:
-    """Text of the items, whose ids run from 0 without a gap."""
-    table = _by_number(path, "item")
+def read_items(path: Path, encoding: str = "utf-8") -> tuple[dict[str, ItemText], tuple[str, ...]]:
+    """Text of the items, whose ids run from 0 without a gap, and the names of fields that are not read."""
+    table = _by_number(path, "item", encoding)
     for row, key in enumerate(table):
         if key != str(row):
             raise UserError(f"{path}: item ids must run from 0 without a gap; {row} is missing")
-    return {key: _item(path, key, fields) for key, fields in table.items()}
+    text = {key: _item(path, key, fields) for key, fields in table.items()}
+    names = dict.fromkeys(name for fields in table.values() for name in fields)
+    return text, tuple(name for name in names if name not in TEXT_FIELDS)
 
 
 def _item(path: Path, key: str, fields: object) -> ItemText:
@@ -74,7 +113,8 @@ def _item(path: Path, key: str, fields: object) -> ItemText:
         raise UserError(
             f"{path}: item {key}: has none of {', '.join(TEXT_FIELDS)}; {got!r}: {nearest(got, TEXT_FIELDS)}"
         )
-    return ItemText(**{field: _text(path, key, field, fields.get(field)) for field in TEXT_FIELDS})
+    text = ItemText(**{field: _text(path, key, field, fields.get(field)) for field in TEXT_FIELDS})
+    return text._replace(price=price(text.price) or text.price)
 
 
 def _text(path: Path, key: str, field: str, value: object) -> str:
@@ -88,9 +128,9 @@ def _text(path: Path, key: str, field: str, value: object) -> str:
     raise UserError(f"{path}: item {key}: {field}: expected a text, got {value!r:.60}")
 
 
-def read_histories(path: Path, items_path: Path, items: int) -> dict[str, list[int]]:
+def read_histories(path: Path, items_path: Path, items: int, encoding: str = "utf-8") -> dict[str, list[int]]:
     """Each user's items, all below `items`."""
-    table = _by_number(path, "user")
+    table = _by_number(path, "user", encoding)
     for user, row in table.items():
         if not isinstance(row, list):
             raise UserError(f"{path}: user {user}: expected a list of item ids, got {row!r:.60}")

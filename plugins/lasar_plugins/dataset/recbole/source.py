@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.sources import tables, text_files
+from lasar_kit.core.sources.layout import Layout, Table, delimited
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.dataset.recbole.config import RecBoleConfig
@@ -20,7 +21,7 @@ class RecBoleSource:
     """An .inter file and the .item file of the same name, if there is one."""
 
     def __init__(self, config: RecBoleConfig, env: Env) -> None:
-        self.config = config
+        self.config, self.seed = config, env.seed
 
     @cached_property
     def _interactions(self) -> Path:
@@ -44,11 +45,15 @@ class RecBoleSource:
             parts = (part.strip() for part in cell.split(self.config.seq_separator))
             return ", ".join(part for part in parts if part)
 
-        return tables.load(interactions, items, self.config, categories)
+        return tables.load(interactions, items, self.config, self.seed, categories)
 
-    def _atomic(self, path: Path) -> tuple[tables.Table, dict[str, str]]:
+    def _atomic(self, path: Path) -> tuple[Table, dict[str, str]]:
         """A file whose columns have lost their types, and the type of each column."""
-        table = tables.delimited(path, self.config.field_separator, quoted=False)
+        config = self.config
+        layout = Layout(config.field_separator, False, config.encoding, separator_option="field_separator")
+        table = delimited(path, layout)
+        if table.doubt:
+            raise UserError(f"{path}:1: {table.doubt}")
         types = {}
         for column in table.columns:
             name, colon, kind = column.rpartition(":")

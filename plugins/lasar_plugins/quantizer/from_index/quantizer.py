@@ -14,6 +14,9 @@ from lasar_kit.errors import UserError
 from lasar_plugins.quantizer.from_index.config import FromIndexConfig
 from lasar_plugins.quantizer.from_index.index_file import read_ids, read_index
 
+_MOST_CODES = 1 << 16
+"""Codes a level that an index may have, or as many as it has items: each is a token of the model."""
+
 
 class FromIndex:
     """Codes from a file or from the items' own ids.
@@ -36,13 +39,21 @@ class FromIndex:
         if not rows:
             raise UserError(f"{config.path or 'item ids'}: holds no items")
         largest = [int(code) for code in self.codes.amax(dim=0)]
-        if config.codes is not None and max(largest) >= config.codes:
-            raise UserError(
-                f"{config.path or 'item ids'}: holds code {max(largest)}, but codes is {config.codes}, so "
-                f"the last is {config.codes - 1}"
-            )
+        self._check_codes(config, env.item_ids, max(largest))
         self.sizes = tuple(config.codes or code + 1 for code in largest)
         self.codebooks: list[Float[Tensor, "K E"]] = []
+
+    def _check_codes(self, config: FromIndexConfig, item_ids: tuple[str, ...], largest: int) -> None:
+        """Refuse a code that `codes` does not reach, or that no index of so many items can mean."""
+        most = config.codes or max(_MOST_CODES, len(item_ids))
+        if largest < most:
+            return
+        item, level = (self.codes >= most).nonzero()[0].tolist()
+        why = f"codes is {most}" if config.codes else f"a level has at most {most:,} codes here"
+        raise UserError(
+            f"{config.path or 'item ids'}: item {item_ids[item]!r} has code {int(self.codes[item, level])} "
+            f"at level {level + 1}, but {why}, so the last is {most - 1}"
+        )
 
     def fit(self, items: Float[Tensor, "I E"]) -> None:
         """Estimate the codebooks, level by level, from the catalogue's embeddings in catalogue order."""
