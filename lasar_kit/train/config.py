@@ -47,6 +47,7 @@ class TrainingConfig(StageConfig):
     """What all training stages have."""
 
     sharded: ClassVar[bool] = True
+    stoppable: ClassVar[bool] = True
     unkeyed: ClassVar[tuple[str, ...]] = ("checkpoint_every",)
     unread: ClassVar[Mapping[str, tuple[str, ...]]] = {"decoder": ("width", "table_megabytes")}
     epochs: float = Field(10, gt=0, description="Passes over the samples.")
