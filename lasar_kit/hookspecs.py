@@ -1,9 +1,9 @@
 """Every hook a plugin may implement, by functions marked `@hookimpl` that take those arguments they want.
 
 They are functions of a module listed under `[hooks] modules` of a registry.toml, which serve every run; or
-methods of a component of kind `hook`, built as `Component(config, env)` for the runs whose spec lists it under
-`hooks:`, with options of its own. A hook gets plain numbers, never tensors, and what it raises ends the run. On
-several processes only the main one calls it; `lasar_run_stage` is called wherever the stage runs.
+methods of a component of kind `hook`, built as `Component(config, env)` for the runs whose spec lists it
+under `hooks:`, with options of its own. Hooks get plain numbers, never tensors, and what they raise ends the
+run. On several processes only the main one calls them; `lasar_run_stage` is called wherever the stage runs.
 """
 
 from __future__ import annotations
@@ -83,12 +83,12 @@ def lasar_step_end(run: Run, stage: PlannedStage, step: int, metrics: Mapping[st
 def lasar_should_stop(run: Run, stage: PlannedStage, step: int, metrics: Mapping[str, float]) -> str | None:
     """Return why a training stage is to end here, in a few words, or None to let it go on.
 
-    Asked behind each `lasar_step_end`, in the order of the spec until one has a reason. The stage then ends as
-    if out of patience, on all processes: it is validated once more if it was not after this update, and the
-    best model is kept; its report has the reason as `stopped`. A stage that goes on after a cut asks again for
-    every line it had logged, in order, and passes over the answers, so that what an implementation remembers
-    since `lasar_stage_start` is what it was. The sources that it stands among, and its options, are in the key
-    of every stage that it might end.
+    Asked behind each `lasar_step_end`, in the order of the spec until one has a reason. The stage then ends
+    as if out of patience, on all processes: it is validated once more if it was not after this update, and
+    the best model is kept; its report has the reason as `stopped`. A stage that goes on after a cut asks
+    again for every line it had logged, in order, and passes over the answers, so that what an implementation
+    remembers since `lasar_stage_start` is what it was. The sources that it stands among, and its options, are
+    in the key of every stage that it might end.
     """
 
 

@@ -33,7 +33,7 @@ def _implemented(part: object) -> Iterator[str]:
 
 
 def mistakes(part: object) -> list[str]:
-    """What keeps a component, or its class, from being a hook: implementations of none, or of unknown ones."""
+    """What keeps a component, or its class, from being a hook: it implements none, or unknown ones."""
     names = implemented(part)
     if not names:
         return ["implements no hook: mark its methods by lasar_kit.hookspecs.hookimpl"]

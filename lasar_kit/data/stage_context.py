@@ -26,9 +26,9 @@ class StageContext:
     `folder` is where it writes its artifact; `inputs` are the folders of the artifacts it reads, by type, and
     `origins` those of the artifacts that each of them was made from;
     `emit(step, metrics)` logs a step; on the main process it returns why a hook wants the stage to end, None
-    where it may go on, and everywhere else None. `work` is a folder to make if wanted: it outlives a run that is cut
-    off, and the next run of the same stage finds it and goes on from there; `log_again()` takes over the log
-    that it puts into `folder`.
+    where it may go on, and everywhere else None. `work` is a folder to make if wanted: it outlives a run that
+    is cut off, and the next run of the same stage finds it and goes on from there; `log_again()` takes over
+    the log that it puts into `folder`.
     """
 
     name: str

@@ -56,5 +56,6 @@ def should_stop(run: Run, stage: PlannedStage, step: int, metrics: Mapping[str, 
     if reason is None or (isinstance(reason, str) and reason.strip()):
         return reason
     raise UserError(
-        f"stages.{stage.name}: a hook's lasar_should_stop must return a reason, or None to go on (got {reason!r})"
+        f"stages.{stage.name}: a hook's lasar_should_stop must return a reason, or None to go on "
+        f"(got {reason!r})"
     )

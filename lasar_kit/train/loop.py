@@ -86,6 +86,15 @@ class Training(ABC):
         """What stands behind the progress bar: the loss, and the best validation so far."""
         return f"loss {update.loss:.3f} · best {max(self.best.best, 0):.4f}"
 
+    def share(self, windows: Sequence[samples.Window]) -> tuple[Sequence[samples.Window], float]:
+        """This process's part of a global batch, and its weight, 1.
+
+        A process that gets none has the batch's first sample at weight 0: all must take part in an update.
+        """
+        places = np.arange(len(windows))
+        mine = np.array_split(places, self.accelerator.num_processes)[self.accelerator.process_index]
+        return [windows[place] for place in mine] or windows[:1], float(len(mine) > 0)
+
     def memory(self) -> dict[str, Any]:
         """What a subclass remembers of earlier updates beside its `objectives`, as JSON."""
         return {}
@@ -165,7 +174,7 @@ class Training(ABC):
         self._emit(done, {f"validation_{name}": value for name, value in values.items()})
 
     def _emit(self, done: int, metrics: Mapping[str, float]) -> None:
-        """Log, and hear from the main process whether a hook wants the stage to end; the first reason counts."""
+        """Log, and hear from the main process why a hook wants the stage to end; the first reason counts."""
         reason = self.context.emit(done, metrics)
         self.stopped = from_main(lambda: self.stopped or reason)
 

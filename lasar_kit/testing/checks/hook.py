@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lasar_kit.catalogue import Catalogue, hook_parts
 from lasar_kit.hookspecs import Run
 from lasar_kit.process.screen import Screen
-from lasar_kit.spec import DATASET, PlannedStage, RunSpec
+from lasar_kit.spec import DATASET, PlannedStage, RunSpec, StageConfig
 from lasar_kit.testing.contract import Broken, Contract, Subject, expect
 from lasar_kit.train.config import TrainingConfig
 
@@ -29,10 +29,8 @@ LOGS = st.lists(st.one_of(_UPDATES, _VALIDATIONS), min_size=1, max_size=4).map(
 
 def a_run() -> tuple[Run, dict[str, PlannedStage]]:
     """A run of two training stages, and these, as hooks are given them."""
-    configs = {name: TrainingConfig(use="sft") for name in STAGES}
-    config = TrainingConfig(use="demo")
-    parts = {"dataset": config, "backbone": config, "prompt": config, "decoder": config}
-    spec = RunSpec.model_construct(name="contract", stages=configs, hooks=(), seed=0, **parts)
+    configs: dict[str, StageConfig] = {name: TrainingConfig(use="sft") for name in STAGES}
+    spec = RunSpec.model_construct(name="contract", stages=configs)
     run = Run(spec, Path("runs/contract"), Catalogue({}), Screen(silent=True))
     stages = {name: PlannedStage(name, config, {"dataset": DATASET}) for name, config in configs.items()}
     return run, stages
