@@ -46,7 +46,6 @@ torch.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -62,29 +61,6 @@ if TYPE_CHECKING:
     from lasar_kit.train.loop import Training
     from lasar_kit.train.start import begin
     from lasar_kit.train.updater import Sums, Term, Update, Updater, training_processes
-
-HOMES = {
-    "AnchorStore": "data.anchor_store",
-    "AnswerScorer": "model.answers",
-    "HeldOut": "data.held_out",
-    "OptimizerConfig": "train.config",
-    "PromptBuilder": "model.prompts",
-    "Recommender": "model.recommender",
-    "Sids": "data.sids",
-    "Stage": "data.stage_context",
-    "StageContext": "data.stage_context",
-    "Sums": "train.updater",
-    "Term": "train.updater",
-    "Training": "train.loop",
-    "TrainingConfig": "train.config",
-    "Update": "train.updater",
-    "Updater": "train.updater",
-    "begin": "train.start",
-    "build_aligner": "train.alignment",
-    "objective_env": "train.alignment",
-    "training_processes": "train.updater",
-}
-"""The module of the kit that each name is from."""
 
 __all__ = [
     "AnchorStore",
@@ -109,7 +85,39 @@ __all__ = [
 ]
 
 
+OPTIONS = ("OptimizerConfig", "TrainingConfig")
+"""The names that come without torch."""
+
+
+def _options() -> dict[str, Any]:
+    from lasar_kit.train.config import OptimizerConfig, TrainingConfig
+
+    return {part.__name__: part for part in (OptimizerConfig, TrainingConfig)}
+
+
+def _everything() -> dict[str, Any]:
+    """All other names, by statements that the keys of stages can follow."""
+    from lasar_kit.data.anchor_store import AnchorStore
+    from lasar_kit.data.held_out import HeldOut
+    from lasar_kit.data.sids import Sids
+    from lasar_kit.data.stage_context import Stage, StageContext
+    from lasar_kit.model.answers import AnswerScorer
+    from lasar_kit.model.prompts import PromptBuilder
+    from lasar_kit.model.recommender import Recommender
+    from lasar_kit.train.alignment import build_aligner, objective_env
+    from lasar_kit.train.loop import Training
+    from lasar_kit.train.start import begin
+    from lasar_kit.train.updater import Sums, Term, Update, Updater, training_processes
+
+    data, model = (
+        (AnchorStore, HeldOut, Sids, Stage, StageContext),
+        (AnswerScorer, PromptBuilder, Recommender),
+    )
+    train = (Sums, Term, Training, Update, Updater, begin, build_aligner, objective_env, training_processes)
+    return {part.__name__: part for part in (*data, *model, *train)}
+
+
 def __getattr__(name: str) -> Any:
-    if name not in HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"lasar_kit.{HOMES[name]}"), name)
+    return (_options() if name in OPTIONS else _everything())[name]

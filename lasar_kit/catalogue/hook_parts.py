@@ -49,10 +49,10 @@ def mistakes(part: object) -> list[str]:
 def register(hooks: pluggy.PluginManager, part: object) -> list[str]:
     """Have a manager call a component; what is wrong with it, in which case it is not called."""
     found = mistakes(part)
+    try:
+        manager().register(part)  # one that refuses a part keeps half of it
+    except pluggy.PluginValidationError as error:
+        found = found or [" ".join(str(error).split())]
     if not found:
-        try:
-            hooks.register(part)
-        except pluggy.PluginValidationError as error:
-            hooks.unregister(part)
-            found = [" ".join(str(error).split())]
+        hooks.register(part)
     return found

@@ -234,7 +234,7 @@ def test_what_may_shape_a_stage_is_in_its_key(write: Write, tmp_path: Path) -> N
     assert differing(none, three) == differing(three, four) == {"ground"}
     assert keys("[ends]", ends) == three
     file = ends / "watchers_ends" / "hook.py"
-    file.write_text(file.read_text() + "# edited\n")
+    file.write_text(file.read_text() + "\nedited = True\n")
     assert differing(three, keys("[ends]", ends)) == {"ground"}
     none, three, four = (keys(hooks, wraps) for hooks in ("[]", "[wraps]", "[{use: wraps, number: 4}]"))
     assert differing(none, three) == differing(three, four) == {"dataset", "tokenize", "ground"}

@@ -14,6 +14,7 @@ import pytest
 
 from lasar_kit import training
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.catalogue.imports import read
 from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
 from lasar_kit.train.updater import Updater
@@ -148,8 +149,17 @@ def test_the_public_face_is_enough(tmp_path: Path) -> None:
     assert lint().returncode == 1
 
 
+def test_the_key_of_the_stage_covers_what_it_takes_from_the_kit() -> None:
+    catalogue = Catalogue.discover([PLUGIN])
+    modules = catalogue.digests.kit.imported(read((PLUGIN / "lasar_towers" / "stage.py").read_bytes()))
+    assert {"lasar_kit.train.loop", "lasar_kit.model.recommender"} <= catalogue.digests.kit.closure(
+        modules
+    ).keys()
+
+
 def test_every_name_is_there_and_options_import_no_torch() -> None:
-    assert sorted(training.HOMES) == sorted(training.__all__)
+    listed = [*training._options(), *training._everything()]
+    assert sorted(listed) == sorted(training.__all__)
     for name in training.__all__:
         assert getattr(training, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'Trainer'"):
