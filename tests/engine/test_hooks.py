@@ -279,7 +279,7 @@ def test_what_is_no_hook(write: Write, tmp_path: Path, name: str, body: str, tol
 
 
 def test_an_unknown_hook_and_one_that_gives_no_reason(write: Write, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"hooks\.0\.use: unknown hook 'targt'; did you mean 'target'"):
+    with pytest.raises(UserError, match=r"hooks\[0\]\.use: unknown hook 'targt'; did you mean 'target'"):
         go(tmp_path / "run", "[targt]")
     plugin = write("yes", COUNTS.replace('f"line {self.lines}"', "True"))
     with pytest.raises(
