@@ -67,7 +67,26 @@ CONTENTS = {
             ("lasar_kit/catalogue/registry.py", ("Entry",)),
         ),
     ),
-    "hooks.md": Page("Hooks", (("lasar_kit/hookspecs.py", ()),)),
+    "training.md": Page(
+        "Training stages",
+        (
+            ("lasar_kit/training.py", ()),
+            ("lasar_kit/train/config.py", ("OptimizerConfig", "TrainingConfig")),
+            ("lasar_kit/train/start.py", ()),
+            ("lasar_kit/train/loop.py", ("Training",)),
+            ("lasar_kit/train/updater.py", ("Sums", "Term", "Update", "Updater", "training_processes")),
+            ("lasar_kit/train/alignment.py", ("build_aligner", "objective_env")),
+            ("lasar_kit/model/recommender.py", ("Recommender",)),
+            ("lasar_kit/model/prompts.py", ("PromptBuilder",)),
+            ("lasar_kit/model/answers.py", ("AnswerScorer",)),
+            ("lasar_kit/data/sids.py", ("Sids",)),
+            ("lasar_kit/data/held_out.py", ("HeldOut",)),
+            ("lasar_kit/data/anchor_store.py", ("AnchorStore",)),
+        ),
+    ),
+    "hooks.md": Page(
+        "Hooks", (("lasar_kit/hookspecs.py", ()), ("lasar_kit/store/artifacts.py", ("Artifact",)))
+    ),
 }
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lasar_kit.catalogue.discovery import installed_packages, registry_in, registry_of
@@ -154,15 +155,30 @@ class Catalogue:
         return self._fingerprints[entry]
 
     def hook_code(self, hook: str) -> list[str]:
-        """The implementations of a hook that plugins bring, each with the digest of its code."""
+        """The implementations of a hook in hook modules, each with the digest of its code."""
         found = []
         for one in getattr(self.hooks.hook, hook).get_hookimpls():
             module, file = one.function.__module__, Path(one.function.__code__.co_filename)
-            if not module.startswith("lasar_kit."):
+            if isinstance(one.plugin, ModuleType):
                 folder = self._registry_folder(one.plugin_name.rpartition(" ")[0])
                 code = self.digests.of((), [file], folder) if file.is_file() else ""
                 found.append(f"{module}:{one.function.__qualname__} {code}")
         return sorted(found)
+
+    def hooks_of(self, config: ComponentConfig) -> tuple[str, ...]:
+        """The hooks that a component of kind `hook` implements, told without building it.
+
+        `UserError` where its build target is no class, or implements none or an unknown one.
+        """
+        from lasar_kit.catalogue.hook_parts import implemented, mistakes
+
+        entry = self.get("hook", config.use)
+        target = self._import(entry, entry.build)
+        if not isinstance(target, type):
+            raise UserError(f"{_label(entry)}: {entry.build} is not a class")
+        if wrong := mistakes(target):
+            raise UserError(*(f"{_label(entry)}: {line}" for line in wrong))
+        return implemented(target)
 
     def _registry_folder(self, origin: str) -> Path | None:
         """Where the registry of a plugin lies that is a plain folder; None for one that is installed."""
@@ -203,13 +219,9 @@ class Catalogue:
     @cached_property
     def hooks(self) -> PluginManager:
         """The plugin manager; its implementations are there once `load_hooks` was called."""
-        import pluggy
+        from lasar_kit.catalogue.hook_parts import manager
 
-        from lasar_kit import hookspecs
-
-        manager = pluggy.PluginManager(hookspecs.PROJECT)
-        manager.add_hookspecs(hookspecs)
-        return manager
+        return manager()
 
     def load_hooks(self) -> None:
         """Import the hook modules of all plugins, once; `problems` tells those that fail.

@@ -25,9 +25,10 @@ class StageContext:
 
     `folder` is where it writes its artifact; `inputs` are the folders of the artifacts it reads, by type, and
     `origins` those of the artifacts that each of them was made from;
-    `emit(step, metrics)` logs a step. `work` is a folder to make if wanted: it outlives a run that is cut
-    off, and the next run of the same stage finds it and goes on from there; `log_again()` takes over the log
-    that it puts into `folder`.
+    `emit(step, metrics)` logs a step; on the main process it returns why a hook wants the stage to end, None
+    where it may go on, and everywhere else None. `work` is a folder to make if wanted: it outlives a run that
+    is cut off, and the next run of the same stage finds it and goes on from there; `log_again()` takes over
+    the log that it puts into `folder`.
     """
 
     name: str
@@ -36,7 +37,7 @@ class StageContext:
     inputs: Mapping[str, Path]
     catalogue: Catalogue
     screen: Screen
-    emit: Callable[[int, Mapping[str, float]], None]
+    emit: Callable[[int, Mapping[str, float]], str | None]
     work: Path
     log_again: Callable[[], None] = lambda: None
     origins: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)

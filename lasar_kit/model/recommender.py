@@ -146,6 +146,7 @@ class Recommender(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where its weights are."""
         return next(self.backbone.parameters()).device  # type: ignore[no-any-return]
 
     def read(self, prompts: Prompts) -> Prompt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from lasar_kit.report.table import metrics_tables
 from lasar_kit.store.layout import LOG
 
 if TYPE_CHECKING:
-    from lasar_kit.run.run import Run
+    from lasar_kit.hookspecs import Run
     from lasar_kit.spec.plan import PlannedStage
 
 
@@ -42,6 +42,15 @@ def log_again(run: Path, stage: Path) -> None:
     if (stage / LOG).is_file():
         with (run / LOG).open("a", encoding="utf-8") as file:
             file.write((stage / LOG).read_text(encoding="utf-8"))
+
+
+def read_log(stage: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    """The steps that a stage has logged, each with its metrics, in order."""
+    if (stage / LOG).is_file():
+        for line in (stage / LOG).read_text(encoding="utf-8").splitlines():
+            values = json.loads(line)
+            del values["stage"]
+            yield values.pop("step"), values
 
 
 class Narrator:

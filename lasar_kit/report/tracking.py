@@ -14,7 +14,7 @@ from lasar_kit.errors import UserError
 from lasar_kit.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from lasar_kit.run.run import Run
+    from lasar_kit.hookspecs import Run
     from lasar_kit.spec.load import LoadedSpec
     from lasar_kit.spec.plan import PlannedStage
 

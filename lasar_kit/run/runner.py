@@ -15,12 +15,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from lasar_kit.errors import UserError
-from lasar_kit.hookspecs import hookimpl
+from lasar_kit.hookspecs import Run, hookimpl
 from lasar_kit.process import faults
 from lasar_kit.process.environment import check_environment
 from lasar_kit.process.screen import Screen, quiet_libraries
 from lasar_kit.process.world import from_main, is_main, wait_for_all
-from lasar_kit.run.run import Run
+from lasar_kit.run.hooks import attached, should_stop
 from lasar_kit.spec.plan import PlannedStage, plan
 from lasar_kit.spec.run_spec import DATASET
 from lasar_kit.store import fingerprints
@@ -83,23 +83,17 @@ def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: 
     run = Run(loaded.spec, output, catalogue, Screen(silent=not main))
     store = _store(output, run.screen)
     steps = from_main(lambda: list(_steps(loaded, catalogue)))
-    hooks = catalogue.hooks
-    observers = [BuiltinStages(), *(_observers(loaded, output) if main else ())]
-    for observer in observers:
-        hooks.register(observer)
-    try:
+    hooks = catalogue.hooks.hook
+    with attached(loaded.spec, catalogue, [BuiltinStages(), *(_observers(loaded, output) if main else ())]):
         if main:
-            hooks.hook.lasar_run_start(run=run)
+            hooks.lasar_run_start(run=run)
         for number, step in enumerate(steps):
             store.wanted = frozenset(later.key for later in steps[number + 1 :])
             reused = from_main(partial(_reuse, run, step, store)) if use_cache else None
             run.artifacts[step.stage.name] = reused or _run_stage(run, step, store, use_cache)
         if main:
             store.tidy()
-            hooks.hook.lasar_run_end(run=run, metrics=_collect(run, [step.stage for step in steps]))
-    finally:
-        for observer in observers:
-            hooks.unregister(observer)
+            hooks.lasar_run_end(run=run, metrics=_collect(run, [step.stage for step in steps]))
 
 
 def _observers(loaded: LoadedSpec, output: Path) -> list[object]:
@@ -232,7 +226,6 @@ def _advice(stage: PlannedStage) -> tuple[str, str]:
 
 def _context(run: Run, stage: PlannedStage, work: Path) -> StageContext:
     from lasar_kit.data.stage_context import StageContext
-    from lasar_kit.report.observers import log_again
 
     planned = {made.name: made for made in plan(run.spec)}
 
@@ -250,14 +243,24 @@ def _context(run: Run, stage: PlannedStage, work: Path) -> StageContext:
         screen=run.screen,
         emit=partial(_emit, run, stage),
         work=work,
-        log_again=partial(log_again, run.output, run.writing),
+        log_again=partial(_log_again, run, stage),
     )
 
 
-def _emit(run: Run, stage: PlannedStage, step: int, metrics: Mapping[str, float]) -> None:
+def _emit(run: Run, stage: PlannedStage, step: int, metrics: Mapping[str, float]) -> str | None:
     if not is_main():
-        return
+        return None
     run.catalogue.hooks.hook.lasar_step_end(run=run, stage=stage, step=step, metrics=metrics)
+    return should_stop(run, stage, step, metrics)
+
+
+def _log_again(run: Run, stage: PlannedStage) -> None:
+    """Take over the log of a stage that goes on, and let the hooks that may end it hear it once more."""
+    from lasar_kit.report.observers import log_again, read_log
+
+    log_again(run.output, run.writing)
+    for step, metrics in read_log(run.writing):
+        should_stop(run, stage, step, metrics)
 
 
 def _collect(run: Run, stages: list[PlannedStage]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ MODULES = {
     "segmenter": ("segmenter", "Segments of equal length."),
     "reward": ("reward", "More for the target the earlier it comes."),
     "ranker": ("ranker", "What was bought right behind the last item."),
+    "hook": ("hook", "Ends a training stage whose loss has stopped to fall."),
 }
 """The module that holds a kind's implementation, and the summary of the one that is written."""
 

@@ -21,7 +21,7 @@ class StageConfig(ComponentConfig):
     `longest_list` is the length of the lists that it measures: `check` warns of a narrower decoder.
     `reads` names the top-level keys of the spec that it depends on, besides its own options; `unread` the
     options of the components there that it does without. A `sharded` stage runs on every process of a run and
-    writes on the main one; any other runs there alone.
+    writes on the main one; any other runs there alone. A `stoppable` one ends early where a hook says so.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("seed",)
@@ -31,6 +31,7 @@ class StageConfig(ComponentConfig):
     produces: ClassVar[str] = ""
     sharded: ClassVar[bool] = False
     longest_list: ClassVar[int] = 0
+    stoppable: ClassVar[bool] = False
 
     @property
     def implied(self) -> tuple[ComponentConfig, ...]:

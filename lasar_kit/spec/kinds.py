@@ -17,5 +17,6 @@ KINDS = (
     "segmenter",
     "reward",
     "ranker",
+    "hook",
 )
 """Every kind a component may be of, in the order of listings."""

@@ -35,6 +35,8 @@ def example(kind: str, options: dict[str, Any]) -> str:
         "sft_objective": ("reason", {"use": "sft", "objectives": [{"objective": options}]}),
         "rl_objective": ("rl", {"use": "rl", "objectives": [{"objective": options}]}),
     }
+    if kind == "hook":
+        return dump({"hooks": [options]})
     if kind not in stages:
         return dump(inside)
     name, stage = stages[kind]

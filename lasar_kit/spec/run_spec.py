@@ -45,6 +45,9 @@ class RunSpec(SpecModel):
     tracking: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         (), description="Trackers that get what the log gets; each wants its own package installed."
     )
+    hooks: tuple[Annotated[ComponentConfig, component("hook")], ...] = Field(
+        (), description="What watches the run, and may end stages early; asked in this order."
+    )
     dataset: Annotated[ComponentConfig, component("dataset")] = Field(
         "demo", validate_default=True, description="Where items and sequences come from."
     )

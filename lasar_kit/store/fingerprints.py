@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from lasar_kit.core.model_name import PACKAGE
+from lasar_kit.hookspecs import SHAPING
 from lasar_kit.spec import ComponentConfig, StageConfig
 from lasar_kit.spec.files import read_paths
 from lasar_kit.store.artifacts import key_of
@@ -31,15 +32,15 @@ leaves by nothing but what is in the key: options, inputs and hooks."""
 def dataset_key(spec: RunSpec, files: Sequence[Path], catalogue: Catalogue) -> str:
     """Key of the data set: its options, its code, and name, size and time of change of what it reads."""
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    code = (catalogue.digests.of([DATASET_CODE]), catalogue.hook_code("lasar_run_stage"))
+    code = (catalogue.digests.of([DATASET_CODE]), _hooks("lasar_run_stage", spec, catalogue))
     return key_of("dataset", *code, _described(spec.dataset, catalogue), spec.seed, stats)
 
 
 def stage_key(stage: PlannedStage, spec: RunSpec, inputs: Mapping[str, str], catalogue: Catalogue) -> str:
-    """Key of a stage: its options, what it reads of the spec, the code of all components in these and of the
-    hooks that may change what a stage does, and the keys of its inputs by artifact type."""
-    unread = type(stage.config).unread
-    code = (catalogue.digests.of([STAGE_CODE]), catalogue.hook_code("lasar_run_stage"))
+    """Key of a stage: its options, what it reads of the spec, the code of all components in these, the hooks
+    that may change what a stage does or end it, and the keys of its inputs by artifact type."""
+    unread, may = type(stage.config).unread, SHAPING if type(stage.config).stoppable else SHAPING[:1]
+    code = (catalogue.digests.of([STAGE_CODE]), *(_hooks(hook, spec, catalogue) for hook in may))
     described = {}
     for name in type(stage.config).reads:
         value = getattr(spec, name)
@@ -47,6 +48,12 @@ def stage_key(stage: PlannedStage, spec: RunSpec, inputs: Mapping[str, str], cat
             value = _described(value, catalogue, unread.get(name, ()))
         described[name] = value
     return key_of("stage", *code, _described(stage.config, catalogue), described, dict(inputs))
+
+
+def _hooks(hook: str, spec: RunSpec, catalogue: Catalogue) -> list[Any]:
+    """The implementations of a hook: those of modules by their code, those of the spec with their options."""
+    listed = [config for config in spec.hooks if hook in catalogue.hooks_of(config)]
+    return [*catalogue.hook_code(hook), *(_described(config, catalogue) for config in listed)]
 
 
 def _described(config: ComponentConfig, catalogue: Catalogue, unread: Sequence[str] = ()) -> dict[str, Any]:

@@ -145,12 +145,13 @@ class Contract:
     component is not ready for use once it is built. `types` are those that results may have, `changeable`
     says whether inputs could be changed at all, `learns` whether a component may hold state that is saved,
     `trains` whether training puts it into training mode.
+    Hooks have no `interface`: they implement what they want of many.
     """
 
     def __init__(
         self,
         kind: str,
-        interface: type,
+        interface: type | None,
         cases: SearchStrategy[Any],
         given: Callable[[Any], Any],
         act: Callable[[Any, Any], dict[str, Any]],

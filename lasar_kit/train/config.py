@@ -44,9 +44,14 @@ class RlOptimizerConfig(OptimizerConfig):
 
 
 class TrainingConfig(StageConfig):
-    """What all training stages have."""
+    """What all training stages have; one of a plugin's own need not say again what it reads and leaves."""
 
+    consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids")
+    accepts: ClassVar[tuple[str, ...]] = ("checkpoint",)
+    produces: ClassVar[str] = "checkpoint"
+    reads: ClassVar[tuple[str, ...]] = ("seed", "max_history", "backbone", "prompt", "decoder")
     sharded: ClassVar[bool] = True
+    stoppable: ClassVar[bool] = True
     unkeyed: ClassVar[tuple[str, ...]] = ("checkpoint_every",)
     unread: ClassVar[Mapping[str, tuple[str, ...]]] = {"decoder": ("width", "table_megabytes")}
     epochs: float = Field(10, gt=0, description="Passes over the samples.")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from accelerate import Accelerator
 from jaxtyping import Int
+from rich.markup import escape
 
 from lasar_kit.core import samples
 from lasar_kit.core.dataset import Dataset
@@ -22,6 +23,7 @@ from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process import faults, signals
+from lasar_kit.process.world import from_main
 from lasar_kit.train.config import TrainingConfig
 from lasar_kit.train.resume import Keeper
 from lasar_kit.train.updater import Update, Updater
@@ -59,6 +61,7 @@ class Training(ABC):
         self.train, self.windows, self.recommender = dataset.train, windows, recommender
         self.users = dataset.users
         self.done = 0
+        self.stopped: str | None = None
         self.objectives: Mapping[str, Any] = {}
         self.schedule = config
         self.per_epoch = math.ceil(len(windows) / config.batch_size)
@@ -79,9 +82,18 @@ class Training(ABC):
     def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
         """One optimiser step on a global batch, the one after `done` others, and numbers to log beside it."""
 
-    @abstractmethod
     def note(self, update: Update, numbers: Mapping[str, float], seconds: float) -> str:
-        """What stands behind the progress bar."""
+        """What stands behind the progress bar: the loss, and the best validation so far."""
+        return f"loss {update.loss:.3f} · best {max(self.best.best, 0):.4f}"
+
+    def share(self, windows: Sequence[samples.Window]) -> tuple[Sequence[samples.Window], float]:
+        """This process's part of a global batch, and its weight, 1.
+
+        A process that gets none has the batch's first sample at weight 0: all must take part in an update.
+        """
+        places = np.arange(len(windows))
+        mine = np.array_split(places, self.accelerator.num_processes)[self.accelerator.process_index]
+        return [windows[place] for place in mine] or windows[:1], float(len(mine) > 0)
 
     def memory(self) -> dict[str, Any]:
         """What a subclass remembers of earlier updates beside its `objectives`, as JSON."""
@@ -98,13 +110,15 @@ class Training(ABC):
             tick(self.done)
             self._validate_if_due()
             for batch in self._batches():
-                if self.best.out_of_patience:
+                if self.best.out_of_patience or self.stopped:
                     break
                 self._make_update([self.windows[index] for index in batch], tick)
                 keeper.keep()
                 if self._validate_if_due():
                     keeper.stop_if_asked()
         self.accelerator.wait_for_everyone()
+        if self.stopped:
+            self.context.screen.print(f"  stopped after update {self.done:,}: {escape(self.stopped)}")
         self.context.screen.print(f"  kept: {self._kept()}")
         return self._report(self.done)
 
@@ -143,9 +157,9 @@ class Training(ABC):
             ) from error
 
     def _validate_if_due(self) -> bool:
-        """Validate every so often and at the end, once; whether that was now."""
+        """Validate every so often and at the end, by a hook's wish too, once; whether that was now."""
         eval_at = max(1, round(self.schedule.eval_every * self.per_epoch))
-        due = self.done % eval_at == 0 or self.done == self.updates
+        due = self.done % eval_at == 0 or self.done == self.updates or self.stopped is not None
         last = self.best.history[-1]["update"] if self.best.history else None
         if not due or last == self.done or (self.done == 0 and not self.goes_on):
             return False
@@ -157,14 +171,19 @@ class Training(ABC):
 
     def _validate(self, done: int) -> None:
         values = self.best.validate(self.updater.readable(), self.accelerator, done)
-        self.context.emit(done, {f"validation_{name}": value for name, value in values.items()})
+        self._emit(done, {f"validation_{name}": value for name, value in values.items()})
+
+    def _emit(self, done: int, metrics: Mapping[str, float]) -> None:
+        """Log, and hear from the main process why a hook wants the stage to end; the first reason counts."""
+        reason = self.context.emit(done, metrics)
+        self.stopped = from_main(lambda: self.stopped or reason)
 
     def _log(self, done: int, update: Update, numbers: Mapping[str, float], rate: float) -> None:
         terms = (
             {f"loss_{name}": value for name, value in update.terms.items()} if len(update.terms) > 1 else {}
         )
         line = {"loss": update.loss, **terms, "grad_norm": update.grad_norm, "lr": update.lr, **numbers}
-        self.context.emit(done, {"epoch": done / self.per_epoch, **line, "samples_per_s": rate})
+        self._emit(done, {"epoch": done / self.per_epoch, **line, "samples_per_s": rate})
 
     def _report(self, done: int) -> dict[str, Any]:
         return {
@@ -175,6 +194,7 @@ class Training(ABC):
             f"best_{SELECTED_BY}": self.best.best,
             "best_update": self.best.best_update,
             "validations": self.best.history,
+            **({"stopped": self.stopped} if self.stopped else {}),
         }
 
     def _batches(self) -> Iterator[Int[np.ndarray, " b"]]:

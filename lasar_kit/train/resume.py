@@ -37,6 +37,7 @@ class Keeper:
         training, state = self.training, checkpoints.read(path)
         whole = restore(training.updater, training.objectives, state)
         training.done = state.values["done"]
+        training.stopped = state.values["stopped"]
         training.best.restore(state.values["best"])
         training.recall(state.values["memory"])
         if is_main():
@@ -77,7 +78,12 @@ class Keeper:
         if not self.able:
             return
         training = self.training
-        values = {"done": training.done, "best": training.best.state(), "memory": training.memory()}
+        values = {
+            "done": training.done,
+            "stopped": training.stopped,
+            "best": training.best.state(),
+            "memory": training.memory(),
+        }
         state = capture(training.updater, training.objectives, values)
         if is_main():
             with faults.disk(f"stages.{self.context.name}", self.checkpoints.folder, state.bytes):

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import DistributedType, set_seed
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import get_cosine_schedule_with_warmup
@@ -67,6 +68,13 @@ class Update:
 
 
 @dataclass(frozen=True)
+class Sums:
+    """What a step makes of a batch: the sum of each loss over what it counts there, by term."""
+
+    sums: Mapping[str, Float[Tensor, ""]]
+
+
+@dataclass(frozen=True)
 class Term:
     """A term of the loss: its weight, and over how many things of the *global* batch its sum is averaged."""
 
@@ -77,8 +85,9 @@ class Term:
 class Updater:
     """Turns losses into updates.
 
-    `step(batch)` returns a result whose `sums` are a batch's losses by term; an update divides each by its
-    count in the global batch, so that it is the same however the batch is split over passes and processes.
+    `step(batch)` returns a result whose `sums` are a batch's losses by term (`Sums`, or more); an update
+    divides each by its count in the global batch, so that it is the same however the batch is split over
+    passes and processes. `step.recommender` is what is validated and saved.
     `precision` is that of the forward passes.
     """
 

@@ -122,6 +122,12 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "ease", "l2": 0.5, "decay": 0.5, "recent": 3},
         {"use": "random"},
     ],
+    "hook": [
+        {"use": "target", "value": 0.2},
+        {"use": "target", "metric": "loss", "value": 1.5, "reached": "at_most", "stages": ["reason"]},
+        {"use": "time_limit"},
+        {"use": "time_limit", "minutes": 5, "stages": ["ground"]},
+    ],
 }
 ELSEWHERE = {
     ("teacher", "hops"): "answers the questions of its own data set alone",

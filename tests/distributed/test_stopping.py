@@ -1,5 +1,6 @@
-"""Two processes of which one dies; the same run, resumed and asked to stop."""
+"""Two processes of which one dies; the same run, resumed and asked to stop; and one that a hook ends."""
 
+import json
 import os
 import subprocess
 import sys
@@ -75,3 +76,19 @@ def test_a_process_that_dies_and_a_launcher_that_is_asked_to_stop(tmp_path: Path
     )
     assert f"stages.ground, after update {int(stopped.name)}: SIGTERM" in asked.stderr
     assert not (stages / "ground").exists()
+
+
+def test_a_hook_of_the_main_process_ends_the_stage_on_both(tmp_path: Path) -> None:
+    """Between two validations, so that both take part in the one that is made once more."""
+    (tmp_path / "faulty").mkdir()
+    (tmp_path / "faulty" / "registry.toml").write_text('[hooks]\nmodules = ["dies_or_asks"]\n')
+    (tmp_path / "faulty" / "dies_or_asks.py").write_text(FAULTY)
+    target = "hooks: [{use: target, metric: epoch, value: 0.5}]\n"
+    spec = SPEC.replace("name: pair\n", "name: pair\n" + target).replace(", log_every: null", "")
+    (tmp_path / "pair.yaml").write_text(spec)
+    done = start(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("stopped after update 3: epoch is 0.6, at least 0.5") == 1
+    report = json.loads((tmp_path / "pair/stages/ground/artifact.json").read_text())["report"]
+    assert (report["updates"], report["stopped"]) == (3, "epoch is 0.6, at least 0.5")
+    assert [found["update"] for found in report["validations"]] == [3]

@@ -19,7 +19,6 @@ from lasar_kit.core.capabilities import OwnSamples
 from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.interfaces import SftObjective
-from lasar_kit.core.item_text import item_text
 from lasar_kit.core.lesson import Lesson
 from lasar_kit.core.values import Env
 from lasar_kit.core.words import Words
@@ -28,7 +27,7 @@ from lasar_kit.data.rationales import Rationales
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
 from lasar_kit.model.depth import depth_from
-from lasar_kit.model.recommender import Misfit, Parts, Recommender
+from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import from_main, world_sum
 from lasar_kit.spec import ComponentConfig
 from lasar_kit.stages.sft.config import SftConfig
@@ -36,6 +35,7 @@ from lasar_kit.stages.sft.step import SftStep
 from lasar_kit.train.alignment import objective_env
 from lasar_kit.train.config import PromptRule
 from lasar_kit.train.loop import Training
+from lasar_kit.train.start import begin
 from lasar_kit.train.teacher_texts import ask_teacher, training_prompts
 from lasar_kit.train.updater import Term, Update, Updater, training_processes
 
@@ -54,7 +54,8 @@ class SftStage:
         accelerator = training_processes(context.spec.seed)
         dataset = context.dataset()
         windows = _windows(dataset.train, self.config, context.spec.max_history)
-        recommender = _recommender(dataset, self.config, context, str(accelerator.device))
+        config, device = self.config, str(accelerator.device)
+        recommender = begin(context, device, config.latent_loop, config.depth_policy, config.fresh)
         return _SftTraining(self.config, context, dataset, windows, accelerator, recommender).run()
 
 
@@ -62,22 +63,6 @@ def _windows(train: Sequences, config: SftConfig, max_history: int) -> list[samp
     if config.samples == "packed":
         return samples.packed(train, config.pack_items or max_history + 1)
     return samples.RULES[config.prompt_rule](train, max_history)
-
-
-def _recommender(dataset: Dataset, config: SftConfig, context: StageContext, device: str) -> Recommender:
-    """A fresh recommender, or one with the weights of the checkpoint this stage reads."""
-    spec, sids = context.spec, context.sids()
-    parts = Parts(spec.backbone, spec.prompt, config.latent_loop, config.depth_policy, spec.max_history)
-    env = context.env(
-        device=device,
-        vocabulary=(*sids.vocabulary, *config.latent_loop.tokens),
-        corpus=lambda: item_text(dataset.items, ("title", "brand", "categories")),
-        checkpoint=None if config.fresh else context.inputs.get("checkpoint"),
-    )
-    try:
-        return Recommender.build(context.catalogue, parts, spec.decoder, sids, env)
-    except Misfit as error:
-        raise UserError(f"stages.{context.name}.{error}") from None
 
 
 def _objectives(

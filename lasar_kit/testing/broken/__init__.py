@@ -5,13 +5,24 @@ They are the proof that a check can fail, and they show what each of them is aga
 
 from __future__ import annotations
 
-from lasar_kit.testing.broken import backbone, data, items, learning, ranking, rl, shared, texts, thinking
+from lasar_kit.testing.broken import (
+    backbone,
+    data,
+    hooks,
+    items,
+    learning,
+    ranking,
+    rl,
+    shared,
+    texts,
+    thinking,
+)
 from lasar_kit.testing.broken.saboteurs import Saboteurs
 from lasar_kit.testing.contract import Subject
 
 __all__ = ["saboteurs"]
 
-_MODULES = (items, backbone, thinking, learning, data, texts, ranking, rl)
+_MODULES = (items, backbone, thinking, learning, data, texts, ranking, rl, hooks)
 
 
 def saboteurs() -> dict[tuple[str, str], Subject]:

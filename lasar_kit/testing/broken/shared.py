@@ -37,6 +37,7 @@ METHODS = {
     "segmenter": "segment",
     "reward": "reward",
     "ranker": "score",
+    "hook": "reason",
 }
 """What of a component is twisted."""
 
@@ -151,7 +152,9 @@ def _raises(self: Any, out: Any, inputs: tuple[Any, ...]) -> Any:
 
 
 def _each(out: Any, change: Callable[[Any], Any]) -> Any:
-    """A result with its first changeable part changed; of named parts those that are not the context."""
+    """A result with its first changeable part changed; of named parts those that are not the context, and a
+    text in the place of None."""
+    out = "" if out is None else out
     if isinstance(out, Tensor | np.ndarray | str):
         return change(out)
     if isinstance(out, Dataset):
@@ -194,6 +197,8 @@ def _change_inputs(self: Any, out: Any, inputs: tuple[Any, ...]) -> Any:
             value = value.lesson
         if isinstance(value, list) and value:
             value.append(value[0])
+        if isinstance(value, dict):
+            value["changed"] = 1.0
         parts = [getattr(value, field.name) for field in fields(value)] if is_dataclass(value) else [value]
         for part in parts:
             if isinstance(part, Tensor) and part.is_floating_point():

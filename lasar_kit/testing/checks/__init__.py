@@ -9,6 +9,7 @@ from lasar_kit.testing.checks.backbone import backbone
 from lasar_kit.testing.checks.dataset import dataset
 from lasar_kit.testing.checks.decoder import decoder
 from lasar_kit.testing.checks.depth_policy import depth_policy
+from lasar_kit.testing.checks.hook import hook
 from lasar_kit.testing.checks.latent_loop import latent_loop
 from lasar_kit.testing.checks.prompt import prompt
 from lasar_kit.testing.checks.quantizer import quantizer
@@ -41,6 +42,7 @@ CONTRACTS: dict[str, Contract] = {
         segmenter,
         reward,
         ranker,
+        hook,
     )
 }
 

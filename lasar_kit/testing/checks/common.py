@@ -26,6 +26,7 @@ Law = Callable[[Contract, Subject, Any], None]
 
 def has_its_interface(contract: Contract, subject: Subject, case: None) -> None:
     """A component is built as `Component(config, env)` and has all that its interface names."""
+    assert contract.interface is not None
     names = {*vars(contract.interface), *contract.interface.__annotations__}
     lacking = sorted(name for name in names if name[0] != "_" and not hasattr(subject.component, name))
     expect(not lacking, f"{type(subject.component).__name__} lacks {', '.join(lacking)}")
@@ -144,6 +145,7 @@ ANY_DRAW = (nothing_is_raised, inputs_are_left_as_they_were, results_have_type_a
 def checks(contract: Contract) -> list[Check]:
     """The shared checks that can tell anything of a kind, as checks of it."""
     left_out: dict[Any, bool] = {
+        has_its_interface: contract.interface is None,
         inputs_are_left_as_they_were: not contract.changeable,
         state_survives_saving: not contract.learns,
         results_have_type_and_device: not contract.types,

@@ -14,6 +14,7 @@ from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.values import Env, SidTable
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
 from lasar_kit.testing.tiny.backbone import CoarseBackbone, TinyBackbone, TinyTokenizer
+from lasar_kit.testing.tiny.hooks import TinyHook
 from lasar_kit.testing.tiny.items import TinyEncoder, TinyQuantizer, TinySource
 from lasar_kit.testing.tiny.learning import TinyAligner, TinyObjective, TinyReward, TinySftObjective
 from lasar_kit.testing.tiny.ranking import TinyRanker
@@ -28,6 +29,7 @@ __all__ = [
     "TinyBackbone",
     "TinyDecoder",
     "TinyEncoder",
+    "TinyHook",
     "TinyLoop",
     "TinyObjective",
     "TinyPolicy",
@@ -65,6 +67,7 @@ DOUBLES = {
     "segmenter": TinySegmenter,
     "reward": TinyReward,
     "ranker": TinyRanker,
+    "hook": TinyHook,
 }
 """The double of each interface."""
 

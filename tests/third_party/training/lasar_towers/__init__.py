@@ -1,0 +1,1 @@
+"""A training stage written against the public face alone."""
