@@ -121,9 +121,17 @@ class TinyView:
         fed, _, _ = follow(self.backbone, self.lesson.targets[..., :-1], self.trace.tip, self.trace.context)
         return torch.cat([self.trace.last[:, :, None], fed], dim=2)
 
-    def token_logp(self, states: Float[Tensor, "n M D"], tokens: Int[Tensor, "n M"]) -> Float[Tensor, "n M"]:
+    def token_logp(
+        self,
+        states: Float[Tensor, "n m D"],
+        tokens: Int[Tensor, "n m"],
+        temperature: Float[Tensor, " n"] | None = None,
+    ) -> Float[Tensor, "n m"]:
         """Over the whole vocabulary."""
-        logp: Tensor = self.backbone.logits(states).float().log_softmax(-1)
+        logits = self.backbone.logits(states).float()
+        if temperature is not None:
+            logits = logits / temperature[:, None, None]
+        logp: Tensor = logits.log_softmax(-1)
         return logp.gather(-1, tokens[..., None])[..., 0]
 
     def again(self, noise: float = 0.0) -> TinyView:
