@@ -89,8 +89,10 @@ class LessonView:
         return self.scorer.logp(self.backbone, states, tokens, temperature)
 
     def again(self, noise: float = 0.0) -> LessonView:
-        """The same lesson, read a second time."""
-        return LessonView(self.recommender, self.scorer, self.lesson, noise)
+        """The same lesson, read a second time; under other dropout the policy might choose otherwise."""
+        other = LessonView(self.recommender, self.scorer, self.lesson, noise)
+        other.depth = self.depth
+        return other
 
 
 class _Noisy:
