@@ -127,6 +127,7 @@ class Recommender(nn.Module):
             env,
             hidden_size=backbone.hidden_size,
             tokenizer=backbone.tokenizer,
+            vocabulary=(*sids.vocabulary, *parts.latent_loop.tokens),
             head=backbone.logits,
             table=table,
         )
