@@ -111,9 +111,17 @@ class TinyView:
 
     @cached_property
     def trace(self) -> LatentTrace:
-        """Thoughts as deep as the lesson says."""
+        """Thoughts as deep as the lesson says, and its rationale as if it had been written beside them."""
         assert self.lesson.depth is not None
-        return self.latent_loop.run(self.backbone, self.prompt, self.lesson.depth, MOST)  # type: ignore[no-any-return]
+        trace: LatentTrace = self.latent_loop.run(self.backbone, self.prompt, self.lesson.depth, MOST)
+        written = self.lesson.rationale
+        if written is None:
+            return trace
+        states, _, _ = follow(self.backbone, written.clamp_min(0), self.prompt.tip, self.prompt.context)
+        before = torch.cat([self.prompt.h0[:, :, None], states[:, :, :-1]], dim=2)
+        logp = self.backbone.logits(before).float().log_softmax(-1)
+        logp = logp.gather(-1, written.clamp_min(0)[..., None])[..., 0]
+        return replace(trace, written=written, written_logp=logp.masked_fill(written < 0, 0.0))
 
     @cached_property
     def answers(self) -> Float[Tensor, "B R M D"]:
