@@ -68,6 +68,6 @@ class AnswerScorer:
 
 
 def tempered(logp: Float[Tensor, "n C"], temperature: Float[Tensor, " n"]) -> Float[Tensor, "n C"]:
-    """Log-distributions as they are with their logits divided by a temperature; what is forbidden stays so."""
+    """Log-distributions with their logits divided by a temperature; what is forbidden stays so."""
     bounded = logp.clamp_min(FORBIDDEN)  # -inf over a temperature that is learned has a gradient of NaN
     return (bounded / temperature[:, None].to(logp.dtype)).log_softmax(-1)

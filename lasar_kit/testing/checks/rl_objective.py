@@ -143,7 +143,7 @@ def gradient_reaches_the_policy_alone(subject: Subject, case: Rolled) -> None:
 
 @rl_objective.check("Minimise minus the gain: mind the sign.")
 def what_earns_more_grows_likelier(subject: Subject, case: Rolled) -> None:
-    """A candidate that was the worst of its group and now is the best is pushed up, or its depth or text is."""
+    """One that was the worst of its group and now is the best is pushed up, or its depth or text is."""
     case = replace(case, spread=0.0, valid=[[True] * len(row) for row in case.valid])
     pushes = []
     for reward in (-5.0, 5.0):

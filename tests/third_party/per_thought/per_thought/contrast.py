@@ -31,7 +31,9 @@ class NoisyThoughts:
         """With negatives of the batch, a prompt is compared with those it shares a pass with."""
         if self.config.negatives == "row":
             return {}
-        return {"parts_add_up_to_the_whole": "negatives are the other prompts of a forward pass, as in ReaRec"}
+        return {
+            "parts_add_up_to_the_whole": "negatives are the other prompts of a forward pass, as in ReaRec"
+        }
 
     def count(self, lesson: Lesson, rows: TaskRows | None) -> int:
         """Prompts that count; one that did not think adds 0."""

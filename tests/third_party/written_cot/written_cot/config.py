@@ -42,4 +42,6 @@ class RationaleConfig(SftObjectiveConfig):
 class WrittenConfig(RlObjectiveConfig):
     """REINFORCE on what was written, with the clipped ratio of PPO."""
 
-    clip: float = Field(0.2, gt=0, description="How far a token's ratio may leave 1 before it counts no more.")
+    clip: float = Field(
+        0.2, gt=0, description="How far a token's ratio may leave 1 before it counts no more."
+    )

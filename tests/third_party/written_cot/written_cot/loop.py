@@ -81,7 +81,7 @@ class WrittenCot:
         """Read a text of at most `limit` tokens; one that has no end is given it, with its probability where
         the text is shorter than the limit."""
         written = written[..., : self.limit]
-        rows, branches, width = written.shape
+        _, branches, width = written.shape
         words = ((written < 0) | (written == self.close)).cumsum(-1) == 0
         length = words.sum(-1, keepdim=True)
         wrote = (written >= 0).any(-1)

@@ -1,4 +1,4 @@
-"""REINFORCE on written reasoning: a prompt's candidates share one text, and it earns what they do on average."""
+"""REINFORCE on written reasoning: a prompt's candidates share one text, which earns their mean reward."""
 
 from __future__ import annotations
 
