@@ -1,4 +1,5 @@
-"""The catalogue: which components there are, and how a config becomes one. Imports no torch, no plugin."""
+"""The catalogue: which components there are, and how a config becomes one. Imports no torch, and no plugin
+but one that is a single file."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lasar_kit.catalogue.discovery import installed_packages, registry_in, registry_of
+from lasar_kit.catalogue.one_file import is_one_file, read_file
 from lasar_kit.catalogue.registry import Entry, Registry, entry_mistakes, read_registry
 from lasar_kit.errors import UserError, nearest
 from lasar_kit.spec.kinds import KINDS
@@ -29,7 +31,7 @@ class Catalogue:
     """Components by kind and name, from the registries of all plugins.
 
     `problems` tells, by origin, what of a plugin cannot be used. `folders` are the origins that are
-    plain folders; each joins `sys.path` once something in it is needed.
+    plain folders, each of which joins `sys.path` once something in it is needed, or single files.
     """
 
     def __init__(self, registries: dict[str, Registry], folders: dict[str, Path] | None = None) -> None:
@@ -47,7 +49,8 @@ class Catalogue:
 
     @classmethod
     def discover(cls, plugin_paths: Iterable[Path | str] = ()) -> Catalogue:
-        """All installed plugins, and those of folders that hold a registry.toml, or one package with it."""
+        """All installed plugins, and those of folders that hold a registry.toml, or one package with it, and
+        of files that declare their components themselves."""
         registries: dict[str, Registry] = {}
         for origin, package in installed_packages().items():
             path = registry_of(package)
@@ -56,16 +59,16 @@ class Catalogue:
             )
         folders = {str(path): Path(path).resolve() for path in plugin_paths}
         missing = [
-            f"--plugin {origin}: is not a folder with a registry.toml"
+            f"--plugin {origin}: is not a folder with a registry.toml, nor a Python file"
             for origin, folder in folders.items()
-            if registry_in(folder) is None
+            if registry_in(folder) is None and not is_one_file(folder)
         ]
         if missing:
             raise UserError(*missing)
         folders = {origin: folder for folder, origin in {f: o for o, f in folders.items()}.items()}
         for origin, folder in folders.items():
-            if found := registry_in(folder):
-                registries[origin] = read_registry(found, origin)
+            found = registry_in(folder)
+            registries[origin] = read_registry(found, origin) if found else read_file(folder, origin)
         return cls(registries, folders)
 
     def _problem(self, origin: str, line: str) -> None:
@@ -181,7 +184,10 @@ class Catalogue:
         return implemented(target)
 
     def _registry_folder(self, origin: str) -> Path | None:
-        """Where the registry of a plugin lies that is a plain folder; None for one that is installed."""
+        """Where the registry of a plugin lies that is a plain folder; a plugin that is one file itself; None
+        for one that is installed."""
+        if origin in self._folders and is_one_file(self._folders[origin]):
+            return self._folders[origin]
         registry = registry_in(self._folders[origin]) if origin in self._folders else None
         return registry.parent if registry else None
 
@@ -199,7 +205,7 @@ class Catalogue:
     def _reach(self, origin: str) -> None:
         """Make an unpackaged plugin importable; last, so that it hides nothing installed."""
         folder = self._folders.get(origin)
-        if folder is not None and str(folder) not in sys.path:
+        if folder is not None and not is_one_file(folder) and str(folder) not in sys.path:
             sys.path.append(str(folder))
             importlib.invalidate_caches()
 

@@ -50,6 +50,8 @@ class Digests:
 
 def _plugin_sources(files: Iterable[Path], folder: Path | None) -> dict[Path, Path]:
     """The files that a plugin counts by, each with its name within it."""
+    if folder is not None and folder.is_file():  # a plugin in one file
+        return {folder: Path(folder.name)}
     roots = [] if folder is None else [folder]
     found: dict[Path, Path] = {}
     for file in files:

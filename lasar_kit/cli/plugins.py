@@ -17,13 +17,14 @@ OPTIONS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": 
 """Of every Typer application here."""
 
 Plugin = Annotated[
-    list[Path] | None, typer.Option("--plugin", metavar="PATH", help="Folder of a plugin: its registry.toml.")
+    list[Path] | None,
+    typer.Option("--plugin", metavar="PATH", help="A plugin: the folder of its registry.toml, or one file."),
 ]
 plugins = typer.Typer(help="What components there are, and their options.", **OPTIONS)
 
 
 def discovered(plugin: list[Path] | None) -> Catalogue:
-    """All components: built-in, installed, and of the given folders."""
+    """All components: built-in, installed, and of the given paths."""
     from lasar_kit.catalogue import Catalogue
 
     return Catalogue.discover(plugin or ())

@@ -49,10 +49,16 @@ class SftView(Protocol):
     def answers(self) -> Float[Tensor, "B R M D"]:
         """The states that predict each answer's M tokens."""
 
-    def token_logp(self, states: Float[Tensor, "n M D"], tokens: Int[Tensor, "n M"]) -> Float[Tensor, "n M"]:
-        """Log-probabilities of whole answers' tokens under the states that predict them, by the stage's
-        `score` (over the vocabulary, or what the trie allows)."""
+    def token_logp(
+        self,
+        states: Float[Tensor, "n m D"],
+        tokens: Int[Tensor, "n m"],
+        temperature: Float[Tensor, " n"] | None = None,
+    ) -> Float[Tensor, "n m"]:
+        """Log-probabilities of the first m tokens of answers under the states that predict them, by the
+        stage's `score` (over the vocabulary, or what the trie allows); logits are divided by `temperature`
+        first, one for each answer."""
 
     def again(self, noise: float = 0.0) -> SftView:
-        """The same lesson read a second time: other dropout, and normal noise of this standard deviation on
-        what every thought is fed."""
+        """The same lesson read a second time, thought about as long: other dropout, and normal noise of this
+        standard deviation on all that the loop feeds the backbone."""

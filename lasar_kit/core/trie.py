@@ -27,9 +27,9 @@ class Alphabet:
     def __init__(self, table: SidTable, device: str) -> None:
         self.levels = [column.unique().to(device) for column in table.tokens.T]
 
-    def ranks(self, tokens: Int[Tensor, "n M"]) -> Int[Tensor, "n M"]:
-        """Each token's rank at its level."""
-        columns = zip(self.levels, tokens.T.contiguous(), strict=True)
+    def ranks(self, tokens: Int[Tensor, "n m"]) -> Int[Tensor, "n m"]:
+        """Each token's rank at its level, of the first m levels."""
+        columns = zip(self.levels[: tokens.shape[1]], tokens.T.contiguous(), strict=True)
         return torch.stack([torch.searchsorted(level, column) for level, column in columns], dim=1)
 
     def rank_table(self, table: SidTable) -> SidTable:

@@ -84,7 +84,8 @@ class Prompt:
 
     `h0` is the state at each prompt's last token, `tip` that token's node index. `states` are those of the
     chain that a row's prompts share; prompt r has read its columns `first[b] .. ends[b, r]`, and, where the
-    template has a tail on a branch of its own, that. It shows `items[b, r]` items of the history.
+    template has a tail on a branch of its own, that, whose states are `tail`. It shows `items[b, r]` items of
+    the history.
     """
 
     h0: Float[Tensor, "B R D"]
@@ -94,6 +95,7 @@ class Prompt:
     first: Int[Tensor, " B"]
     ends: Int[Tensor, "B R"]
     items: Int[Tensor, "B R"]
+    tail: Float[Tensor, "B R Q D"] | None = None
 
     @cached_property
     def mask(self) -> Bool[Tensor, "B R L"]:

@@ -17,6 +17,10 @@ TRIE_MEGABYTES = 256
 """Memory for dense tables of the trie; levels beyond it are searched sparsely."""
 
 
+FORBIDDEN = -1e30
+"""Log-probability that stands for -inf."""
+
+
 class AnswerScorer:
     """Scores answers against all tokens (`vocabulary`) or those the catalogue allows behind them (`trie`).
 
@@ -30,14 +34,21 @@ class AnswerScorer:
             self.trie = Trie.of(self.alphabet.rank_table(table), TRIE_MEGABYTES, device)
 
     def logp(
-        self, backbone: Backbone, states: Float[Tensor, "n M D"], tokens: Int[Tensor, "n M"]
-    ) -> Float[Tensor, "n M"]:
-        """Log-probability of each token of n items, from the states that predict them, in float32."""
+        self,
+        backbone: Backbone,
+        states: Float[Tensor, "n m D"],
+        tokens: Int[Tensor, "n m"],
+        temperature: Float[Tensor, " n"] | None = None,
+    ) -> Float[Tensor, "n m"]:
+        """Log-probability of each of the first m tokens of n items, from the states that predict them, in
+        float32; logits are divided by `temperature` first, one for each item."""
         steps = self.distributions(backbone, states, tokens)
+        if temperature is not None:
+            steps = ((tempered(logp, temperature), index) for logp, index in steps)
         return torch.stack([logp.gather(-1, index)[:, 0] for logp, index in steps], dim=-1)
 
     def distributions(
-        self, backbone: Backbone, states: Float[Tensor, "n M D"], tokens: Int[Tensor, "n M"]
+        self, backbone: Backbone, states: Float[Tensor, "n m D"], tokens: Int[Tensor, "n m"]
     ) -> Iterator[tuple[Float[Tensor, "n C"], Int[Tensor, "n 1"]]]:
         """Level by level, the log-distribution over what competes there (-inf where the trie forbids it), and
         which of it each item's token is."""
@@ -47,9 +58,16 @@ class AnswerScorer:
             return
         node = torch.zeros_like(tokens[:, 0])
         ranks = self.alphabet.ranks(tokens)
-        for depth, (level, spelled) in enumerate(zip(self.trie.levels, self.alphabet.levels, strict=True)):
+        levels = list(zip(self.trie.levels, self.alphabet.levels, strict=True))[: tokens.shape[1]]
+        for depth, (level, spelled) in enumerate(levels):
             logits = backbone.logits(states[:, depth], spelled)
             child, allowed, picked = candidates(level, node, logits)
             index = taken(level, torch.where(allowed, child, -1), ranks[:, depth])[:, None]
             yield candidate_logp(logits, picked, allowed, self.score), index
             node = child.gather(-1, index)[:, 0].long()
+
+
+def tempered(logp: Float[Tensor, "n C"], temperature: Float[Tensor, " n"]) -> Float[Tensor, "n C"]:
+    """Log-distributions with their logits divided by a temperature; what is forbidden stays so."""
+    bounded = logp.clamp_min(FORBIDDEN)  # -inf over a temperature that is learned has a gradient of NaN
+    return (bounded / temperature[:, None].to(logp.dtype)).log_softmax(-1)

@@ -127,6 +127,7 @@ class Recommender(nn.Module):
             env,
             hidden_size=backbone.hidden_size,
             tokenizer=backbone.tokenizer,
+            vocabulary=(*sids.vocabulary, *parts.latent_loop.tokens),
             head=backbone.logits,
             table=table,
         )
@@ -165,7 +166,7 @@ class Recommender(nn.Module):
             return Prompt(chain_BLD.gather(1, index), prompts.tips, context, **shown)
         ids = prompts.tail.expand(*prompts.tips.shape, -1)
         states, tip, context = follow(self.backbone, ids, prompts.tips, context)
-        return Prompt(states[:, :, -1], tip, context, **shown)
+        return Prompt(states[:, :, -1], tip, context, **shown, tail=states)
 
     def think(self, prompt: Prompt, depth: Int[Tensor, "B R"], steps: int | None = None) -> LatentTrace:
         """Run the loop at these depths, `steps` thoughts in all branches, as many as the deepest needs where

@@ -16,6 +16,7 @@ from lasar_kit.spec.bases import (
 )
 from lasar_kit.spec.cautions import cautions
 from lasar_kit.spec.component import ComponentConfig, SpecModel, component
+from lasar_kit.spec.declare import declare
 from lasar_kit.spec.files import missing_files
 from lasar_kit.spec.load import LoadedSpec, load_spec
 from lasar_kit.spec.paths import MustExist, NewPath, SpecPath
@@ -46,6 +47,7 @@ __all__ = [
     "TeacherConfig",
     "cautions",
     "component",
+    "declare",
     "load_spec",
     "missing_files",
     "plan",

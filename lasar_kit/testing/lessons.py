@@ -111,9 +111,17 @@ class TinyView:
 
     @cached_property
     def trace(self) -> LatentTrace:
-        """Thoughts as deep as the lesson says."""
+        """Thoughts as deep as the lesson says, and its rationale as if it had been written beside them."""
         assert self.lesson.depth is not None
-        return self.latent_loop.run(self.backbone, self.prompt, self.lesson.depth, MOST)  # type: ignore[no-any-return]
+        trace: LatentTrace = self.latent_loop.run(self.backbone, self.prompt, self.lesson.depth, MOST)
+        written = self.lesson.rationale
+        if written is None:
+            return trace
+        states, _, _ = follow(self.backbone, written.clamp_min(0), self.prompt.tip, self.prompt.context)
+        before = torch.cat([self.prompt.h0[:, :, None], states[:, :, :-1]], dim=2)
+        logp = self.backbone.logits(before).float().log_softmax(-1)
+        logp = logp.gather(-1, written.clamp_min(0)[..., None])[..., 0]
+        return replace(trace, written=written, written_logp=logp.masked_fill(written < 0, 0.0))
 
     @cached_property
     def answers(self) -> Float[Tensor, "B R M D"]:
@@ -121,9 +129,17 @@ class TinyView:
         fed, _, _ = follow(self.backbone, self.lesson.targets[..., :-1], self.trace.tip, self.trace.context)
         return torch.cat([self.trace.last[:, :, None], fed], dim=2)
 
-    def token_logp(self, states: Float[Tensor, "n M D"], tokens: Int[Tensor, "n M"]) -> Float[Tensor, "n M"]:
+    def token_logp(
+        self,
+        states: Float[Tensor, "n m D"],
+        tokens: Int[Tensor, "n m"],
+        temperature: Float[Tensor, " n"] | None = None,
+    ) -> Float[Tensor, "n m"]:
         """Over the whole vocabulary."""
-        logp: Tensor = self.backbone.logits(states).float().log_softmax(-1)
+        logits = self.backbone.logits(states).float()
+        if temperature is not None:
+            logits = logits / temperature[:, None, None]
+        logp: Tensor = logits.log_softmax(-1)
         return logp.gather(-1, tokens[..., None])[..., 0]
 
     def again(self, noise: float = 0.0) -> TinyView:

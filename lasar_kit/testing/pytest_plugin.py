@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="folder of a plugin: its registry.toml",
+        help="a plugin: the folder of its registry.toml, or one file",
     )
 
 

@@ -246,6 +246,9 @@ class Rolled:
         index = torch.arange(rows) % choices
         depth_logp = numbers(rows, choices, seed=self.seed + 400).log_softmax(-1)
         other_depths = numbers(rows, choices, seed=self.seed + 600)
+        words = -numbers(rows, 3, seed=self.seed + 700).abs() - 0.1
+        written = torch.arange(3) < 1 + torch.arange(rows)[:, None] % 3
+        other_words = words - self.spread * numbers(rows, 3, seed=self.seed + 800)
         return Rollout(
             logp=logp,
             old_logp=logp - self.spread * numbers(*shape, seed=self.seed + 100),
@@ -258,6 +261,9 @@ class Rolled:
             world_reward=torch.tensor(0.1),
             ref_kl=numbers(*shape, seed=self.seed + 500).abs(),
             old_depth_logp=(depth_logp - self.spread * other_depths).log_softmax(-1),
+            written=written,
+            written_logp=words.masked_fill(~written, 0.0),
+            old_written_logp=other_words.masked_fill(~written, 0.0),
         )
 
 

@@ -28,3 +28,30 @@ def test_answer_is_scored_token_by_token(path_model: Callable[[int], Any], score
             among = list(range(9)) if score == "vocabulary" else follow
             expected = logits[item, level, among].log_softmax(-1)[among.index(token)]
             torch.testing.assert_close(got[item, level], expected)
+
+
+@pytest.mark.parametrize("score", ["vocabulary", "trie"])
+def test_first_tokens_alone_at_a_temperature_of_their_own(
+    path_model: Callable[[int], Any], score: Score
+) -> None:
+    """Three items' first tokens, logits divided by 1, 2 and 0.5."""
+    model, items = path_model(9), TABLE[:3]
+    states = torch.randn(3, 1, 1, generator=torch.Generator().manual_seed(2))
+    temperature = torch.tensor([1.0, 2.0, 0.5])
+    scorer = AnswerScorer(SidTable(torch.tensor(TABLE)), score, "cpu")
+    got = scorer.logp(model, states, torch.tensor(items)[:, :1], temperature)
+    among = list(range(9)) if score == "vocabulary" else [0, 3, 6]
+    logits = model.logits(states)[:, 0][:, among]
+    for item, ((token, _), heat) in enumerate(zip(items, (1.0, 2.0, 0.5), strict=True)):
+        expected = (logits[item] / heat).log_softmax(-1)[among.index(token)]
+        torch.testing.assert_close(got[item, 0], expected)
+
+
+def test_a_temperature_that_is_learned_has_a_finite_gradient(path_model: Callable[[int], Any]) -> None:
+    """Also where the trie forbids most tokens of a level."""
+    temperature = torch.ones(6, requires_grad=True)
+    states = torch.randn(6, 2, 1, generator=torch.Generator().manual_seed(1))
+    scorer = AnswerScorer(SidTable(torch.tensor(TABLE)), "trie", "cpu")
+    scorer.logp(path_model(9), states, torch.tensor(TABLE), temperature).sum().backward()
+    assert temperature.grad is not None
+    assert temperature.grad.isfinite().all()

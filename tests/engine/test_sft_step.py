@@ -132,3 +132,18 @@ def test_each_prompt_is_thought_about_as_long_as_told(build: Build) -> None:
     for depth in (None, torch.tensor([[1], [4], [0], [9]])):
         assert LessonView(recommender, scorer, replace(lesson, depth=depth)).trace is None
     assert seen == [[3, 3, 3, 3], [1, 4, 3, 4]]
+
+
+def test_a_second_reading_thinks_as_long_as_the_first(build: Build) -> None:
+    """Also where the policy chooses, and would choose otherwise under other dropout."""
+    recommender = build("sid_only", thinks=True, embedding_dropout=0.5).train()
+    scorer = SftStep(recommender, "vocabulary", TERMS).scorer
+    lesson = recommender.prompts.answered([(row, 5) for row in WINDOWS] * 4)
+    torch.manual_seed(0)
+    recommender.depth_policy.output.weight.data.normal_()
+    view = LessonView(recommender, scorer, lesson)
+    again = view.again(noise=0.1)
+    alone = LessonView(recommender, scorer, lesson)
+    assert not torch.equal(alone.depth, view.depth), "this policy feels dropout"
+    assert torch.equal(again.trace.mask, view.trace.mask)
+    assert not torch.equal(again.prompt.h0, view.prompt.h0)

@@ -79,13 +79,20 @@ class LessonView:
         at = at.clamp(max=chain_BLD.shape[1] - 1)
         return chain_BLD[torch.arange(len(at), device=at.device)[:, None, None], at]
 
-    def token_logp(self, states: Float[Tensor, "n M D"], tokens: Int[Tensor, "n M"]) -> Float[Tensor, "n M"]:
-        """Log-probabilities of answers' tokens under the states that predict them."""
-        return self.scorer.logp(self.backbone, states, tokens)
+    def token_logp(
+        self,
+        states: Float[Tensor, "n m D"],
+        tokens: Int[Tensor, "n m"],
+        temperature: Float[Tensor, " n"] | None = None,
+    ) -> Float[Tensor, "n m"]:
+        """Log-probabilities of answers' first tokens under the states that predict them."""
+        return self.scorer.logp(self.backbone, states, tokens, temperature)
 
     def again(self, noise: float = 0.0) -> LessonView:
-        """The same lesson, read a second time."""
-        return LessonView(self.recommender, self.scorer, self.lesson, noise)
+        """The same lesson, read a second time; under other dropout the policy might choose otherwise."""
+        other = LessonView(self.recommender, self.scorer, self.lesson, noise)
+        other.depth = self.depth
+        return other
 
 
 class _Noisy:

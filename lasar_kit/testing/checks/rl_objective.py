@@ -18,10 +18,11 @@ from lasar_kit.testing.describe import shown
 from lasar_kit.testing.strategies import Rolled, rollouts
 
 TOKENS = ("logp", "old_logp", "ref_logp", "ref_kl")
-LEARNING = ("logp", "depth_logp", "ref_kl")
-FIXED = ("old_logp", "ref_logp", "rewards", "world_reward", "old_depth_logp")
+LEARNING = ("logp", "depth_logp", "ref_kl", "written_logp")
+FIXED = ("old_logp", "ref_logp", "rewards", "world_reward", "old_depth_logp", "old_written_logp")
 DEPTHS = ("depth", "depth_logp", "depth_index", "old_depth_logp")
-ROWS = (*TOKENS, *DEPTHS, "rewards", "valid")
+WORDS = ("written", "written_logp", "old_written_logp")
+ROWS = (*TOKENS, *DEPTHS, *WORDS, "rewards", "valid")
 
 
 def _pure(case: Rolled) -> Rolled:
@@ -142,7 +143,7 @@ def gradient_reaches_the_policy_alone(subject: Subject, case: Rolled) -> None:
 
 @rl_objective.check("Minimise minus the gain: mind the sign.")
 def what_earns_more_grows_likelier(subject: Subject, case: Rolled) -> None:
-    """A candidate that was the worst of its group and now is the best is pushed up, or its depth is."""
+    """One that was the worst of its group and now is the best is pushed up, or its depth or text is."""
     case = replace(case, spread=0.0, valid=[[True] * len(row) for row in case.valid])
     pushes = []
     for reward in (-5.0, 5.0):
@@ -151,12 +152,16 @@ def what_earns_more_grows_likelier(subject: Subject, case: Rolled) -> None:
         made, leaves = leaves_of(replace(case.rollout, rewards=rewards))
         found = gradients(_loss(subject, made), leaves)
         chosen = int(made.depth_index[0])
-        pushes.append((-float(found["logp"][0, 0].sum()), -float(found["depth_logp"][0, chosen])))
-    (answer, depth), (answer_now, depth_now) = pushes
-    gains = answer_now - answer, depth_now - depth
-    told = (
-        f"its own push is {answer:.4g}, then {answer_now:.4g}; its depth's {depth:.4g}, then {depth_now:.4g}"
-    )
+        pushes.append(
+            {
+                "its own": -float(found["logp"][0, 0].sum()),
+                "its depth's": -float(found["depth_logp"][0, chosen]),
+                "its text's": -float(found["written_logp"][0].sum()),
+            }
+        )
+    before, now = pushes
+    gains = [now[name] - before[name] for name in now]
+    told = "; ".join(f"{name} push is {before[name]:.4g}, then {now[name]:.4g}" for name in now)
     expect(min(gains) > -1e-6 and max(gains) > 1e-6, f"reward -5, then 5: {told}")
 
 
@@ -186,7 +191,7 @@ def a_depth_never_chosen_changes_nothing(subject: Subject, case: Rolled) -> None
 @rl_objective.check("Cast log-probabilities to float32 first: .float().")
 def loss_is_computed_in_float32(subject: Subject, case: Rolled) -> None:
     """Log-probabilities in bfloat16 give the loss of the same numbers in float32."""
-    names = (*TOKENS, "depth_logp")
+    names = (*TOKENS, "depth_logp", "written_logp", "old_written_logp")
     narrow = replace(case.rollout, **{name: getattr(case.rollout, name).bfloat16() for name in names})
     wide = replace(narrow, **{name: getattr(narrow, name).float() for name in names})
     loss, expected = _loss(subject, narrow), _loss(subject, wide)

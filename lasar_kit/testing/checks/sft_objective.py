@@ -97,12 +97,15 @@ def prompts_that_do_not_count_are_left_out(subject: Subject, case: Teaching) -> 
     """What a masked prompt is to learn changes neither count nor loss."""
     lesson = case.lesson
     assert lesson.anchors is not None
+    assert lesson.rationale is not None
     hidden = ~lesson.prompts.mask
+    words = torch.where(lesson.rationale >= 0, 8 - lesson.rationale, -1)  # tokens 3 to 5, in another order
     states = torch.where(hidden[..., None, None], lesson.anchors.states + 1, lesson.anchors.states)
     other = replace(
         lesson,
         targets=torch.where(hidden[..., None], (lesson.targets + 1) % 8, lesson.targets),
         anchors=replace(lesson.anchors, states=states),
+        rationale=torch.where(hidden[..., None], words, lesson.rationale),
     )
     rows = _rows(subject.component, case.seed)
     (count, loss), (counts, losses) = (_found(subject.component, each, rows) for each in (lesson, other))

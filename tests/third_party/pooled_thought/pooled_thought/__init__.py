@@ -1,0 +1,1 @@
+"""One thought made of all that the prompt has read (LatentR3)."""
