@@ -137,6 +137,8 @@ ELSEWHERE = {
 DECLARED = {
     "rq_kmeans": {"items_are_encoded_by_themselves"},
     "from_index": {"items_are_encoded_by_themselves"},
+    "item_id": {"items_are_encoded_by_themselves"},
+    "hybrid": {"items_are_encoded_by_themselves"},
     "precomputed": {"order_of_items_does_not_matter"},
     "grpo": {"old_policy_is_used"},
     "ndcg": {"the_target_earns_most"},

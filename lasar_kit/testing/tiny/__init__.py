@@ -45,9 +45,6 @@ __all__ = [
     "environment",
 ]
 
-WIDTH = 6
-"""Hidden width of the tiny backbone, and so of the loops, policies and decoders that are tried on it."""
-
 ITEM_IDS = tuple(f"item-{item}" for item in range(8))
 """Raw ids of the catalogue that quantizers, text encoders and rankers are tried on, in its order."""
 

@@ -18,6 +18,9 @@ from torch import Tensor, nn
 
 from lasar_kit.core.values import Context, Env
 
+WIDTH = 6
+"""Hidden width of the tiny backbone, and so of the loops, policies and decoders that are tried on it."""
+
 SPECIAL = ("<pad>", "<bos>", "<eos>", "red", "dry", "hair")
 """Tokens that the tokenizer has of its own."""
 
@@ -71,7 +74,7 @@ class TinyBackbone(nn.Module):
 
     def __init__(self, config: Any, env: Env) -> None:
         super().__init__()
-        self.hidden_size = env.hidden_size
+        self.hidden_size = WIDTH
         tokens = dict.fromkeys((*SPECIAL, *env.vocabulary))
         if env.checkpoint is not None:
             tokens = dict.fromkeys((*json.loads((env.checkpoint / "tokens.json").read_text()), *tokens))

@@ -11,9 +11,14 @@ from torch import Tensor
 from lasar_kit.core.values import Env
 from lasar_plugins.quantizer.item_id.config import HybridConfig, ItemIdConfig
 
+BY_PLACE = {"items_are_encoded_by_themselves": "an item's own code is its place in the catalogue"}
+"""The law of quantizers that codes of the item's own break."""
+
 
 class ItemId:
     """Item i has the one code i. `decode` gives what `fit` saw, so nothing is lost."""
+
+    contract_exceptions = BY_PLACE
 
     def __init__(self, config: ItemIdConfig, env: Env) -> None:
         self.sizes: tuple[int, ...] = (len(env.item_ids),)
@@ -44,6 +49,8 @@ class ItemId:
 
 class Hybrid:
     """The codes of another quantizer, then the item's own: no two items share a SID."""
+
+    contract_exceptions = BY_PLACE
 
     def __init__(self, config: HybridConfig, env: Env) -> None:
         assert env.build is not None
