@@ -13,7 +13,7 @@ import torch
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.values import Env, SidTable
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
-from lasar_kit.testing.tiny.backbone import CoarseBackbone, TinyBackbone, TinyTokenizer
+from lasar_kit.testing.tiny.backbone import WIDTH, CoarseBackbone, TinyBackbone, TinyTokenizer
 from lasar_kit.testing.tiny.hooks import TinyHook
 from lasar_kit.testing.tiny.items import TinyEncoder, TinyQuantizer, TinySource
 from lasar_kit.testing.tiny.learning import TinyAligner, TinyObjective, TinyReward, TinySftObjective
