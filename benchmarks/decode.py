@@ -17,6 +17,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,8 +31,9 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.trie import candidates
-from lasar_kit.core.values import Env, LatentTrace, Prompt, SidTable
+from lasar_kit.core.values import Env, LatentTrace, SidTable
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
+from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
 from lasar_plugins.backbone.qwen3.config import Qwen3Config
 from lasar_plugins.decoder.trie.config import TrieBeamConfig
@@ -93,7 +95,8 @@ def read(backbone: Qwen3Backbone, ids: Tensor) -> LatentTrace:
     hidden, context = backbone.advance(backbone.embed(ids), chain_parents(torch.ones_like(ids).bool()), None)
     tip = torch.full((len(ids), 1), ids.shape[1] - 1)
     loop = NoLoop(NoLoopConfig(use="none"), ENV)
-    return loop.run(backbone, Prompt(hidden[:, -1:], tip, context), torch.zeros_like(tip), 0)
+    prompt = replace(prompt_of(hidden[:, -1:]), tip=tip, context=context)
+    return loop.run(backbone, prompt, torch.zeros_like(tip), 0)
 
 
 def generate(backbone: Qwen3Backbone, ids: Tensor, width: int, **constraint: Any) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,8 +24,9 @@ from report import Result, Shown, machine, machine_text, main
 from torch import Tensor
 
 from lasar_kit.core.token_tree import TokenTree, chain_parents
-from lasar_kit.core.values import Beams, Env, LatentTrace, Prompt, SidTable
+from lasar_kit.core.values import Beams, Env, LatentTrace, SidTable
 from lasar_kit.model.depth import greedy_depth
+from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone, TreeContext
 from lasar_plugins.decoder.trie.config import TrieBeamConfig
 from lasar_plugins.decoder.trie.decoder import TrieBeam
@@ -68,8 +70,8 @@ class Bench:
         parents = chain_parents(torch.ones_like(ids).bool())
         hidden, context = self.backbone.advance(self.backbone.embed(ids), parents, None)
         tip = torch.full((len(ids), 1), ids.shape[1] - 1)
-        prompt = Prompt(hidden[:, -1:], tip, context)
-        greedy_depth(self.policy, prompt.h0)
+        prompt = replace(prompt_of(hidden[:, -1:]), tip=tip, context=context)
+        greedy_depth(self.policy, prompt)
         depth = torch.tensor(depths).repeat(len(ids))[: len(ids), None]
         return self.rank(self.loop.run(self.backbone, prompt, depth, int(depth.max())))
 

@@ -25,9 +25,9 @@ from report import Result, Shown, machine, machine_text, main
 from torch import Tensor
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.lesson import Lesson, Prompts, mapped
 from lasar_kit.core.values import Anchors, Env
 from lasar_kit.data.sids import Sids
-from lasar_kit.model.prompts import PromptBatch
 from lasar_kit.model.recommender import Parts, Recommender
 from lasar_kit.stages.rl.rollouts import RolloutMaker, Share
 from lasar_kit.stages.rl.step import Group, RlStep, Scored
@@ -37,11 +37,10 @@ WAYS = {"shared": "prompt and thoughts once", "repeated": "prompt and thoughts f
 PARTS = ("rollout", "update")
 
 
-def repeated(batch: PromptBatch, times: int) -> PromptBatch:
+def repeated(prompts: Prompts, times: int) -> Prompts:
     """Each row `times` times in a row."""
-    rows = ("ids", "lengths", "tips", "mask")
-    fields: dict[str, Any] = {name: getattr(batch, name).repeat_interleave(times, 0) for name in rows}
-    return replace(batch, **fields)
+    bare = replace(prompts, tail=prompts.ids)
+    return replace(mapped(bare, lambda tensor: tensor.repeat_interleave(times, 0)), tail=prompts.tail)
 
 
 class RepeatedStep(RlStep):
@@ -51,7 +50,7 @@ class RepeatedStep(RlStep):
         rows, count = group.items.shape
         one_each = replace(
             group,
-            batch=repeated(group.batch, count),
+            lesson=replace(group.lesson, prompts=repeated(group.lesson.prompts, count)),
             items=group.items.reshape(-1, 1),
             depth=group.depth.repeat_interleave(count),
         )
@@ -120,14 +119,14 @@ class Bench:
             model.depth_policy.output.bias[1:3] = 100
         return model
 
-    def _prompts(self) -> PromptBatch:
+    def _prompts(self) -> Lesson:
         generator = torch.Generator().manual_seed(2)
         shape = (self.args.batch, self.args.history)
         histories = torch.randint(0, self.args.items, shape, generator=generator).numpy()
-        batch = self.policy.prompts.prompts(list(histories))
+        lesson = self.policy.prompts.answered([(history, 0) for history in histories])
         width = self.policy.backbone.hidden_size
         states = torch.randn(self.args.batch, 1, 2, width, generator=generator)
-        return replace(batch, anchors=Anchors(states, torch.ones(states.shape[:-1], dtype=torch.bool)))
+        return replace(lesson, anchors=Anchors(states, torch.ones(states.shape[:-1], dtype=torch.bool)))
 
     def _maker(self, candidates: int) -> RolloutMaker:
         decoder = self._make("decoder", "trie_sample")
@@ -137,14 +136,16 @@ class Bench:
 
     def rollout(self, way: str) -> Group:
         """Candidates drawn behind each prompt: G behind one, or one behind each of G copies."""
-        batch, target = self.batch, self.target
+        lesson, target = self.batch, self.target
         if way == "repeated":
             count = self.args.candidates
-            batch, target = repeated(batch, count), target.repeat_interleave(count)
-        return self.makers[way].make(batch, target, Share.of(0, len(target), 0, 1))
+            lesson = replace(lesson, prompts=repeated(lesson.prompts, count))
+            target = target.repeat_interleave(count)
+        history = torch.full((len(target), 1), -1)
+        return self.makers[way].make(lesson, target, history, Share.of(0, len(target), 0, 1))
 
     def update(self, way: str) -> None:
-        sum(self.steps[way](self.group).values()).backward()
+        sum(self.steps[way](self.group).sums.values()).backward()
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -153,7 +154,7 @@ class Bench:
         """Each term of the loss on the same candidates, and its gradient by each weight."""
         weights = list(self.policy.parameters())
         found = {}
-        for name, loss in self.steps[way](self.group).items():
+        for name, loss in self.steps[way](self.group).sums.items():
             by_weight = torch.autograd.grad(loss, weights, retain_graph=True, materialize_grads=True)
             found[name] = float(loss.detach()), list(by_weight)
         return found
@@ -216,7 +217,7 @@ def measure(args: argparse.Namespace) -> Result:
         **machine(),
         "parameters": sum(weight.numel() for weight in bench.policy.parameters()),
         "sizes": {name: getattr(args, name) for name in ("batch", "candidates", "items")},
-        "prompt": bench.batch.ids.shape[1],
+        "prompt": bench.batch.prompts.ids.shape[1],
         "repeats": args.repeats,
         "mean_depth": float(bench.group.depth.float().mean()),
         "agreement": agree,
