@@ -86,7 +86,7 @@ def test_tokenizer_without_a_corpus_knows_every_byte() -> None:
 
 def test_tokenizer_is_the_same_in_another_process(tmp_path: Path) -> None:
     script = (
-        "from lasar_plugins.backbone.qwen3.tokenizer import train_tokenizer\n"
+        "from lasar_plugins.backbone.qwen3.scratch import train_tokenizer\n"
         f"print(train_tokenizer({corpus()!r}, 280, 64).backend_tokenizer.to_str())"
     )
     paths = os.pathsep.join([*sys.path, str(Path(__file__).parents[2] / "plugins")])
@@ -212,11 +212,11 @@ def test_a_revision_is_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             Qwen3Config(use="qwen3", revision="v1", **options)
     asked = []
 
-    def found(name: str, revision: str) -> None:
+    def found(name: str, revision: str, **options: object) -> None:
         asked.append((name, revision))
         raise OSError("offline")
 
-    monkeypatch.setattr("lasar_plugins.backbone.qwen3.weights.AutoConfig.from_pretrained", found)
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", found)
     (tmp_path / "config.json").write_text("{}")
     config = Qwen3Config(use="qwen3", pretrained="Qwen/Qwen3-0.6B", revision="v1")
     for env in (Env(), Env(checkpoint=tmp_path)):
