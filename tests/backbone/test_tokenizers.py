@@ -67,8 +67,10 @@ def test_a_tokenizer_without_a_pad_token_pads_with_its_end(tmp_path: Path) -> No
     assert (found.pad_token, found.pad_token_id) == ("<eos>", 2)
 
 
-def test_a_tokenizer_without_begin_and_end_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"^backbone\.pretrained: the tokenizer of .* has no token that begins"
-    ):
-        load(tmp_path, tokenizer(bos_token=None, eos_token=None))
+def test_a_tokenizer_without_begin_and_end_begins_no_prompt(tmp_path: Path) -> None:
+    found = load(tmp_path, tokenizer(bos_token=None, eos_token=None)).tokenizer
+    table = SidTable(torch.tensor([[found.convert_tokens_to_ids(token)] for token in SIDS]))
+    prompts = PromptBuilder(TEXT, found, table, 5).prompts([np.array([2, 0])])
+    assert found.convert_ids_to_tokens(prompts.ids[0, :1].tolist()) == ["B"]
+    with pytest.raises(UserError, match=r"^prompt bare begins with a start token, .* neither BOS nor EOS"):
+        PromptBuilder(BARE, found, table, 5, "bare")

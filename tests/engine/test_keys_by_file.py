@@ -101,7 +101,7 @@ FILES = [
     ("stages/rl/step.py", RL),
     ("stages/rl/config.py", RL),
     ("stages/evaluate/stage.py", EVALUATIONS),
-    ("stages/evaluate/baselines.py", EVALUATIONS),
+    ("stages/evaluate/beside.py", EVALUATIONS),
     ("report/table.py", set()),
     ("report/observers.py", set()),
     ("run/runner.py", set()),

@@ -48,7 +48,7 @@ def load(
 
 
 def _source(checkpoint: Path | None, config: CausalOptions) -> ModelSource:
-    """Where the model lies. The place to hold a folder against what a model must be, before it is loaded."""
+    """Where the model lies."""
     if checkpoint is not None:  # a folder that `save` wrote, of which there is but one version
         return ModelSource(str(checkpoint))
     assert config.pretrained is not None
