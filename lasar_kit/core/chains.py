@@ -24,6 +24,11 @@ def start_token(tokenizer: Any, place: str = "a text") -> int:
     raise UserError(f"{place} begins with a start token, and the tokenizer has neither BOS nor EOS")
 
 
+def starts_texts(tokenizer: Any) -> bool:
+    """Whether the tokenizer puts its BOS token before any text; Llama 3 and Gemma have read none without."""
+    return tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+
+
 def left_padded(
     rows: Sequence[Int[np.ndarray, " L"]], fill: int
 ) -> tuple[Int[Tensor, "B L"], Int[Tensor, " B"]]:

@@ -145,10 +145,7 @@ class ModelFiles:
         self._check_tie(model)
 
     def check_tokenizer(self, tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
-        """`UserError` for a tokenizer built of nothing, or with ids beyond the `rows` of the embeddings.
-
-        One that lacks a padding token takes another: what is padded is masked.
-        """
+        """`UserError` for a tokenizer built of nothing, or with ids beyond the `rows` of the embeddings."""
         if not tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys():
             files = sorted({TOKENIZER, *type(tokenizer).vocab_files_names.values()})
             raise self._wrong(f"the tokenizer knows no token; is one of {', '.join(files)} missing?")
@@ -158,9 +155,7 @@ class ModelFiles:
                 f"{TOKENIZER}: the token {token!r} has the id {last}, and the input embeddings in "
                 f"{self._file} have {rows} rows"
             )
-        if tokenizer.pad_token_id is None:
-            marks = (tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token)
-            tokenizer.pad_token = next(filter(None, marks), None) or tokenizer.convert_ids_to_tokens(0)
+        give_padding(tokenizer)
 
     @cached_property
     def tensors(self) -> dict[str, tuple[str, str]]:
@@ -230,6 +225,13 @@ class ModelFiles:
 
     def _wrong(self, *words: str) -> UserError:
         return UserError(f"{self.place}: {self.name}: {' '.join(words)}")
+
+
+def give_padding(tokenizer: Any) -> None:
+    """Have a tokenizer that lacks a padding token pad with another: what is padded is masked."""
+    if tokenizer.pad_token_id is None:
+        marks = (tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token)
+        tokenizer.pad_token = next(filter(None, marks), None) or tokenizer.convert_ids_to_tokens(0)
 
 
 def _refuse_pointer(files: ModelFiles, path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
-from lasar_kit.core.chains import left_padded, start_token
+from lasar_kit.core.chains import left_padded, start_token, starts_texts
 from lasar_kit.core.interfaces import PromptTemplate
 from lasar_kit.core.lesson import Lesson, Prompts
 from lasar_kit.core.values import SidTable
@@ -33,7 +33,7 @@ class PromptBuilder:
             np.array(tokenizer(text, add_special_tokens=False)["input_ids"] if text else [], dtype=np.int64)
             for text in (template.head, template.separator, template.tail)
         )
-        if template.start_token:
+        if template.start_token or starts_texts(tokenizer):
             self.head = np.concatenate([[start_token(tokenizer, f"prompt {name}")], self.head])
         self.pad = tokenizer.pad_token_id
         self.bare = len(self.separator) == len(self.tail) == 0

@@ -77,7 +77,8 @@ def load(run: Path, stage: str, catalogue: Catalogue) -> Recommender:
 def answers(recommender: Recommender) -> Tensor:
     """Logits behind two prompts and their thoughts."""
     batch = recommender.prompts.answered([(np.array([3, 9]), 5), (np.array([7, 8, 11, 2]), 1)])
-    trace, _ = recommender.think(recommender.read(batch))
+    prompt = recommender.read(batch.prompts)
+    trace = recommender.think(prompt, recommender.choose_depth(recommender.depth_policy, prompt))
     logits: Tensor = recommender.backbone.logits(trace.last)
     return logits
 

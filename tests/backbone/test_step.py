@@ -13,10 +13,10 @@ from torch import Tensor
 
 from lasar_kit.core.values import Env
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
+from lasar_plugins.backbone.hf_causal.room import SPARE
 from lasar_plugins.backbone.qwen3 import backbone as module
 from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone, TreeContext
 from lasar_plugins.backbone.qwen3.config import Qwen3Config
-from lasar_plugins.backbone.qwen3.room import SPARE
 from tests.closeness import assert_same
 
 Tiny = Callable[[str], Qwen3Backbone]

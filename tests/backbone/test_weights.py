@@ -86,7 +86,7 @@ def test_tokenizer_without_a_corpus_knows_every_byte() -> None:
 
 def test_tokenizer_is_the_same_in_another_process(tmp_path: Path) -> None:
     script = (
-        "from lasar_plugins.backbone.qwen3.tokenizer import train_tokenizer\n"
+        "from lasar_plugins.backbone.qwen3.scratch import train_tokenizer\n"
         f"print(train_tokenizer({corpus()!r}, 280, 64).backend_tokenizer.to_str())"
     )
     paths = os.pathsep.join([*sys.path, str(Path(__file__).parents[2] / "plugins")])
@@ -178,15 +178,21 @@ def test_pretrained_names_a_directory_or_a_hub_id(tmp_path: Path, monkeypatch: p
     assert {name: Qwen3Config(use="qwen3", pretrained=name).pretrained for name in names} == names
 
 
-def test_a_model_with_a_sliding_window_is_refused(tmp_path: Path) -> None:
-    build().save(tmp_path)
+def test_a_sliding_window_is_read_as_transformers_does(tmp_path: Path) -> None:
+    """Behind a context without gradients too, where the faster step knows no window."""
+    build(initializer_std=0.3).save(tmp_path)
     file = tmp_path / "config.json"
     config = json.loads(file.read_text())
     config |= {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
     config["layer_types"] = ["full_attention", "sliding_attention"]
     file.write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r"layer_types: full_attention; got sliding_attention"):
-        Qwen3Backbone(Qwen3Config(use="qwen3", pretrained=str(tmp_path)), Env())
+    backbone = Qwen3Backbone(Qwen3Config(use="qwen3", pretrained=str(tmp_path)), Env()).eval()
+    ids = torch.arange(40, 49)[None]
+    with torch.no_grad():
+        _, context = backbone.advance(backbone.embed(ids[:, :6]), torch.arange(-1, 5)[None], None)
+        hidden, _ = backbone.advance(backbone.embed(ids[:, 6:]), torch.tensor([[5, 6, 7]]), context)
+        expected = AutoModelForCausalLM.from_pretrained(tmp_path)(ids).logits[:, 6:]
+    torch.testing.assert_close(backbone.logits(hidden), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
@@ -212,11 +218,11 @@ def test_a_revision_is_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             Qwen3Config(use="qwen3", revision="v1", **options)
     asked = []
 
-    def found(name: str, revision: str) -> None:
+    def found(name: str, revision: str, **options: object) -> None:
         asked.append((name, revision))
         raise OSError("offline")
 
-    monkeypatch.setattr("lasar_plugins.backbone.qwen3.weights.AutoConfig.from_pretrained", found)
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", found)
     (tmp_path / "config.json").write_text("{}")
     config = Qwen3Config(use="qwen3", pretrained="Qwen/Qwen3-0.6B", revision="v1")
     for env in (Env(), Env(checkpoint=tmp_path)):

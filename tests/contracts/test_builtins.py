@@ -25,6 +25,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
     "backbone": [
         {"use": "sasrec", "hidden_size": 16, "initializer_std": 0.3},
         {"use": "sasrec", "hidden_size": 16, "norm": "pre", "activation": "relu", "initializer_std": 0.3},
+        {"use": "hf_causal", "pretrained": "{model}", "embedding_dropout": 0.2},
         {"use": "qwen3", **QWEN},
         {"use": "qwen3", **QWEN, "heads": 4, "kv_heads": 2, "attention": "eager", "tied_embeddings": False},
         {"use": "qwen3", "pretrained": "{model}", "lora": {"rank": 2}},

@@ -101,7 +101,7 @@ FILES = [
     ("stages/rl/step.py", RL),
     ("stages/rl/config.py", RL),
     ("stages/evaluate/stage.py", EVALUATIONS),
-    ("stages/evaluate/baselines.py", EVALUATIONS),
+    ("stages/evaluate/beside.py", EVALUATIONS),
     ("report/table.py", set()),
     ("report/observers.py", set()),
     ("run/runner.py", set()),
@@ -120,7 +120,8 @@ FILES = [
     ("text_encoder/cooccurrence/encoder.py", set()),
     ("quantizer/rq_kmeans/kmeans.py", ALL - {"dataset"}),
     ("quantizer/from_index/index_file.py", set()),
-    ("backbone/qwen3/lora.py", MODEL),
+    ("backbone/qwen3/step.py", MODEL),
+    ("backbone/hf_causal/lora.py", MODEL),  # qwen3 imports it
     ("prompt/standard/templates.py", MODEL),
     ("latent_loop/coconut/feedback.py", {"reason", "lasar_sft", *RL}),
     ("depth_policy/mlp/policy.py", {"reason", "lasar_sft", *RL}),

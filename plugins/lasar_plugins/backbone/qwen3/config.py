@@ -6,8 +6,8 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from lasar_kit.core.model_name import FolderOrHubId, Revision, check_revision
-from lasar_kit.spec import BackboneConfig, SpecModel
+from lasar_kit.core.model_name import FolderOrHubId
+from lasar_plugins.backbone.hf_causal.config import CausalOptions, LoraOptions
 
 BYTE_ALPHABET = 256
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>")
@@ -32,27 +32,24 @@ Projection = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_pr
 """Linear maps of a decoder layer."""
 
 
-class LoraConfig(SpecModel):
-    """Low-rank adapters on frozen weights (https://arxiv.org/abs/2106.09685)."""
+class LoraConfig(LoraOptions):
+    """Low-rank adapters on a Qwen3's linear maps (https://arxiv.org/abs/2106.09685)."""
 
-    rank: int = Field(16, ge=1, description="Rank of an adapter.")
-    alpha: float = Field(32, gt=0, description="What adapters add is scaled by alpha / rank.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of adapter inputs in training.")
     targets: tuple[Projection, ...] = Field(
         get_args(Projection), min_length=1, description="Linear maps that get an adapter, in every layer."
     )
 
 
-class Qwen3Config(BackboneConfig):
+class Qwen3Config(CausalOptions):
     """A causal language model with the Qwen3 architecture.
 
     Sizes describe a model initialised from scratch; `pretrained` brings its own.
     """
 
     pretrained: FolderOrHubId | None = Field(
-        None, description="Directory or hub id of a Qwen3 model to start from; null starts from scratch."
+        None,
+        description="Folder, hub id or GGUF file of a Qwen3 model to start from; null starts from scratch.",
     )
-    revision: Revision = None
     hidden_size: int = Field(128, ge=2, description="Width of the hidden states.")
     layers: int = Field(4, ge=1, description="Decoder layers.")
     heads: int = Field(4, ge=1, description="Attention heads.")
@@ -68,10 +65,6 @@ class Qwen3Config(BackboneConfig):
     rope_theta: float = Field(10_000.0, gt=0, description="Base of the rotary position frequencies.")
     tied_embeddings: bool = Field(True, description="Whether input and output embeddings are one matrix.")
     initializer_std: float = Field(0.02, gt=0, description="Standard deviation of initial weights.")
-    attention_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of attention weights in training.")
-    embedding_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of input embeddings in training.")
-    attention: Literal["sdpa", "eager"] = Field("sdpa", description="Attention implementation.")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="Type of the weights.")
     lora: LoraConfig | None = Field(
         None,
         description="Train low-rank adapters and the rows of SID and latent tokens, freeze all else; null "
@@ -83,11 +76,6 @@ class Qwen3Config(BackboneConfig):
         # Frozen random weights would never learn; and a checkpoint's adapters are read onto the same base.
         if self.lora and self.pretrained is None:
             raise ValueError("lora adapts a pretrained model, so it needs 'pretrained'")
-        return self
-
-    @model_validator(mode="after")
-    def _a_revision_is_of_the_hub(self) -> Qwen3Config:
-        check_revision(self.pretrained, self.revision)
         return self
 
     def without_effect(self) -> tuple[str, ...]:
@@ -105,16 +93,6 @@ class Qwen3Config(BackboneConfig):
         if self.head_width % 2:
             raise ValueError(f"a head's width must be even for rotary positions (got {self.head_width})")
         return self
-
-    @property
-    def from_scratch(self) -> bool:
-        """Whether there is no pretrained model."""
-        return self.pretrained is None
-
-    @property
-    def rounds_updates(self) -> bool:
-        """Whether all of bfloat16 weights are trained; adapters have float32 weights of their own."""
-        return self.dtype == "bfloat16" and self.lora is None
 
     @property
     def head_width(self) -> int:

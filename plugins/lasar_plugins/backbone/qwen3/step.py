@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import rms_norm
 
-from lasar_plugins.backbone.qwen3.attention import GROUPED_SDPA, grouped_sdpa
-from lasar_plugins.backbone.qwen3.room import KeysValues
+from lasar_plugins.backbone.hf_causal.attention import GROUPED_SDPA, grouped_sdpa
+from lasar_plugins.backbone.hf_causal.room import KeysValues
 
 
 def applies(model: Any, inputs: Tensor) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from lasar_kit.core.model_name import FolderOrHubId, Revision, check_revision
+from lasar_kit.core.model_name import FolderOrHubId, GgufFile, Revision, check_gguf_file, check_revision
 from lasar_kit.core.reasoning.options import PromptedOptions
 
 _OWN = ("add_generation_prompt", "conversation", "messages", "tokenize")
@@ -16,11 +16,12 @@ class HfTeacherConfig(PromptedOptions):
     """Options of `hf`."""
 
     model: FolderOrHubId = Field(
-        description="Folder of a causal language model and its tokenizer, as transformers saves them, or its "
-        "id on the hub.",
+        description="Folder of a causal language model and its tokenizer, as transformers saves them, its "
+        "GGUF file, its id on the hub, or `package:` and the name of an installed package that carries one.",
         min_length=1,
     )
     revision: Revision = None
+    gguf_file: GgufFile = None
     chat_template_kwargs: dict[str, Any] = Field(
         default_factory=dict,
         description="Variables of the tokenizer's chat template, such as `enable_thinking: false`.",
@@ -39,4 +40,5 @@ class HfTeacherConfig(PromptedOptions):
     @model_validator(mode="after")
     def _of_the_hub(self) -> Self:
         check_revision(self.model, self.revision)
+        check_gguf_file(self.model, self.gguf_file)
         return self

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import GenerationConfig
 
+from lasar_kit.core.causal_model import find_model, load_model
 from lasar_kit.core.model_files import ModelFiles
 from lasar_kit.core.reasoning import ReasoningRequest
 from lasar_kit.core.reasoning.answer import finished, opens_thoughts, without_thoughts
@@ -64,8 +65,9 @@ class HfTeacher:
             self.report({name: float(value) for name, value in asdict(tally).items()})
 
     def _load(self) -> tuple[Any, Any]:
-        """Model and tokenizer, weights from safetensors only and no code of their own."""
-        model, tokenizer = self.files.load(AutoModelForCausalLM, dtype="auto")
+        """Model and tokenizer, weights from safetensors or GGUF only and no code of their own."""
+        source = find_model(self.config.model, PLACE, self.config.revision, self.config.gguf_file)
+        model, tokenizer = load_model(source, PLACE, dtype="auto")
         tokenizer.padding_side = "left"
         for variable in self.config.chat_template_kwargs:
             if not re.search(rf"\b{re.escape(variable)}\b", tokenizer.chat_template or ""):

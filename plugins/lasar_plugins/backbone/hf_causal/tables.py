@@ -30,33 +30,52 @@ def note_places(table: nn.Module) -> None:
 
 def embed(table: nn.Module, ids: Int[Tensor, "*S"]) -> Float[Tensor, "*S D"]:
     """Rows of the input embeddings."""
-    embedded: Tensor = _rows(table, ids) if isinstance(table, TrainableTokensWrapper) else table(ids)
-    return embedded
+    if not isinstance(table, TrainableTokensWrapper):
+        embedded: Tensor = table(ids)
+        return embedded
+    rows, scale = _rows(table, ids), _scale(table)
+    return rows if scale is None else rows * scale
 
 
 def project(
     head: nn.Module, hidden: Float[Tensor, "*S D"], tokens: Int[Tensor, " n"] | None
 ) -> Float[Tensor, "*S V"]:
-    """Products of states with the rows of the output embeddings, all of them or those of `tokens`."""
+    """Products of states with the rows of the output embeddings, all of them or those of `tokens`.
+
+    A bias, where the head has one, is added.
+    """
     wrapped = isinstance(head, TrainableTokensWrapper)
+    plain: Any = _parts(head)[2].base_layer if wrapped else head
     if tokens is not None:
-        plain: Any = head
         weight: Tensor = _rows(head, tokens) if wrapped else plain.weight[tokens]
-        return hidden @ weight.T
+        some = hidden @ weight.T
+        return some if plain.bias is None else some + plain.bias[tokens]
     if not wrapped:
         logits: Tensor = head(hidden)
         return logits
     base, trained, adapter = _parts(head)
-    own = linear(hidden, trained.to(base.dtype))
-    return linear(hidden, base).index_copy(-1, adapter.ids, own)
+    own = linear(
+        hidden, trained.to(base.dtype), plain.bias if plain.bias is None else plain.bias[adapter.ids]
+    )
+    return linear(hidden, base, plain.bias).index_copy(-1, adapter.ids, own)
 
 
 def norms(table: nn.Module) -> Float[Tensor, " V"]:
-    """Norms of all rows, without gradient."""
-    if not isinstance(table, TrainableTokensWrapper):
-        return _norms(table.weight)
-    base, trained, adapter = _parts(table)
-    return _norms(base).index_copy(0, adapter.ids, _norms(trained))
+    """Norms of all embeddings that `embed` gives, without gradient."""
+    scale = _scale(table)
+    if isinstance(table, TrainableTokensWrapper):
+        base, trained, adapter = _parts(table)
+        found = _norms(base).index_copy(0, adapter.ids, _norms(trained))
+    else:
+        found = _norms(table.weight)
+    return found if scale is None else found * scale.to(found.dtype)
+
+
+def _scale(table: nn.Module) -> Tensor | None:
+    """What Gemma's input embeddings are multiplied by, in the type of their rows; None of all others."""
+    plain: Any = _parts(table)[2].base_layer if isinstance(table, TrainableTokensWrapper) else table
+    scale: Tensor | None = getattr(plain, "embed_scale", None)
+    return None if scale is None else scale.to(plain.weight.dtype)
 
 
 def _norms(table: Any) -> Float[Tensor, " V"]:

@@ -27,8 +27,9 @@ def grouped_sdpa(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """`sdpa` of transformers, but for masked attention on the CPU."""
-    if attention_mask is None or query.device.type != "cpu":
+    """`sdpa` of transformers, but for masked attention on the CPU without anything else to it."""
+    more = any(options.get(name) is not None for name in ("softcap", "position_bias", "s_aux"))
+    if attention_mask is None or query.device.type != "cpu" or more:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )

@@ -19,14 +19,15 @@ from peft.tuners.lora import Linear as LoraLinear
 from peft.utils.other import TrainableTokensWrapper
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3ForCausalLM
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.pytorch_utils import Conv1D
 
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
-from lasar_plugins.backbone.qwen3 import weights
-from lasar_plugins.backbone.qwen3.config import LoraConfig, Qwen3Config
-from lasar_plugins.backbone.qwen3.tables import ADAPTER, note_places
-from lasar_plugins.backbone.qwen3.tokenizer import add_vocabulary
+from lasar_plugins.backbone.hf_causal import weights
+from lasar_plugins.backbone.hf_causal.config import LoraOptions
+from lasar_plugins.backbone.hf_causal.tables import ADAPTER, note_places
+from lasar_plugins.backbone.hf_causal.tokenizer import add_vocabulary
 
 FOLDER = "lora"
 """Where in a checkpoint the adapters stand, in peft's own format."""
@@ -37,29 +38,30 @@ PREFIX = "base_model.model."
 """What `peft.PeftModel` puts before the names of a model's weights."""
 
 
-def load(config: Qwen3Config, env: Env) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerBase]:
-    """`config.pretrained`, frozen, under the adapters of `env.checkpoint` or, without one, fresh ones.
+def adapt(
+    model: Any, tokenizer: PreTrainedTokenizerBase, config: LoraOptions, env: Env
+) -> PreTrainedTokenizerBase:
+    """Freeze the model under the adapters of `env.checkpoint` or, without one, fresh ones.
 
     Fresh adapters change nothing. The embeddings of the tokens of `env.vocabulary` are trained with them.
+    Returns the tokenizer that holds these.
     """
-    assert config.pretrained is not None
-    assert config.lora is not None
-    model, tokenizer = weights.load(config.pretrained, config)
+    options = config.model_copy(update={"targets": _targets(model, config)})
     trained: list[int] = []
     if env.checkpoint:
-        trained = _stored_tokens(env.checkpoint / FOLDER, config.lora)
+        trained = _stored_tokens(env.checkpoint / FOLDER, options)
         tokenizer = AutoTokenizer.from_pretrained(env.checkpoint)
     added = add_vocabulary(tokenizer, env.vocabulary)
     weights.add_rows(model, [*trained, *added], len(tokenizer), None, env.seed)
     known = tokenizer.get_vocab()
     wanted = {known[token] for token in env.vocabulary} - {*trained}
-    _attach(model, config.lora, [*trained, *sorted(wanted)], env.seed)
+    _attach(model, options, [*trained, *sorted(wanted)], env.seed)
     if env.checkpoint:
         _restore(model, load_file(env.checkpoint / FOLDER / WEIGHTS))
-    return model, tokenizer
+    return tokenizer
 
 
-def save(model: Qwen3ForCausalLM, directory: Path) -> None:
+def save(model: Any, directory: Path) -> None:
     """Write the merged model, and the adapters into a folder of their own."""
     _merged(model).save_pretrained(directory)
     (directory / FOLDER).mkdir(exist_ok=True)
@@ -74,12 +76,31 @@ def _peft_config(model: Any) -> PeftConfig:
     return found
 
 
-def _stored_tokens(folder: Path, config: LoraConfig) -> list[int]:
+def _targets(model: Any, config: LoraOptions) -> tuple[str, ...]:
+    """Names of the linear maps that get an adapter; `UserError` where the model has none of a name."""
+    head = model.get_output_embeddings()
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and module is not head
+    }
+    wrong = [name for name in config.targets or () if name not in linear]
+    if wrong or not linear:
+        named = f" (got {', '.join(wrong)})" if wrong else ""
+        raise UserError(
+            f"backbone.lora.targets: the linear maps of this {model.config.model_type!r} model are "
+            f"{', '.join(sorted(linear)) or 'none'}{named}"
+        )
+    return config.targets or tuple(sorted(linear))
+
+
+def _stored_tokens(folder: Path, config: LoraOptions) -> list[int]:
     """Tokens whose embeddings a checkpoint trained; `UserError` where its adapters are not as configured."""
     if not (folder / WEIGHTS).is_file():
         raise UserError(f"backbone.lora: the checkpoint {folder.parent} holds no adapters")
     stored: Any = PeftConfig.from_pretrained(str(folder))
     found = {"rank": stored.r, "alpha": stored.lora_alpha, "targets": tuple(sorted(stored.target_modules))}
+    assert config.targets is not None
     wanted = {"rank": config.rank, "alpha": config.alpha, "targets": tuple(sorted(config.targets))}
     wrong = [
         f"backbone.lora.{name}: must be {value} as in the checkpoint {folder.parent} (got {wanted[name]})"
@@ -88,19 +109,24 @@ def _stored_tokens(folder: Path, config: LoraConfig) -> list[int]:
     ]
     if wrong:
         raise UserError(*wrong)
-    tokens: list[int] = (stored.trainable_token_indices or {"embed_tokens": []})["embed_tokens"]
+    tokens: list[int] = next(iter((stored.trainable_token_indices or {}).values()), [])
     return tokens
 
 
-def _attach(model: Any, config: LoraConfig, tokens: list[int], seed: int) -> None:
+def _attach(model: Any, config: LoraOptions, tokens: list[int], seed: int) -> None:
     """Freeze the model and put adapters on it, initialised by a generator of their own, in float32."""
+    assert config.targets is not None
+    # Named both, or untied output embeddings would stay as they are; peft shares the rows of tied ones.
+    tables = (model.get_input_embeddings(), model.get_output_embeddings())
+    named = {table: name.rpartition(".")[2] for name, table in model.named_modules(remove_duplicate=False)}
+    rows = {named[table]: tokens for table in tables}
     options = PeftConfig(
         r=config.rank,
         lora_alpha=config.alpha,  # type: ignore[arg-type]
         lora_dropout=config.dropout,
         target_modules=list(config.targets),
-        # Named both, or untied output embeddings would stay as they are; peft shares the rows of tied ones.
-        trainable_token_indices={"embed_tokens": tokens, "lm_head": tokens} if tokens else None,
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+        trainable_token_indices=rows if tokens else None,
         task_type="CAUSAL_LM",
         base_model_name_or_path=model.name_or_path,
     )
@@ -125,16 +151,16 @@ def _restore(model: Any, stored: dict[str, Tensor]) -> None:
     set_peft_model_state_dict(model, tensors, ADAPTER)
 
 
-def _merged(model: Any) -> Qwen3ForCausalLM:
+def _merged(model: Any) -> Any:
     """A plain model with the adapters in its weights, to be saved; what has none is shared with `model`."""
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        plain: Any = Qwen3ForCausalLM(copy.deepcopy(model.config))
+        plain = type(model)(copy.deepcopy(model.config))
     with torch.no_grad():
         state = {name: _whole(model, *name.rsplit(".", 1)) for name, _ in plain.named_parameters()}
     plain.load_state_dict(state, assign=True, strict=False)  # a tied matrix has one name of its two
     plain.tie_weights()
     plain.generation_config = model.generation_config
-    return plain  # type: ignore[no-any-return]
+    return plain
 
 
 def _whole(model: nn.Module, owner: str, kind: str) -> Tensor:
@@ -147,6 +173,8 @@ def _whole(model: nn.Module, owner: str, kind: str) -> Tensor:
     if kind == "weight" and isinstance(module, TrainableTokensWrapper):
         merged: Tensor = module.token_adapter.get_merged_weights([ADAPTER])
         return merged
+    if isinstance(module, TrainableTokensWrapper):
+        module = module.token_adapter.base_layer
     # Detached, for `load_state_dict` would make the very parameters of the frozen base trainable.
     shared: Tensor = getattr(module, kind).detach()
     return shared
