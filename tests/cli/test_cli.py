@@ -25,7 +25,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_check_shows_what_reads_what(call: Call, spec: Path) -> None:
-    result = call("check", spec, "--set", "decoder.width=7")
+    result = call("check", spec, "--set", "decoder.width=40")
     assert (result.code, result.err) == (0, [])
     assert result.out.splitlines() == [
         "spec.yaml: ok",
