@@ -1,0 +1,99 @@
+"""Parts of a spec that do not fit together are refused before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.errors import UserError
+from lasar_kit.spec import load_spec
+from lasar_plugins.backbone.sasrec.config import SasRecConfig
+from lasar_plugins.decoder.trie.config import TrieBeamConfig, TrieConfig
+from lasar_plugins.latent_loop.coconut.config import CoconutConfig
+
+CATALOGUE = Catalogue.discover()
+SPEC = """\
+backbone: sasrec
+prompt: sid_only
+stages:
+  tokenize: {use: tokenize, quantizer: item_id}
+  train: {use: sft, latent_loop: coconut, depth_policy: fixed}
+  rl: {use: rl, align_weight: 0, objectives: [{objective: grpo}]}
+  evaluate: {use: evaluate}
+"""
+
+
+def told(folder: Path, *overrides: str) -> list[str]:
+    (folder / "spec.yaml").write_text(SPEC)
+    try:
+        load_spec(folder / "spec.yaml", overrides, CATALOGUE)
+    except UserError as error:
+        return [line.partition(": ")[2] for line in error.lines]
+    return []
+
+
+def test_what_fits_is_let_in(tmp_path: Path) -> None:
+    assert told(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        (
+            "stages.train.text={weight: 0.2}",
+            "stages.train.text: item_text trains words, and backbone sasrec has none",
+        ),
+        (
+            "stages.train.tasks={text_to_sid: 1}",
+            "stages.train.tasks.text_to_sid: text_to_sid trains words, and backbone sasrec has none",
+        ),
+        (
+            "stages.train.objectives=[{objective: align}]",
+            "stages.train.objectives: align needs anchors, from a teacher's texts; add a stage 'anchors' "
+            "before this one",
+        ),
+    ],
+)
+def test_an_objective_that_lacks_what_it_needs(tmp_path: Path, override: str, line: str) -> None:
+    assert told(tmp_path, override) == [line]
+
+
+def test_a_term_is_weighed_in_one_place(tmp_path: Path) -> None:
+    found = told(tmp_path, "stages.train.objectives=[{objective: align}]", "stages.train.align_weight=0.2")
+    assert found[0].startswith("stages.train: objectives lists align, so align_weight would do nothing")
+
+
+def test_packed_training_needs_a_causal_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(tmp_path, "stages.train.samples=packed") == []
+    monkeypatch.setattr(SasRecConfig, "causal", False)
+    [line] = told(tmp_path, "stages.train.samples=packed")
+    assert (
+        line
+        == "stages.train.samples: packed reads many prompts in one pass, which sasrec cannot; set sliding"
+    )
+
+
+def test_a_loop_that_writes_needs_words_and_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CoconutConfig, "writes", True)
+    assert told(tmp_path) == [
+        "stages.train.latent_loop: coconut writes words, and backbone sasrec has none",
+        "stages.train.latent_loop: coconut learns to write from a teacher's texts; add a stage 'anchors' "
+        "before this one",
+    ]
+
+
+def test_thinking_between_answer_tokens_needs_decoders_that_let_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CoconutConfig, "thinks_between", True)
+    assert told(tmp_path) == []
+    monkeypatch.setattr(TrieConfig, "offers_between", False)
+    assert not TrieBeamConfig.offers_between
+    why = "coconut thinks between answer tokens; decoder trie_beam does not let it"
+    assert told(tmp_path) == [
+        f"stages.train.latent_loop: {why}",
+        f"stages.rl.rollout: {why}",
+        f"stages.evaluate.decoder: {why}",
+    ]
