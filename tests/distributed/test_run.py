@@ -22,7 +22,7 @@ dataset: {use: demo, users: 80, items: 60}
 max_history: 8
 backbone: {use: qwen3, hidden_size: 16, layers: 2, heads: 2, text_vocabulary: 300, embedding_dropout: 0}
 prompt: sid_only
-decoder: {use: trie_beam, width: 10, score: trie}
+decoder: {use: trie_beam, width: 20, score: trie}
 stages:
   tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 3, codes: 8}}
   ground:
