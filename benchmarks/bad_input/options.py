@@ -49,6 +49,7 @@ _PLACES: dict[str, Key] = {
     "sft_objective": ("stages", "reason", "objectives", 0, "objective"),
     "rl_objective": ("stages", "rl", "objectives", 0, "objective"),
     "ranker": ("stages", "evaluate", "beside", 0),
+    "hook": ("hooks", 0),
 }
 
 
