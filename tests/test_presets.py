@@ -171,6 +171,7 @@ def test_the_literal_reading_differs_in_what_the_paper_prints() -> None:
         f"{teacher}.path": "cot.jsonl",
         f"{teacher}.missing": "skip",
         f"{teacher}.recommendation": "keep",
+        f"{teacher}.saw_target": False,
         "stages.reason.depth": "policy",
         f"{ALIGN}.excess": "skip",
         "stages.rl.rewards.1.reward.sign": 1,

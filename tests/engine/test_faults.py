@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from lasar_kit.errors import UserError
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process import faults
-from lasar_kit.stages.sft.step import SftStep
+from lasar_kit.stages.sft.step import SftResult, SftStep
 from lasar_kit.train.checkpoints import Checkpoints, State
 from lasar_kit.train.validation import BestCheckpoint
 from tests.engine.cut import ALONE, counted, run, same, updates
@@ -118,7 +118,7 @@ def test_a_loss_that_blew_up(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
     with monkeypatch.context() as patch:
-        breaks(patch, SftStep, "forward", 5, lambda losses: {**losses, "ce": losses["ce"] * value})
+        breaks(patch, SftStep, "forward", 5, lambda found: SftResult({"ce": found.sums["ce"] * value}))
         with pytest.raises(UserError) as caught:
             run(tmp_path, *ALONE)
     (line,) = caught.value.lines
@@ -131,9 +131,9 @@ def test_a_loss_that_blew_up(
 
 
 def test_a_gradient_that_blew_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_infinite_gradient(losses: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        losses["ce"].register_hook(lambda gradient: gradient * float("inf"))
-        return losses
+    def with_infinite_gradient(found: SftResult) -> SftResult:
+        found.sums["ce"].register_hook(lambda gradient: gradient * float("inf"))
+        return found
 
     breaks(monkeypatch, SftStep, "forward", 2, with_infinite_gradient)
     expected = r"^stages\.ground: the norm of the gradient is (nan|inf) at update 2; the update was not made"

@@ -57,7 +57,7 @@ def refusal(folder: Path) -> str:
 def test_a_second_run_is_refused_and_touches_nothing(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(output, "PATIENCE", 0.0)
+    monkeypatch.setattr(run_folder, "PATIENCE", 0.0)
     with run_folder.alone_in(run):
         before = contents(run)
         capsys.readouterr()
@@ -68,7 +68,7 @@ def test_a_second_run_is_refused_and_touches_nothing(
 
 
 def test_a_dry_run_asks_for_no_lock(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "PATIENCE", 0.0)
+    monkeypatch.setattr(run_folder, "PATIENCE", 0.0)
     with run_folder.alone_in(run):
         assert command(run, "--dry-run") == 0
 
@@ -87,7 +87,7 @@ def test_two_processes_are_refused_alike(run: Path) -> None:
 
 
 def test_a_kill_lets_go_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "PATIENCE", 0.0)
+    monkeypatch.setattr(run_folder, "PATIENCE", 0.0)
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], env=os.environ | PATHS, stdout=subprocess.PIPE
     )

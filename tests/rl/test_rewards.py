@@ -10,10 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from torch import Tensor
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.interfaces import Reward
-from lasar_kit.core.values import Env, SidTable
+from lasar_kit.core.values import Env, Judged, SidTable
 from lasar_kit.errors import UserError
 from lasar_kit.stages.rl.rewards import total_reward
 from lasar_plugins.reward.standard.config import NdcgConfig, PrefixConfig, RuleConfig
@@ -26,6 +27,11 @@ OF_EIGHT = [0.2529, 0.1596, 0.1265, 0.1089, 0.0979, 0.0901, 0.0843, 0.0798]
 RULE = RuleReward(RuleConfig(use="rule"), Env())
 
 
+def judged(candidates: Tensor, target: Tensor) -> Judged:
+    """Candidates of prompts that show no item."""
+    return Judged(candidates, target, torch.full((len(target), 1), -1))
+
+
 def ndcg(sign: Literal[-1, 1] = -1) -> NdcgReward:
     return NdcgReward(NdcgConfig(use="ndcg", sign=sign), Env())
 
@@ -34,7 +40,7 @@ def ndcg(sign: Literal[-1, 1] = -1) -> NdcgReward:
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_ndcg_takes_the_known_magnitudes_from_all_but_the_target(sign: Literal[-1, 1], place: int) -> None:
     candidates = torch.arange(10, 18)[None]
-    reward = ndcg(sign).reward(candidates, torch.tensor([10 + place]))
+    reward = ndcg(sign).reward(judged(candidates, torch.tensor([10 + place])))
     expected = [0 if i == place else sign * worth for i, worth in enumerate(OF_EIGHT)]
     torch.testing.assert_close(reward, torch.tensor([expected]), atol=5e-5, rtol=0)
 
@@ -49,7 +55,7 @@ def test_ndcg_is_negative_unless_asked_otherwise() -> None:
 def test_nothing_is_given_without_a_hit() -> None:
     candidates, target = torch.tensor([[1, 2, 3], [4, 5, -1]]), torch.tensor([9, 3])
     for reward in (RULE, ndcg(), ndcg(1)):
-        assert reward.reward(candidates, target).tolist() == [[0.0] * 3] * 2
+        assert reward.reward(judged(candidates, target)).tolist() == [[0.0] * 3] * 2
 
 
 @st.composite
@@ -65,7 +71,7 @@ def groups(draw: st.DrawFn) -> tuple[list[list[int]], list[int]]:
 def test_rewards_are_those_of_a_loop(case: Any, sign: Literal[-1, 1]) -> None:
     rows, targets = case
     for name, reward in (("rule", RULE), ("ndcg", ndcg(sign))):
-        got = reward.reward(torch.tensor(rows), torch.tensor(targets))
+        got = reward.reward(judged(torch.tensor(rows), torch.tensor(targets)))
         assert got.dtype == torch.float32
         for row, target, values in zip(rows, targets, got.tolist(), strict=True):
             total = sum(1 / math.log2(i + 2) for i in range(len(row)))
@@ -81,9 +87,9 @@ def test_total_is_the_weighted_sum() -> None:
     candidates, target = torch.tensor([[7, 3, 5]]), torch.tensor([3])
     total = 1 + 1 / math.log2(3) + 0.5
     expected = [-0.5 / total, 2.0, -0.5 * 0.5 / total]
-    got = total_reward([(2.0, RULE), (0.5, ndcg())], candidates, target)
+    got = total_reward([(2.0, RULE), (0.5, ndcg())], judged(candidates, target))
     torch.testing.assert_close(got, torch.tensor([expected]))
-    assert total_reward([], candidates, target).tolist() == [[0, 0, 0]]
+    assert total_reward([], judged(candidates, target)).tolist() == [[0, 0, 0]]
 
 
 def test_the_catalogue_builds_them() -> None:
@@ -97,7 +103,8 @@ def test_prefix_counts_the_levels_in_common_from_the_first_on() -> None:
     table = SidTable(torch.tensor([[1, 4, 7], [1, 4, 8], [1, 5, 7], [2, 4, 7]]))
     reward = PrefixReward(PrefixConfig(use="prefix"), Env(table=table))
     assert isinstance(reward, Reward)
-    found = reward.reward(torch.tensor([[0, 1, 2, 3, -1], [3, 2, 1, 0, -1]]), torch.tensor([0, 2]))
+    candidates = torch.tensor([[0, 1, 2, 3, -1], [3, 2, 1, 0, -1]])
+    found = reward.reward(judged(candidates, torch.tensor([0, 2])))
     expected = torch.tensor([[1, 2 / 3, 1 / 3, 0, 0], [0, 1, 1 / 3, 1 / 3, 0]])
     torch.testing.assert_close(found, expected)
     with pytest.raises(UserError, match="needs the semantic IDs"):

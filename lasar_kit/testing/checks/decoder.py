@@ -124,7 +124,7 @@ def wide_search_ranks_the_whole_catalogue(subject: Subject, case: Search) -> Non
 
 
 # Many examples: a search that draws must be seen to differ, and few narrow ones are drawn.
-@decoder.check("Keep rows and branches apart: parents and beams of one are not those of another.", examples=80)
+@decoder.check("Keep rows and branches apart: those of one are not those of another.", examples=80)
 def a_branch_alone_is_the_branch_in_any_batch(subject: Subject, case: Search) -> None:
     """A branch has the beams in a batch that it has alone."""
     together = _search(subject, case)
