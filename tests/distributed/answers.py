@@ -29,7 +29,7 @@ from lasar_kit.model.recommender import Parts, Recommender
 from lasar_kit.process import world
 from lasar_kit.run import launch
 from lasar_kit.stages.rl.step import Group, RlStep
-from lasar_kit.stages.sft.step import SftStep
+from lasar_kit.stages.sft.step import SftResult, SftStep
 from lasar_kit.train.config import OptimizerConfig
 from lasar_kit.train.updater import Term, Update, Updater, training_processes
 
@@ -121,7 +121,7 @@ class Sharding(Accelerator):
 def sft(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
     """Losses of four SFT updates on unequal shares with unequal depths, and what is recommended then."""
     model = recommender(lora)
-    step = SftStep(model, "trie", _aligner(model, "stepwise"))
+    step = SftStep(model, "trie", _sft_objectives(model))
     updater = Updater(accelerator, step, OptimizerConfig(lr=3e-3, warmup=0), len(ROWS))
     made = []
     for rows in ROWS:
@@ -152,9 +152,8 @@ def rl(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
         terms = {name: Term(1.0, int(count)) for (name, _), count in zip(counted, counts, strict=True)}
         for _ in range(2):
             made.append(updater.update([(lambda group=group: group, there)], terms))
-            rollout, _ = step.seen.pop()
-            if group.old_logp is None:
-                group = replace(group, old_logp=rollout.logp, old_depth_logp=rollout.depth_logp)
+            rollout = made[-1].results[0].rollout
+            group = group.made_by(rollout)
         for objective in objectives.values():
             objective.observe(rollout)
     return _told(updater, made, accelerator)
@@ -163,6 +162,15 @@ def rl(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
 def _aligner(model: Recommender, name: str) -> Any:
     env = Env(seed=0, hidden_size=16, head=model.backbone.logits)
     return CATALOGUE.build("aligner", config("aligner", name), env)
+
+
+def _sft_objectives(model: Recommender) -> dict[str, Any]:
+    env = Env(seed=0, hidden_size=16, head=model.backbone.logits)
+    names = {"ce": "answer", "align": "align", "policy": "depth_label"}
+    return {
+        term: CATALOGUE.build("sft_objective", config("sft_objective", name), env)
+        for term, name in names.items()
+    }
 
 
 def _share(accelerator: Accelerator, rows: list[int]) -> tuple[list[int], float]:
@@ -188,7 +196,7 @@ def _group(model: Recommender, mine: list[int], rows: list[int]) -> Group:
     rewards = {row: torch.arange(4.0) * (row + 1) / 7 if row != 4 else torch.full((4,), 0.3) for row in rows}
     depth = torch.tensor([LABELS[row] for row in mine])
     return Group(
-        batch=_batch(model, mine),
+        lesson=_batch(model, mine),
         items=torch.tensor([[(7 * row + 3 * n) % 30 for n in range(4)] for row in mine]),
         rewards=torch.stack([rewards[row] for row in mine]),
         depth=depth,
@@ -212,8 +220,8 @@ class Half(nn.Module):
         super().__init__()
         self.used, self.unused = nn.Linear(2, 1), nn.Linear(2, 1)
 
-    def forward(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"size": self.used(inputs).square().sum()}
+    def forward(self, inputs: torch.Tensor) -> SftResult:
+        return SftResult({"size": self.used(inputs).square().sum()})
 
 
 def unreached() -> list[float]:
