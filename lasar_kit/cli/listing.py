@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.catalogue.registry import Entry
+from lasar_kit.spec.bases import DecoderConfig
 from lasar_kit.spec.component import ComponentConfig, ComponentOf, SpecModel
 from lasar_kit.spec.kinds import KINDS
 from lasar_kit.spec.places import example
@@ -129,7 +130,8 @@ def _example(entry: Entry, config: type[ComponentConfig]) -> str:
             value = list(value)
         if value is not None and value != []:
             options[field.alias or name] = value
-    return example("rollout" if getattr(config, "draws", False) else entry.kind, options)
+    draws = issubclass(config, DecoderConfig) and config.draws
+    return example("rollout" if draws else entry.kind, options)
 
 
 def describe(catalogue: Catalogue, kind: str, name: str) -> str:

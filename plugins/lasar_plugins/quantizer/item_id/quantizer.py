@@ -79,9 +79,8 @@ class Hybrid:
         """Of the semantic levels what their quantizer gives; with the last one the items' own vectors."""
         levels = len(self.semantic.sizes)
         rough: Tensor = self.semantic.decode(codes[:, :levels])
-        return rough if codes.shape[1] == levels or codes.shape[1] < levels else self._own(rough, codes)
-
-    def _own(self, rough: Float[Tensor, "I E"], codes: Int[Tensor, "I M"]) -> Float[Tensor, "I E"]:
+        if codes.shape[1] <= levels:
+            return rough
         return rough + self.residual.to(rough.device)[codes[:, -1]]
 
     def state_dict(self) -> dict[str, Tensor]:
