@@ -23,7 +23,7 @@ came next:
 
         def update(self, windows: Sequence[Window]) -> tuple[Update, Mapping[str, float]]:
             mine, weight = self.share(windows)
-            rows = [self.train[window.user][window.places] for window in mine]
+            rows = [window.of(self.train) for window in mine]
             prompts = self.recommender.prompts.prompts([row[:-1] for row in rows])
             target = torch.tensor([int(row[-1]) for row in rows])
             terms = {"next": Term(1.0, len(windows))}

@@ -32,6 +32,11 @@ class Window:
         """Where in the user's sequence its items stand."""
         return [place for place in range(self.start, self.stop) if place not in self.dropped]
 
+    def of(self, sequences: Sequences) -> Int[np.ndarray, " n"]:
+        """Its items."""
+        row = sequences[self.user]
+        return row[self.places] if self.dropped else row[self.start : self.stop]
+
 
 def sliding(train: Sequences, max_history: int) -> list[Window]:
     """Every prefix of two items or more, cut to its last `max_history` items and the answer."""

@@ -56,6 +56,10 @@ class DenseLevel:
         """Token ids of children that are the `candidate`-th of their node."""
         return self.tokens[candidate]
 
+    def taken(self, child: Int[Tensor, "*S C"], token: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
+        """Which of the candidates `child` spells `token`; one of them must."""
+        return torch.searchsorted(self.tokens, token.contiguous())
+
 
 @dataclass(frozen=True)
 class SparseLevel:
@@ -78,6 +82,11 @@ class SparseLevel:
         """Token ids of children."""
         return self.token_of[child]
 
+    def taken(self, child: Int[Tensor, "*S C"], token: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
+        """Which of the candidates `child` spells `token`; one of them must."""
+        spelled = self.token_of[child.clamp_min(0)]
+        return ((spelled == token[..., None]) & (child >= 0)).int().argmax(-1)
+
 
 Level = DenseLevel | SparseLevel
 
@@ -90,13 +99,6 @@ def candidates(
     allowed = child >= 0
     child = child.clamp_min(0)
     return child, allowed, level.pick(logits, child)
-
-
-def taken(level: Level, child: Int[Tensor, "*S C"], token: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
-    """Which of the candidates `child`, given by `children`, spells `token`; one of them must."""
-    candidate = torch.arange(child.shape[-1], device=child.device).expand_as(child)
-    spelled = level.token(child.clamp_min(0), candidate)
-    return ((spelled == token[..., None]) & (child >= 0)).int().argmax(-1)
 
 
 @dataclass(frozen=True)

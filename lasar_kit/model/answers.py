@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.scoring import Score, candidate_logp
-from lasar_kit.core.trie import Alphabet, Trie, candidates, taken
+from lasar_kit.core.trie import Alphabet, Trie, candidates
 from lasar_kit.core.values import SidTable
 
 TRIE_MEGABYTES = 256
@@ -62,7 +62,7 @@ class AnswerScorer:
         for depth, (level, spelled) in enumerate(levels):
             logits = backbone.logits(states[:, depth], spelled)
             child, allowed, picked = candidates(level, node, logits)
-            index = taken(level, torch.where(allowed, child, -1), ranks[:, depth])[:, None]
+            index = level.taken(torch.where(allowed, child, -1), ranks[:, depth])[:, None]
             yield candidate_logp(logits, picked, allowed, self.score), index
             node = child.gather(-1, index)[:, 0].long()
 

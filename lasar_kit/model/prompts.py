@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
-from lasar_kit.core.chains import left_padded, start_token, starts_texts
+from lasar_kit.core.chains import start_token, starts_texts
 from lasar_kit.core.interfaces import PromptTemplate
 from lasar_kit.core.lesson import Lesson, Prompts
 from lasar_kit.core.values import SidTable
@@ -40,17 +40,16 @@ class PromptBuilder:
 
     def prompts(self, histories: Sequence[Int[np.ndarray, " H"]]) -> Prompts:
         """One prompt a row, tail included in the chain; `UserError` where that is nothing at all."""
-        rows = [
-            np.concatenate([self._chain(history[-self.max_history :]), self.tail]) for history in histories
-        ]
-        if not all(map(len, rows)):
+        shown = [history[-self.max_history :] for history in histories]
+        ids, lengths = self._chains(shown, self.tail)
+        if not lengths.all():
             raise UserError(
                 f"prompt {self.name}: nothing is left of it for a user without a history; it needs text "
                 "around {history}, or a start token"
             )
-        last = np.full((len(rows), 1), max(map(len, rows)) - 1)
-        shown = np.minimum([[len(history)] for history in histories], self.max_history)
-        return self._prompts(rows, last, np.ones_like(last, dtype=bool), shown, tail=self.tail[:0])
+        last = np.full((len(shown), 1), ids.shape[1] - 1)
+        items = np.array([[len(history)] for history in shown])
+        return _prompts(ids, lengths, last, np.ones_like(last, dtype=bool), items, tail=self.tail[:0])
 
     def answered(self, samples: Sequence[tuple[Int[np.ndarray, " H"], int]]) -> Lesson:
         """One prompt a row and its next item."""
@@ -64,39 +63,45 @@ class PromptBuilder:
         every position inline. Otherwise each position is a branch off the pass.
         """
         inline = transparent and self.bare
-        rows = [self._chain(window if inline else window[:-1]) for window in windows]
-        width, step = max(map(len, rows)), self.tokens.shape[1] + len(self.separator)
-        count = max(map(len, windows)) - 1
+        ids, lengths = self._chains([window if inline else window[:-1] for window in windows])
+        answers = np.array([len(window) - 1 for window in windows])
+        step, place = self.tokens.shape[1] + len(self.separator), np.arange(answers.max())
         first = len(self.head) + self.tokens.shape[1] - 1
-        tips = np.full((len(rows), count), width - 1)
-        mask = np.zeros((len(rows), count), dtype=bool)
-        targets = np.zeros((len(rows), count, self.tokens.shape[1]), dtype=np.int64)
-        for row, (chain, window) in enumerate(zip(rows, windows, strict=True)):
-            answers = len(window) - 1
-            tips[row, :answers] = width - len(chain) + first + step * np.arange(answers)
-            mask[row, :answers] = True
-            targets[row, :answers] = self.tokens[window[1:]]
-        shown = np.tile(np.arange(1, count + 1), (len(rows), 1))
-        prompts = self._prompts(rows, tips, mask, shown, tail=self.tail)
+        mask = place < answers[:, None]
+        tips = np.where(mask, (ids.shape[1] - lengths + first)[:, None] + step * place, ids.shape[1] - 1)
+        targets = np.zeros((*mask.shape, self.tokens.shape[1]), dtype=np.int64)
+        targets[mask] = self.tokens[np.concatenate([window[1:] for window in windows])]
+        items = np.tile(place + 1, (len(windows), 1))
+        prompts = _prompts(ids, lengths, tips, mask, items, tail=self.tail)
         return Lesson(prompts, torch.from_numpy(targets), inline=inline)
 
-    def _chain(self, history: Int[np.ndarray, " H"]) -> Int[np.ndarray, " L"]:
-        """Head and items, without the tail."""
-        if len(history) == 0:
-            return self.head
-        items = self.tokens[history]
-        between = np.tile(self.separator, (len(items) - 1, 1))
-        joined = np.concatenate([items[:-1], between], axis=1).ravel()
-        return np.concatenate([self.head, joined, items[-1]])
+    def _chains(
+        self, histories: Sequence[Int[np.ndarray, " H"]], tail: Int[np.ndarray, " Q"] | None = None
+    ) -> tuple[Int[np.ndarray, "B L"], Int[np.ndarray, " B"]]:
+        """Head, items with separators between them, and the tail: left-padded, with their lengths."""
+        behind = self.tail[:0] if tail is None else tail
+        (spelled, gap), lead = (self.tokens.shape[1], len(self.separator)), len(self.head)
+        counts = np.array([len(history) for history in histories])
+        lengths = lead + counts * (spelled + gap) - gap * (counts > 0) + len(behind)
+        width = lengths.max()
+        ids = np.full((len(histories), width), self.pad, dtype=np.int64)
+        row = np.repeat(np.arange(len(histories)), counts)[:, None]
+        to_end = np.concatenate([np.arange(count, 0, -1) for count in counts])[:, None]
+        begin = width - len(behind) + gap - to_end * (spelled + gap)
+        ids[row, begin + np.arange(spelled)] = self.tokens[np.concatenate([*histories, []]).astype(np.int64)]
+        later = (to_end < counts[row])[:, 0]  # all but a history's first item stand behind a separator
+        ids[row[later], begin[later] - gap + np.arange(gap)] = self.separator
+        ids[np.arange(len(ids))[:, None], (width - lengths)[:, None] + np.arange(lead)] = self.head
+        ids[:, width - len(behind) :] = behind
+        return ids, lengths
 
-    def _prompts(
-        self,
-        rows: list[Int[np.ndarray, " L"]],
-        tips: Int[np.ndarray, "B R"],
-        mask: Bool[np.ndarray, "B R"],
-        items: Int[np.ndarray, "B R"],
-        tail: Int[np.ndarray, " Q"],
-    ) -> Prompts:
-        ids, lengths = left_padded(rows, self.pad)
-        tensors = (torch.from_numpy(array) for array in (tips, mask, items, tail))
-        return Prompts(ids, lengths, *tensors)
+
+def _prompts(
+    ids: Int[np.ndarray, "B L"],
+    lengths: Int[np.ndarray, " B"],
+    tips: Int[np.ndarray, "B R"],
+    mask: Bool[np.ndarray, "B R"],
+    items: Int[np.ndarray, "B R"],
+    tail: Int[np.ndarray, " Q"],
+) -> Prompts:
+    return Prompts(*(torch.from_numpy(array) for array in (ids, lengths, tips, mask, items, tail)))

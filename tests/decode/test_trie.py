@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lasar_kit.core.trie import DenseLevel, SparseLevel, Trie, candidates, taken
+from lasar_kit.core.trie import DenseLevel, SparseLevel, Trie, candidates
 from lasar_kit.core.values import SidTable
 
 BUDGETS = pytest.mark.parametrize("budget", [0, 256])
@@ -56,7 +56,7 @@ def test_a_candidate_is_found_by_its_token(budget: int, table: list[list[int]], 
     for depth, level in enumerate(trie.levels):
         token = torch.tensor([row[depth] for row in rows]).view(3, 2)
         child = level.children(node)
-        index = taken(level, child, token)
+        index = level.taken(child, token)
         node = child.gather(-1, index[..., None])[..., 0].long()
         assert (node >= 0).all()
     assert trie.item[node].flatten().tolist() == [table.index(row) for row in rows]

@@ -194,7 +194,7 @@ class _RlTraining(Watched):
         self, windows: Sequence[samples.Window]
     ) -> tuple[Lesson, Int[Tensor, " B"], Int[Tensor, "B H"]]:
         """The prompts, their targets, and the histories they show, -1 past the end."""
-        rows = [self.train[window.user][window.start : window.stop] for window in windows]
+        rows = [window.of(self.train) for window in windows]
         lesson = self.recommender.prompts.answered([(row[:-1], int(row[-1])) for row in rows])
         if self.anchors is not None:
             places = [[(window.user, window.stop - 1)] for window in windows]

@@ -232,7 +232,7 @@ class _SftTraining(Training):
 
     def _lesson(self, windows: Sequence[samples.Window], numbers: Float[Tensor, "B R"]) -> Lesson:
         prompts, loop = self.recommender.prompts, self.recommender.latent_loop
-        rows = [self.train[window.user][window.places] for window in windows]
+        rows = [window.of(self.train) for window in windows]
         if self.config.samples == "packed":
             lesson = prompts.packed(rows, transparent=loop.transparent)
         else:
