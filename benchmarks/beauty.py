@@ -21,7 +21,7 @@ COLUMNS = ("hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20")
 
 
 def collect(run: Path) -> dict[str, Any]:
-    """What a run reports of itself."""
+    """Collect the figures that a run reports of itself."""
     stages = {}
     for manifest in sorted(run.glob("stages/*/artifact.json")):
         stored = json.loads(manifest.read_text())

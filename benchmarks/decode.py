@@ -161,7 +161,7 @@ def compare(backbone: Qwen3Backbone, args: argparse.Namespace) -> dict[str, Any]
 
 
 def constraint(backbone: Qwen3Backbone, items: int, args: argparse.Namespace) -> dict[str, Any]:
-    """What the trie costs a step on a catalogue of `items`, beside a whole search on that catalogue.
+    """Measure the trie's cost a step on a catalogue of `items`, beside a whole search on that catalogue.
 
     Timed are the look-up of children, their mask and the choice of their logits, for beams at random nodes.
     """
@@ -239,7 +239,7 @@ def tables(result: dict[str, Any]) -> list[tuple[list[str], list[list[str]]]]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """What docs/decoding.md holds between its markers."""
+    """Return the text between the markers of docs/decoding.md."""
     found, sizes = result["compare"], result["sizes"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     agree = "identical" if found["identical_sequences"] else "DIFFERENT"

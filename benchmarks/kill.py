@@ -221,7 +221,7 @@ def measure(args: argparse.Namespace) -> Result:
 
 
 def text(result: Result) -> str:
-    """What stands above the tables."""
+    """Return the lines above the tables."""
     cost, sizes = result["cost"], []
     for number, run in result["runs"].items():
         good = sum(hit["same"] for hit in run["kills"])

@@ -1,4 +1,4 @@
-"""What thinking costs a user: no reasoning, latent thoughts, and a chain of thought written as text.
+"""The cost of thinking for a user: no reasoning, latent thoughts, and a chain of thought written as text.
 
     python benchmarks/latent.py             measure, print, write benchmarks/results/latent.json
     python benchmarks/latent.py --table     print the table of docs/latent.md from that file
@@ -138,7 +138,7 @@ def compare(bench: Bench, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def by_batch(bench: Bench, batch: int, args: argparse.Namespace) -> dict[str, Any]:
-    """What 2.5 thoughts add where `batch` users are ranked at once."""
+    """Measure the time that 2.5 thoughts add where `batch` users are ranked at once."""
     ids = prompts(batch, args.prompt)
     methods = {"none": lambda: bench.none(ids), "mean": lambda: bench.latent(ids, MIXED)}
     taken = interleaved(methods, args.repeats)
@@ -165,7 +165,7 @@ def measure(args: argparse.Namespace) -> Result:
 
 
 def text(result: Result) -> str:
-    """What stands above the tables."""
+    """Return the lines above the tables."""
     found, sizes = result["compare"], result["sizes"]
     return (
         f"{result['parameters'] / 1e6:.1f} M parameters, batch {sizes['batch']}, prompts of {sizes['prompt']}"

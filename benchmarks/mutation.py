@@ -29,7 +29,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "mutation.json"
 GROUPS: dict[str, dict[str, list[str]]] = tomllib.loads((ROOT / "benchmarks" / "mutation.toml").read_text())
 PARTS = {"lasar_kit": "src/lasar_kit", "plugins/lasar_plugins": "src/lasar_plugins", "tests": "tests"}
 SURVIVED = (0, 33)
-"""What mutmut keeps of a mutant that no test failed on, and of one that no test comes by."""
+"""Exit codes of a mutant that no test failed on, and of one that no test comes by."""
 LAST = """
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 settings.register_profile("plain", settings.get_profile("repeatable"), phases=["explicit", "generate"])
 settings.load_profile("plain")  # without making examples smaller
 """
-"""What tests/conftest.py ends with in the copy."""
+"""The end of tests/conftest.py in the copy."""
 
 
 def plainer(source: str) -> str:

@@ -20,7 +20,7 @@ Shown = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 def machine() -> Result:
-    """What results were measured with."""
+    """Name the versions and threads that results were measured with."""
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     return {"versions": {"python": platform.python_version(), **versions}, "threads": torch.get_num_threads()}
 

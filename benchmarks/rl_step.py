@@ -228,7 +228,7 @@ def measure(args: argparse.Namespace) -> Result:
 
 
 def text(result: Result) -> str:
-    """What stands above the table."""
+    """Return the lines above the table."""
     sizes, terms = result["sizes"], result["agreement"].values()
     loss, gradient = (max(term[name] for term in terms) for name in ("difference", "gradient_difference"))
     return (

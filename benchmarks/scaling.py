@@ -114,7 +114,7 @@ def measure(args: argparse.Namespace) -> Result:
 
 
 def text(result: Result) -> str:
-    """What stands above the table."""
+    """Return the lines above the table."""
     equal = "equal lists for every user" if result["equal_lists"] else "LISTS THAT DIFFER"
     return (
         f"Evaluation of {result['users']:,} users, {result['items']:,} items, "

@@ -124,7 +124,7 @@ def signature(function: ast.FunctionDef) -> str:
 
 
 def undocumented(module: ast.Module, only: tuple[str, ...] = ()) -> Iterator[str]:
-    """What of a module's public part has no words: classes, functions, methods, attributes of protocols.
+    """List what of a module's public part has no words: classes, functions, methods, attributes of protocols.
 
     The fields of a dataclass are told in its own text.
     """
@@ -186,7 +186,7 @@ def render(page: Page) -> str:
 
 
 def digest() -> str:
-    """What the API looks like, in a few letters."""
+    """Return a few letters that change with the API."""
     lines = [
         line
         for page in CONTENTS.values()

@@ -1,4 +1,4 @@
-"""What a training stage of one's own takes from the rooms that plugins do not see.
+"""The training machinery for a stage of one's own, out of rooms that plugins do not see.
 
 `Training` brings batches, validation, patience, checkpoints, resuming, several processes and hooks; a stage
 says what an update is. Its options are a `TrainingConfig`, which reads the data set and semantic IDs, goes on

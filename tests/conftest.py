@@ -1,4 +1,4 @@
-"""What all tests share: one thread each, repeatable draws, and where the real data are."""
+"""Fixtures that all tests share: one thread each, repeatable draws, and where the real data are."""
 
 from __future__ import annotations
 

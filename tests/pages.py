@@ -35,7 +35,7 @@ class Command:
 
 
 def steps(page: str) -> Iterator[File | Command]:
-    """What a page has its reader do, in order."""
+    """Yield the steps that a page has its reader do, in order."""
     for language, what, text in _FENCE.findall(page):
         if language != "console":
             if what:

@@ -62,7 +62,7 @@ def short(value: Any) -> Any:
 
 
 def changes(path: Path) -> dict[str, Any]:
-    """What a spec resolves to that `lasar.yaml` does not, whole tables that come or go as one."""
+    """Return what a spec resolves to that `lasar.yaml` does not, whole tables that come or go as one."""
     base, other = leaves(BEAUTY / "lasar.yaml"), leaves(path)
 
     def inside(table: str, found: dict[str, Any]) -> bool:

@@ -22,7 +22,7 @@ OUTPUT = "out"
 """The one folder, beside the case's files, that a command may write to."""
 
 WHOLE = {".lock", "spec.lock.yaml", "log.jsonl", "metrics.json", "predictions.jsonl", "model", "stages"}
-"""What a run leaves behind at its top."""
+"""The files and folders that a run leaves at its top."""
 
 Files = dict[str, bytes]
 
@@ -112,7 +112,7 @@ def _tree(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def half_written(output: Path) -> str | None:
-    """What in the folder of a run is not whole."""
+    """Name what is not whole in the folder of a run, if anything."""
     if not output.is_dir():
         return None
     if extra := {path.name for path in output.iterdir() if not path.is_symlink()} - WHOLE:
@@ -131,7 +131,7 @@ def half_written(output: Path) -> str | None:
 
 
 def judge(case: Case, folder: Path, seconds: float = 120) -> str | None:
-    """What is wrong with the way a command took a case in an empty folder; None when nothing is."""
+    """Say what is wrong with the way a command took a case in an empty folder; None when nothing is."""
     for name, data in case.files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
@@ -157,7 +157,7 @@ def judge(case: Case, folder: Path, seconds: float = 120) -> str | None:
 
 
 def _silent(said: Said, told: tuple[str, ...]) -> str | None:
-    """What should have been said and was not, or the other way round."""
+    """Name what should have been said and was not, or the other way round."""
     text = said.out + said.err
     if not told:
         return f"a warning of what is sound: {text[-400:]!r}" if "warning:" in text else None
@@ -166,7 +166,7 @@ def _silent(said: Said, told: tuple[str, ...]) -> str | None:
 
 
 def _unclear(said: Said, case: Case) -> str | None:
-    """What is wrong with what is said of a mistake."""
+    """Say what is unclear in the lines that tell of a mistake."""
     lines = said.err.removesuffix("\n").split("\n")
     for line in lines:
         if not line.strip():

@@ -32,7 +32,7 @@ _REPLACED = (
     "stages/tokenize",
     "stages/ground",
 )
-"""What a run puts in the place of whatever is there."""
+"""Paths that a run puts in the place of whatever is there."""
 
 _TARGETS = {"a folder": "beside/folder", "a file": "beside/file", "nothing": "beside/none", "itself": ""}
 

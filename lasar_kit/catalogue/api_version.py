@@ -18,7 +18,7 @@ CHANGES = {
     "given a Prompt, a reward a Judged, an RL objective says reads_answers; an item table has "
     "a column features; see docs/plugins-from-1.md",
 }
-"""What each version changed, oldest first."""
+"""Changes of each version, oldest first."""
 
 
 def mismatch(wanted: str) -> str | None:

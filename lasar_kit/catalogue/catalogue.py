@@ -85,8 +85,8 @@ class Catalogue:
         """Entries in the order of `KINDS`, then by name; those of one kind if it is given."""
         if kind is not None and kind not in KINDS:
             raise UserError(f"unknown kind {kind!r}; {nearest(kind, KINDS)}")
-        found = [e for same in self._entries.values() for e in same if kind in (None, e.kind)]
-        return sorted(found, key=lambda entry: (KINDS.index(entry.kind), entry.name, entry.origin))
+        every = [e for same in self._entries.values() for e in same if kind in (None, e.kind)]
+        return sorted(every, key=lambda entry: (KINDS.index(entry.kind), entry.name, entry.origin))
 
     def get(self, kind: str, name: str) -> Entry:
         """The one entry of a name.
@@ -112,11 +112,11 @@ class Catalogue:
         from lasar_kit.spec.component import ComponentConfig
 
         entry = self.get(kind, name)
-        found = self._import(entry, entry.config)
+        config = self._import(entry, entry.config)
         base = BASES.get(kind, ComponentConfig)
-        if not (isinstance(found, type) and issubclass(found, base)):
+        if not (isinstance(config, type) and issubclass(config, base)):
             raise UserError(f"{_label(entry)}: {entry.config} is not a subclass of {base.__name__}")
-        return found
+        return config
 
     def build(self, kind: str, config: ComponentConfig, env: Env) -> Any:
         """The component of a config, given of `env` what its kind is given (`lasar_kit.core.environment`);
@@ -159,14 +159,14 @@ class Catalogue:
 
     def hook_code(self, hook: str) -> list[str]:
         """The implementations of a hook in hook modules, each with the digest of its code."""
-        found = []
+        paths = []
         for one in getattr(self.hooks.hook, hook).get_hookimpls():
             module, file = one.function.__module__, Path(one.function.__code__.co_filename)
             if isinstance(one.plugin, ModuleType):
                 folder = self._registry_folder(one.plugin_name.rpartition(" ")[0])
                 code = self.digests.of((), [file], folder) if file.is_file() else ""
-                found.append(f"{module}:{one.function.__qualname__} {code}")
-        return sorted(found)
+                paths.append(f"{module}:{one.function.__qualname__} {code}")
+        return sorted(paths)
 
     def hooks_of(self, config: ComponentConfig) -> tuple[str, ...]:
         """The hooks that a component of kind `hook` implements, told without building it.
@@ -214,13 +214,13 @@ class Catalogue:
         self._reach(entry.origin)
         try:
             module = importlib.import_module(module_name)
-            found = getattr(module, attribute)
+            member = getattr(module, attribute)
         except Exception as error:  # whatever a plugin's code raises when imported
             raise _import_failure(entry, target, error) from error
         folder, file = self._folders.get(entry.origin), getattr(module, "__file__", None)
         if folder is not None and file and not Path(file).resolve().is_relative_to(folder):
             raise UserError(f"{_label(entry)}: another {module_name!r} hides the one of the plugin: {file}")
-        return found
+        return member
 
     @cached_property
     def hooks(self) -> PluginManager:

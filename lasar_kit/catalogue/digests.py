@@ -11,13 +11,13 @@ from lasar_kit.catalogue.discovery import BUILTIN, INSTALLED, package_folder
 from lasar_kit.catalogue.imports import Sources, read
 
 CHECKS = "lasar_kit.testing"
-"""What a plugin's tests import, and no stage runs."""
+"""The package that a plugin's tests import, and no stage runs."""
 
 
 def kit_packages() -> dict[str, Path]:
     """The packages whose code is known by its imports, and their folders: lasar-kit and its components."""
-    found = {"lasar_kit": Path(__file__).parents[1]}
-    return found | {name: folder for name in BUILTIN.values() if (folder := package_folder(name))}
+    packages = {"lasar_kit": Path(__file__).parents[1]}
+    return packages | {name: folder for name in BUILTIN.values() if (folder := package_folder(name))}
 
 
 class Digests:

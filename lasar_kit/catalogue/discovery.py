@@ -44,15 +44,15 @@ def registry_of(package: str) -> Path | str:
 
 def registry_in(folder: Path) -> Path | None:
     """The registry.toml of a folder, or of the one package in it that has one (a project not installed)."""
-    found = [folder / "registry.toml"] if (folder / "registry.toml").is_file() else []
-    found = found or sorted(folder.glob("*/registry.toml"))
-    return found[0] if len(found) == 1 else None
+    registries = [folder / "registry.toml"] if (folder / "registry.toml").is_file() else []
+    registries = registries or sorted(folder.glob("*/registry.toml"))
+    return registries[0] if len(registries) == 1 else None
 
 
 def installed_packages() -> dict[str, str]:
     """Origin to package of all installed plugins; those of lasar-kit even where it runs uninstalled."""
-    found = dict(BUILTIN)
+    packages = dict(BUILTIN)
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
         distribution = point.dist.name if point.dist else "unknown"
-        found[f"{distribution}:{point.name}"] = point.value
-    return found
+        packages[f"{distribution}:{point.name}"] = point.value
+    return packages

@@ -33,7 +33,7 @@ def _implemented(part: object) -> Iterator[str]:
 
 
 def mistakes(part: object) -> list[str]:
-    """What keeps a component, or its class, from being a hook: it implements none, or unknown ones."""
+    """List what keeps a component, or its class, from being a hook: it implements none, or unknown ones."""
     names = implemented(part)
     if not names:
         return ["implements no hook: mark its methods by lasar_kit.hookspecs.hookimpl"]
@@ -48,11 +48,11 @@ def mistakes(part: object) -> list[str]:
 
 def register(hooks: pluggy.PluginManager, part: object) -> list[str]:
     """Have a manager call a component; what is wrong with it, in which case it is not called."""
-    found = mistakes(part)
+    wrong = mistakes(part)
     try:
         manager().register(part)  # one that refuses a part keeps half of it
     except pluggy.PluginValidationError as error:
-        found = found or [" ".join(str(error).split())]
-    if not found:
+        wrong = wrong or [" ".join(str(error).split())]
+    if not wrong:
         hooks.register(part)
-    return found
+    return wrong

@@ -108,17 +108,17 @@ class Sources:
 
         A package above one of them counts where its `__init__` does more than name things.
         """
-        found: dict[str, str] = {}
+        digests: dict[str, str] = {}
         waiting = list(modules)
         while waiting:
             module = waiting.pop()
             file = self._file(module)
-            if file is None or module in found:
+            if file is None or module in digests:
                 continue
-            found[module] = file[0].digest
+            digests[module] = file[0].digest
             waiting += self.imported(file[0], module)
             waiting += [above for above in _above(module) if self._does_more(above)]
-        return dict(sorted(found.items()))
+        return dict(sorted(digests.items()))
 
     def imported(self, source: Source, module: str = "") -> list[str]:
         """The modules that a file takes names from, of any package; `module` is its own name."""

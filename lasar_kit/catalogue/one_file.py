@@ -25,14 +25,14 @@ def is_one_file(path: Path) -> bool:
 def read_file(path: Path, origin: str) -> Registry:
     """Import a file and read what it declares; `UserError` in one line where that is nothing, or fails."""
     module = _imported(path, origin)
-    found = declared(module)
+    classes = declared(module)
     hooks = any(hasattr(value, HOOK) for value in vars(module).values())
-    if not found and not hooks:
+    if not classes and not hooks:
         raise UserError(
             f"--plugin {origin}: declares no component; put @declare(KIND, NAME, CONFIG), of lasar_kit.spec, "
             "on a class"
         )
-    entries = [_entry(one, module.__name__, origin) for one in found]
+    entries = [_entry(one, module.__name__, origin) for one in classes]
     if mistakes := [line for entry in entries for line in entry_mistakes(entry)]:
         raise UserError(*(f"--plugin {origin}: {line}" for line in mistakes))
     api = getattr(module, "LASAR_API", None)

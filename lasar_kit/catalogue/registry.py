@@ -36,7 +36,7 @@ class Entry:
 
 
 def entry_mistakes(entry: Entry) -> list[str]:
-    """What is wrong with an entry, each line without its origin; empty when nothing is."""
+    """List what is wrong with an entry, each line without its origin; empty when nothing is."""
     place = f"[{entry.kind}.{entry.name}]"
     if entry.kind not in KINDS:
         return [f"{place}: unknown kind {entry.kind!r}; {nearest(entry.kind, KINDS)}"]
@@ -55,7 +55,7 @@ def entry_mistakes(entry: Entry) -> list[str]:
 
 @dataclass(frozen=True)
 class Registry:
-    """What a registry.toml declares, and one line for each part of it that cannot be used.
+    """The declarations of a registry.toml, and one line for each part of it that cannot be used.
 
     `refused` tells why nothing of it can be used: it was written for another API.
     """

@@ -21,10 +21,10 @@ def histories(one: str | None, many: Path | None) -> list[tuple[str, list[str]]]
     if (one is None) == (many is None):
         raise UserError("recommend: give either --history ID,ID,… or --histories FILE")
     given = [("--history", one)] if one is not None else _lines(many) if many is not None else []
-    found, mistakes = [], []
+    parsed, mistakes = [], []
     for place, text in given:
         try:
-            found.append((place, _ids(text)))
+            parsed.append((place, _ids(text)))
         except ValueError:
             mistakes.append(
                 f"{place}: must be item ids with commas between them, those that hold commas or quotes in "
@@ -32,7 +32,7 @@ def histories(one: str | None, many: Path | None) -> list[tuple[str, list[str]]]
             )
     if mistakes:
         raise UserError(*mistakes)
-    return found
+    return parsed
 
 
 def _ids(text: str) -> list[str]:

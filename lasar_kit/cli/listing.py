@@ -82,13 +82,13 @@ def _field_type(field: FieldInfo) -> str:
 
 
 def _bounds(field: FieldInfo) -> str:
-    found = [
+    bounds = [
         f"{sign} {getattr(mark, key)}"
         for mark in field.metadata
         for key, sign in _SIGNS.items()
         if getattr(mark, key, None) is not None
     ]
-    return ", ".join(found)
+    return ", ".join(bounds)
 
 
 def _default(field: FieldInfo) -> Any:

@@ -117,11 +117,11 @@ def schema(plugin: Plugin = None) -> None:
     from lasar_kit.spec.schema import json_schema
 
     catalogue = discovered(plugin)
-    found, problems = json_schema(catalogue)
+    printed, problems = json_schema(catalogue)
     warn(catalogue)
     for line in problems:
         print(f"left out: {line}", file=sys.stderr)
-    print(json.dumps(found, indent=2))
+    print(json.dumps(printed, indent=2))
 
 
 @app.command()

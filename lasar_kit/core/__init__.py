@@ -1,1 +1,1 @@
-"""What passes between components, and the interfaces they answer to."""
+"""The interfaces of components, and the values that pass between them."""

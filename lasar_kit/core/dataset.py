@@ -51,7 +51,7 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a data source loads.
+    """A data set as a data source loads it.
 
     `users` are raw user ids, row u of `sequences` belonging to `users[u]`; `items` has the columns
     `ITEM_COLUMNS`, raw item ids under `id`.

@@ -1,4 +1,4 @@
-"""What a component of each kind is given when it is built, in runs and in its contract alike."""
+"""The surroundings that a component of each kind is built with, in runs and in its contract alike."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
 
 
 def given(kind: str, whole: Env) -> Env:
-    """What a component of a kind is given of `whole`."""
+    """Return the part of `whole` that a component of a kind is given."""
     values: dict[str, Any] = {name: getattr(whole, name) for name in (*ALWAYS, *GIVEN[kind])}
     return Env(**values)

@@ -35,12 +35,12 @@ def _rotary(config: dict[str, Any]) -> dict[str, Any]:
     table = dict(config.get("rope_parameters") or {})
     if "rope_theta" not in table:
         return {}
-    found = {"rope_theta": table.pop("rope_theta")}
+    rotary = {"rope_theta": table.pop("rope_theta")}
     if "partial_rotary_factor" in table:
-        found["partial_rotary_factor"] = table.pop("partial_rotary_factor")
+        rotary["partial_rotary_factor"] = table.pop("partial_rotary_factor")
     if table.get("rope_type", "default") != "default":
-        found["rope_scaling"] = table
-    return found
+        rotary["rope_scaling"] = table
+    return rotary
 
 
 def _rewrite(path: Path, value: dict[str, Any]) -> None:

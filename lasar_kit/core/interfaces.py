@@ -139,7 +139,7 @@ class SftObjective(Protocol):
     """
 
     needs: tuple[str, ...]
-    """What a lesson must hold: any of `anchors`, `rationale`; and `depth`, where the count reads it."""
+    """Parts that a lesson must hold: any of `anchors`, `rationale`; and `depth`, where the count reads it."""
 
     def count(self, lesson: Lesson, rows: TaskRows | None) -> int:
         """Over how many things of a lesson the term is a mean, from what is known before it is read; `rows`
@@ -198,7 +198,7 @@ class DataSource(Protocol):
     """Loads a data set."""
 
     def files(self) -> Sequence[Path]:
-        """What it reads from disk; a change in any of them makes the data set a new one."""
+        """List the files that it reads; a change in any of them makes the data set a new one."""
 
     def load(self) -> Dataset:
         """The data set, users of fewer than three items left out; raises `UserError` on bad input."""

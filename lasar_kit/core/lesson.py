@@ -1,4 +1,4 @@
-"""What a model reads and what it learns from, as batches of tokens.
+"""Batches of tokens that a model reads and learns from.
 
 Shape letters as in `values.py`, and T rows of a task of its own, W written tokens.
 """

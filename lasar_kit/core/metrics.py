@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 CUTOFFS = (5, 10, 20)
 
 HISTORY_IN, HISTORY_OUT = PROTOCOLS = ("history_in", "history_out")
-"""What is asked: with the user's own items in the lists, and with lists that leave them out. Numbers of the
+"""The two protocols: the user's own items may be in the lists, or are left out. Numbers of the
 one say nothing beside numbers of the other."""
 
 

@@ -39,7 +39,7 @@ WRAPPERS = {
     "module.": "save the model, not the distributed wrapper around it",
     "base_model.model.": "merge the adapters into the model, and save that",
 }
-"""What wrappers put into tensor names, and what to do about it."""
+"""Parts that wrappers put into tensor names, and what to do about them."""
 
 
 class ModelFiles:
@@ -57,10 +57,10 @@ class ModelFiles:
         if Path(self.name).is_dir():
             return Path(self.name)
         try:
-            found = try_to_load_from_cache(self.name, CONFIG, revision=self.revision)
+            config = try_to_load_from_cache(self.name, CONFIG, revision=self.revision)
         except ValueError:  # no id of the hub
             return None
-        return Path(found).parent if isinstance(found, str) else None
+        return Path(config).parent if isinstance(config, str) else None
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -160,17 +160,17 @@ class ModelFiles:
     @cached_property
     def tensors(self) -> dict[str, tuple[str, str]]:
         """File and dtype (as safetensors names it) of every tensor, by name."""
-        found: dict[str, tuple[str, str]] = {}
+        types: dict[str, tuple[str, str]] = {}
         for file in self._shards:
             path = (self.folder or Path()) / file
             try:
                 with safe_open(path, "pt") as opened:
-                    found |= {name: (file, opened.get_slice(name).get_dtype()) for name in opened.keys()}  # noqa: SIM118
+                    types |= {name: (file, opened.get_slice(name).get_dtype()) for name in opened.keys()}  # noqa: SIM118
             except FileNotFoundError:
                 raise self._wrong(f"{INDEX}: names {file}, which is not there") from None
             except (OSError, SafetensorError) as error:
                 raise self._wrong(f"{file}: is cut off, or no safetensors file ({error})") from None
-        return found
+        return types
 
     @property
     def _shards(self) -> list[str]:
@@ -184,7 +184,7 @@ class ModelFiles:
 
     @property
     def _file(self) -> str:
-        """What stands for all files of weights."""
+        """Return a name for all files of weights."""
         return INDEX if len(self._shards) > 1 else WEIGHTS
 
     def _place_of(self, tensor: str) -> str:
@@ -193,14 +193,14 @@ class ModelFiles:
     def _json(self, file: str) -> dict[str, Any]:
         assert self.folder is not None
         try:
-            found = json.loads((self.folder / file).read_bytes())
+            table = json.loads((self.folder / file).read_bytes())
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, RecursionError) as error:
             raise self._wrong(f"{file}: is not JSON ({error})") from None
-        if not isinstance(found, dict):
-            raise self._wrong(f"{file}: expected an object, got {type(found).__name__}")
-        return found
+        if not isinstance(table, dict):
+            raise self._wrong(f"{file}: expected an object, got {type(table).__name__}")
+        return table
 
     def _refuse_quantised(self, config: Any) -> None:
         """Refuse by the configuration, the name or the type of a tensor."""
@@ -275,7 +275,7 @@ def _belongs(name: str, own: set[str]) -> bool:
 
 
 def _wrapped(missing: list[str], found: list[str]) -> str:
-    """What to say where the tensors are there under a wrapper's names."""
+    """Say what to do where the tensors are there under a wrapper's names."""
     for prefix, advice in WRAPPERS.items():
         for name in found:
             if prefix in name and name.replace(prefix, "") in missing:

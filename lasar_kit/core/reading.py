@@ -1,4 +1,4 @@
-"""What a data source saw as it read, and the data set no longer tells."""
+"""A data source's findings as it read, which the data set no longer tells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What residual codes stand for."""
+"""Vectors that residual codes stand for."""
 
 from __future__ import annotations
 

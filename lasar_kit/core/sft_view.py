@@ -1,4 +1,4 @@
-"""What an SFT objective sees of a batch: prompts, thoughts and answers, read once and only if asked for."""
+"""An SFT objective's view of a batch: prompts, thoughts and answers, read once and only if asked for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SftView(Protocol):
 
     @property
     def lesson(self) -> Lesson:
-        """What is to be learnt."""
+        """The batch's lesson: targets, anchors, rationale."""
 
     @property
     def rows(self) -> TaskRows:
@@ -43,7 +43,7 @@ class SftView(Protocol):
 
     @property
     def trace(self) -> LatentTrace:
-        """What was thought; where the lesson has a rationale and the loop writes, the rationale, written."""
+        """The thoughts; where the lesson has a rationale and the loop writes, the rationale, written."""
 
     @property
     def answers(self) -> Float[Tensor, "B R M D"]:

@@ -22,7 +22,7 @@ from lasar_kit.core.dataset import Sequences
 
 
 class Context:
-    """What a backbone remembers of the tokens it has seen; opaque, but for `length`, to all but the backbone
+    """A backbone's memory of the tokens it has seen; opaque, but for `length`, to all but the backbone
     that made it."""
 
     @property
@@ -33,7 +33,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Env:
-    """What the surroundings give a component when it is built; `lasar_kit.core.environment` says which of it
+    """The surroundings of a component when it is built; `lasar_kit.core.environment` says which of them
     a component of each kind is given, in runs and in its contract alike.
 
     `seed`: decides all that is random. `device`: where its tensors belong.
@@ -113,13 +113,13 @@ Between = Callable[
     [Float[Tensor, "B N D"], Int[Tensor, "B N"], Context],
     tuple[Float[Tensor, "B N D"], Int[Tensor, "B N"], Context],
 ]
-"""What a loop does behind an answer's token: from the token's state and node, the state that predicts the
+"""A loop's step behind an answer's token: from the token's state and node, the state that predicts the
 next token and the node that this one hangs on; N branches a row."""
 
 
 @dataclass(frozen=True)
 class LatentTrace:
-    """What a latent loop leaves behind.
+    """The thoughts of a latent loop, and the state to answer from.
 
     `states[b, r, t]` is thought t + 1 where `mask` is true. `last` predicts the first answer token,
     and the answer's first token is to be fed as a child of node `tip`.

@@ -26,5 +26,5 @@ class Words:
     def tokens(self, texts: Sequence[str]) -> list[Ids]:
         """Token ids of each text; none of the empty one."""
         rows = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
-        found = [np.array(row, dtype=np.int64) for row in rows]
-        return [row[~np.isin(row, self.meant)] for row in found]
+        ids = [np.array(row, dtype=np.int64) for row in rows]
+        return [row[~np.isin(row, self.meant)] for row in ids]

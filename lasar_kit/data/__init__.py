@@ -1,1 +1,1 @@
-"""What stages read: data set, semantic IDs, training samples, held-out items, anchors."""
+"""Data that stages read: data set, semantic IDs, training samples, held-out items, anchors."""

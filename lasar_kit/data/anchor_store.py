@@ -59,7 +59,7 @@ class AnchorStore:
 
     @classmethod
     def open(cls, folder: Path, mode: Literal["r", "r+"] = "r") -> AnchorStore:
-        """What `begin` made, read where it lies."""
+        """Open what `begin` made, where it lies."""
         keys, offsets = np.load(folder / "keys.npy"), np.load(folder / "offsets.npy")
         return cls(keys, offsets, np.load(folder / "states.npy", mmap_mode=mode), folder)
 
@@ -89,9 +89,9 @@ class AnchorStore:
     def counts(self, places: Sequence[Place]) -> Int[np.ndarray, " n"]:
         """Segments of each place, 0 where it has none."""
         wanted = _keys(places)
-        found = np.minimum(np.searchsorted(self.keys, wanted), max(len(self.keys) - 1, 0))
-        known = self.keys[found] == wanted if len(self.keys) else np.zeros(len(wanted), dtype=bool)
-        return np.where(known, np.diff(self.offsets)[found] if len(self.keys) else 0, 0)
+        at = np.minimum(np.searchsorted(self.keys, wanted), max(len(self.keys) - 1, 0))
+        known = self.keys[at] == wanted if len(self.keys) else np.zeros(len(wanted), dtype=bool)
+        return np.where(known, np.diff(self.offsets)[at] if len(self.keys) else 0, 0)
 
     def batch(
         self, rows: Sequence[Sequence[Place]], branches: int

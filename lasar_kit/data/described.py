@@ -42,7 +42,7 @@ def save(facts: Facts, folder: Path) -> None:
 
 
 def load(folder: Path) -> Facts:
-    """What `save` wrote; nothing where there is none."""
+    """Read what `save` wrote; nothing where there is none."""
     return read_json(folder / FILE) if (folder / FILE).is_file() else {}
 
 
@@ -60,7 +60,7 @@ def show(facts: Facts, screen: Screen) -> None:
 
 
 def summary(facts: Facts) -> list[str]:
-    """What is worth a line at every load."""
+    """List the facts that are worth a line at every load."""
     lengths, samples = facts["lengths"], facts["samples"]
     lines = [
         ", ".join(f"{facts[name]:,} {name}" for name in ("users", "items", "interactions")),
@@ -84,14 +84,14 @@ def _left_out(facts: Facts) -> list[str]:
 
 def table(facts: Facts, title: str) -> Table:
     """All of it, a row a fact."""
-    found = Table(
+    shown = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1), title=Text(title), title_justify="left", show_header=False
     )
-    found.add_column(no_wrap=True)
-    found.add_column()
+    shown.add_column(no_wrap=True)
+    shown.add_column()
     for name, value in _rows(facts):
-        found.add_row(name, Text(one_line(value)))
-    return found
+        shown.add_row(name, Text(one_line(value)))
+    return shown
 
 
 def _rows(facts: Facts) -> list[tuple[str, str]]:

@@ -61,7 +61,7 @@ def _samples(dataset: Dataset) -> dict[str, int]:
     """Training samples (each item but a user's first is an answer once), and held-out targets."""
     places = held_out_places(dataset)
     training = int(np.maximum(dataset.train.lengths - 1, 0).sum())
-    return {"training": training, **{split: len(found) for split, found in places.items()}}
+    return {"training": training, **{split: len(rows) for split, rows in places.items()}}
 
 
 def held_out_places(dataset: Dataset) -> dict[str, Int[np.ndarray, " U"]]:
@@ -119,7 +119,7 @@ def _ties(dataset: Dataset) -> Facts | None:
     places = held_out_places(dataset)
     return {
         "interactions": int(tied.sum()),
-        **{split: int(tied[found].sum()) for split, found in places.items()},
+        **{split: int(tied[rows].sum()) for split, rows in places.items()},
         "distinct_times": len(np.unique(times)),
         "order": "random" if dataset.reading.ties_drawn else "file",
     }
@@ -129,11 +129,11 @@ def _targets(dataset: Dataset, trained: Bool[np.ndarray, " I"]) -> Facts:
     seen, same = _seen_before(dataset), _like_the_one_before(dataset)
     return {
         split: {
-            "in_history": int(seen[found].sum()),
-            "same_as_last": int(same[found].sum()),
-            "untrained": int((~trained[dataset.sequences.items[found]]).sum()),
+            "in_history": int(seen[rows].sum()),
+            "same_as_last": int(same[rows].sum()),
+            "untrained": int((~trained[dataset.sequences.items[rows]]).sum()),
         }
-        for split, found in held_out_places(dataset).items()
+        for split, rows in held_out_places(dataset).items()
     }
 
 

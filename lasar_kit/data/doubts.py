@@ -1,4 +1,4 @@
-"""What in a data set can hardly be as its owner thinks, a line each with the option that mends it."""
+"""Doubts that a data set is as its owner thinks: a line each, with the option that mends it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _NUMBER = re.compile(r"[\d\s.,:/-]+")
 
 def doubts(dataset: Dataset, facts: Facts, options: Collection[str]) -> list[str]:
     """Lines about `facts`, what `describe` told of the data set; `options` are those that its source has."""
-    found = [*dataset.reading.remarks]
+    lines = [*dataset.reading.remarks]
     for of in (_copies, _ties, _history, _untrained):
-        found += of(facts, options)
-    found += _text(facts, options)
-    found += _titles(dataset.items, options)
-    return found
+        lines += of(facts, options)
+    lines += _text(facts, options)
+    lines += _titles(dataset.items, options)
+    return lines
 
 
 def _share(count: int, total: int) -> str:

@@ -29,10 +29,10 @@ class Rationales:
 
     def batch(self, places: Sequence[Sequence[Place]], branches: int) -> Int[Tensor, "B R W"]:
         """Token ids of each row's places, -1 past the end and where there is no text."""
-        found = [[self.rows.get(place) for place in row] for row in places]
-        longest = max((len(ids) for row in found for ids in row if ids is not None), default=0)
+        texts = [[self.rows.get(place) for place in row] for row in places]
+        longest = max((len(ids) for row in texts for ids in row if ids is not None), default=0)
         batch = np.full((len(places), branches, longest), -1, dtype=np.int64)
-        for b, row in enumerate(found):
+        for b, row in enumerate(texts):
             for r, ids in enumerate(row):
                 if ids is not None:
                     batch[b, r, : len(ids)] = ids

@@ -46,6 +46,6 @@ class Sids:
 
     @classmethod
     def load(cls, folder: Path) -> Sids:
-        """What `save` wrote."""
+        """Read what `save` wrote."""
         codes = load_file(folder / "codes.safetensors")["codes"]
         return cls(codes, tuple(read_json(folder / "sizes.json")))

@@ -1,4 +1,4 @@
-"""What a stage is given, and what it is."""
+"""A stage, and the context that it is given."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def save(dataset: Dataset, folder: Path) -> None:
 
 
 def load(folder: Path) -> Dataset:
-    """What `save` wrote."""
+    """Read what `save` wrote."""
     users = pl.read_parquet(folder / "users.parquet", glob=False)  # a folder may be called `run[1]`
     lengths = users["items"].list.len().to_numpy().astype(np.int64)
     flat = users["items"].explode(empty_as_null=False).to_numpy().astype(np.int32)

@@ -51,7 +51,7 @@ class Parts:
 
     @classmethod
     def load(cls, folder: Path, catalogue: Catalogue) -> Parts:
-        """What `save` wrote, validated by the catalogue."""
+        """Read what `save` wrote, validated by the catalogue."""
         stored: Mapping[str, Any] = read_json(folder / PARTS)
         context = {"catalogue": catalogue}
         configs: dict[str, Any] = {
@@ -176,7 +176,7 @@ class Recommender(nn.Module):
         return trace
 
     def answer_states(self, trace: LatentTrace, tokens: Int[Tensor, "B A M"]) -> Float[Tensor, "B A M D"]:
-        """What predicts the tokens of A answers: one behind each branch, or all behind the only branch."""
+        """Return the states that predict A answers' tokens: one behind each branch, or all behind one."""
         answers = tokens.shape[1]
         last = trace.last.expand(-1, answers, -1)[:, :, None]
         tip, context = trace.tip.expand(-1, answers), trace.context
@@ -225,6 +225,6 @@ class Recommender(nn.Module):
     def load(
         cls, folder: Path, catalogue: Catalogue, decoder: ComponentConfig, sids: Sids, env: Env
     ) -> Recommender:
-        """What `save` wrote, with a decoder for the catalogue `sids`."""
+        """Read what `save` wrote, with a decoder for the catalogue `sids`."""
         parts = Parts.load(folder, catalogue)
         return cls.build(catalogue, parts, decoder, sids, replace(env, checkpoint=folder))

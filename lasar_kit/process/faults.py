@@ -1,4 +1,4 @@
-"""What goes wrong with a machine, told in one line: no memory, no room on the disk, numbers that blew up."""
+"""Faults of a machine, told in one line: no memory, no room on the disk, numbers that blew up."""
 
 from __future__ import annotations
 

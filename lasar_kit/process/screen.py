@@ -1,4 +1,4 @@
-"""What a run shows while it works: progress on a terminal, plain lines elsewhere."""
+"""The screen while a run works: progress on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the processes of a run do together. Alone, each function does the obvious and costs nothing.
+"""Processes of a run, acting together. Alone, each function does the obvious and costs nothing.
 
 Every process of a run must call these functions, in the same order.
 """
@@ -41,13 +41,13 @@ def from_all(value: Found) -> list[Found]:
 
 
 def from_main(make: Callable[[], Found]) -> Found:
-    """What `make` gives on the main process; the others do not call it, and wait."""
+    """Return what `make` gives on the main process; the others do not call it, and wait."""
     if not several():
         return make()
     held: list[Any] = [make() if is_main() else None]
     dist.broadcast_object_list(held, src=0)
-    found: Found = held[0]
-    return found
+    made: Found = held[0]
+    return made
 
 
 def wait_for_all() -> None:
@@ -89,7 +89,7 @@ def world_mean(values: Mapping[str, float], weight: float) -> dict[str, float]:
         return dict(values)
     every: list[tuple[Mapping[str, float], float]] = [(values, weight)] * dist.get_world_size()
     dist.all_gather_object(every, (dict(values), weight))
-    heard = [(found, share) for found, share in every if share > 0]
+    heard = [(numbers, share) for numbers, share in every if share > 0]
     return mean_of(heard)
 
 
@@ -103,10 +103,10 @@ def mean_of(heard: Sequence[tuple[Mapping[str, float], float]]) -> dict[str, flo
     def together(name: str) -> float:
         extreme = {"_min": min, "_max": max}.get(name[-4:])
         if extreme is not None:
-            return extreme(found[name] for found, _ in heard if name in found)
-        return sum(found.get(name, 0.0) * share for found, share in heard) / total
+            return extreme(numbers[name] for numbers, _ in heard if name in numbers)
+        return sum(numbers.get(name, 0.0) * share for numbers, share in heard) / total
 
-    return {name: together(name) for name in dict.fromkeys(name for found, _ in heard for name in found)}
+    return {name: together(name) for name in dict.fromkeys(name for numbers, _ in heard for name in numbers)}
 
 
 def world_sum(values: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:

@@ -86,13 +86,13 @@ def compare(runs: Sequence[Path], stage: str | None) -> None:
     """
     specs = _by_spec([Finished.read(run) for run in runs])
     if len(specs) == 1 and stage is None:
-        found = [_over_seeds(specs[0], name) for name in specs[0][0].stages]
+        rows = [_over_seeds(specs[0], name) for name in specs[0][0].stages]
     else:
-        found = [_over_seeds(same, stage) for same in specs]
-    if len(found) == len(specs[0]) == 1:
+        rows = [_over_seeds(same, stage) for same in specs]
+    if len(rows) == len(specs[0]) == 1:
         raise UserError("compare: give at least two runs, or one with several evaluate stages")
-    for protocol in _common(found):
-        Screen().print(_table(found, protocol))
+    for protocol in _common(rows):
+        Screen().print(_table(rows, protocol))
 
 
 def _by_spec(runs: Sequence[Finished]) -> list[list[Finished]]:
@@ -109,18 +109,18 @@ def _by_spec(runs: Sequence[Finished]) -> list[list[Finished]]:
 
 def _over_seeds(runs: Sequence[Finished], stage: str | None) -> Evaluated:
     """One stage of runs that differ in their seed alone."""
-    found = [_read(run, stage) for run in runs]
-    if len(found) == 1:
-        return found[0]
+    seeds = [_read(run, stage) for run in runs]
+    if len(seeds) == 1:
+        return seeds[0]
     values = {
         protocol: {
-            name: np.concatenate([one.values[protocol][name] for one in found])
-            for name in found[0].values[protocol]
+            name: np.concatenate([one.values[protocol][name] for one in seeds])
+            for name in seeds[0].values[protocol]
         }
-        for protocol in _common(found)
+        for protocol in _common(seeds)
     }
-    depth = np.concatenate([one.depth for one in found])
-    return replace(found[0], run=runs[0].spec["name"], values=values, depth=depth)
+    depth = np.concatenate([one.depth for one in seeds])
+    return replace(seeds[0], run=runs[0].spec["name"], values=values, depth=depth)
 
 
 def _read(run: Finished, stage: str | None) -> Evaluated:
@@ -133,7 +133,7 @@ def _read(run: Finished, stage: str | None) -> Evaluated:
 
 def _evaluated(run: Finished, name: str) -> Evaluated:
     targets: dict[str, str] = {}
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+    ranks: dict[str, dict[str, tuple[int, int]]] = {}
     row, options = run.stages[name], run.spec["stages"][name]
     headline = HISTORY_OUT if options.get("exclude_history") else HISTORY_IN
     with predictions(run.path, name).open(encoding="utf-8") as file:
@@ -142,10 +142,10 @@ def _evaluated(run: Finished, name: str) -> Evaluated:
             targets[line["user"]] = line["target"]
             places = {protocol: line[protocol] for protocol in PROTOCOLS if protocol in line}
             for protocol, place in (places or {headline: line}).items():  # runs from before tell of one alone
-                found.setdefault(protocol, {})[line["user"]] = place["rank"], place["ties"]
-    if not found:
+                ranks.setdefault(protocol, {})[line["user"]] = place["rank"], place["ties"]
+    if not ranks:
         raise UserError(f"{run.path}: the stage {name!r} holds no predictions; run the spec again")
-    values = {protocol: _values(places) for protocol, places in found.items()}
+    values = {protocol: _values(places) for protocol, places in ranks.items()}
     depth = np.array([float(row.get("mean_depth", np.nan))])
     return Evaluated(run.path.name, str(row.get("label", name)), targets, values, depth)
 
@@ -156,14 +156,14 @@ def _values(places: Mapping[str, tuple[int, int]]) -> dict[str, Float[np.ndarray
     return {key: value[None] for key, value in metrics.per_user(rank, ties).items()}
 
 
-def _common(found: Sequence[Evaluated]) -> list[str]:
+def _common(rows: Sequence[Evaluated]) -> list[str]:
     """The protocols that all were asked under; `UserError` unless all were asked the same."""
-    for other in found[1:]:
-        _check_same_question(found[0], other)
-    common = [protocol for protocol in PROTOCOLS if all(protocol in one.values for one in found)]
+    for other in rows[1:]:
+        _check_same_question(rows[0], other)
+    common = [protocol for protocol in PROTOCOLS if all(protocol in one.values for one in rows)]
     if not common:
-        plain = next(one for one in found if HISTORY_OUT not in one.values)
-        left_out = next(one for one in found if HISTORY_IN not in one.values)
+        plain = next(one for one in rows if HISTORY_OUT not in one.values)
+        left_out = next(one for one in rows if HISTORY_IN not in one.values)
         raise UserError(
             f"{left_out.label} leaves histories out of its lists, {plain.label} does not, and neither tells "
             "of both; run one of them again, or give runs that leave out the same"
@@ -213,15 +213,15 @@ def _table(found: Sequence[Evaluated], protocol: str) -> Table:
     return table
 
 
-def _names(found: Sequence[Evaluated]) -> tuple[str, list[str]]:
-    """What all rows have in common, if anything, and what tells them apart: run, stage, or both."""
-    runs, stages = [row.run for row in found], [row.stage for row in found]
+def _names(rows: Sequence[Evaluated]) -> tuple[str, list[str]]:
+    """Split names into what all rows have in common, if anything, and what tells them apart."""
+    runs, stages = [row.run for row in rows], [row.stage for row in rows]
     for names, others in ((runs, stages), (stages, runs)):
         if len(set(names)) == len(names) and len(set(others)) == 1:
             return f"{others[0]}: ", names
-    return "", [row.label for row in found]
+    return "", [row.label for row in rows]
 
 
 def _change(first: Float[np.ndarray, "S U"], other: Float[np.ndarray, "T U"]) -> str:
-    found = paired_bootstrap(other.mean(0), first.mean(0), np.random.default_rng(0), RESAMPLES)
-    return f"{round(found.difference, 4) + 0.0:+.4f} p={found.p_value:.3f}"  # 0.0 has no sign to show
+    test = paired_bootstrap(other.mean(0), first.mean(0), np.random.default_rng(0), RESAMPLES)
+    return f"{round(test.difference, 4) + 0.0:+.4f} p={test.p_value:.3f}"  # 0.0 has no sign to show

@@ -1,4 +1,4 @@
-"""What watches a run: the log, and the lines on the screen. Both are ordinary hook implementations."""
+"""Observers of a run: the log, and the lines on the screen. Both are ordinary hook implementations."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ class Narrator:
 
     @hookimpl
     def lasar_step_end(self, run: Run, stage: PlannedStage, step: int, metrics: Mapping[str, float]) -> None:
-        found = [
+        numbers = [
             f"{shown.upper() if '@' in shown else shown} {value:.4f}"
             for name, value in metrics.items()
             if (shown := name.removeprefix("validation_")) != name
         ]
-        if found:
-            run.screen.print(f"  update {step:,}: validation {escape(', '.join(found))}")
+        if numbers:
+            run.screen.print(f"  update {step:,}: validation {escape(', '.join(numbers))}")
 
     @hookimpl
     def lasar_stage_end(self, run: Run, stage: PlannedStage, report: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ TITLES = {HISTORY_IN: "history in the lists", HISTORY_OUT: "history left out of 
 
 
 def read_metrics(run: Path) -> dict[str, Any]:
-    """What each evaluate stage of a finished run found, by stage; `UserError` where there is nothing."""
+    """Return the metrics of each evaluate stage of a finished run; `UserError` where there are none."""
     try:
         stored: dict[str, Any] = read_json(run / METRICS)
     except (OSError, ValueError):
@@ -55,7 +55,7 @@ def metrics_tables(metrics: Mapping[str, Mapping[str, Any]]) -> list[Table]:
     Numbers of two protocols stand in no column together. Stages that know of none (those of runs from before
     there were two, or of plugins) have tables of their own.
     """
-    found = []
+    tables = []
     for protocol in (*PROTOCOLS, None):
         asked: list[_Row] = []
         for stage, report in metrics.items():
@@ -63,16 +63,16 @@ def metrics_tables(metrics: Mapping[str, Mapping[str, Any]]) -> list[Table]:
             if row is None:
                 continue
             if asked and row.question not in (None, asked[0].question):
-                found.append(_table(asked, protocol))
+                tables.append(_table(asked, protocol))
                 asked = []
             asked.append(row)
-        found += [_table(asked, protocol)] if asked else []
-    return found
+        tables += [_table(asked, protocol)] if asked else []
+    return tables
 
 
 @dataclass(frozen=True)
 class _Row:
-    """What a stage says of its model under a protocol, and what it says at all."""
+    """A model's numbers under one protocol, and its whole report."""
 
     name: str
     numbers: Mapping[str, Any]
@@ -120,7 +120,7 @@ def _table(rows: Sequence[_Row], protocol: str | None) -> Table:
 
 
 def _limits(first: _Row, lists: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
-    """What no list could hold, and which lists are short, a line each."""
+    """Tell what no list could hold, and which lists are short, a line each."""
     short = [f"{escape(name)} {row['short_lists']:,}" for name, row in lists if row.get("short_lists")]
     users = first.report.get("users", 0)
     if short:

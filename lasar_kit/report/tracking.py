@@ -103,10 +103,10 @@ def _mlflow_options(folder: Path) -> dict[str, str]:
 
 def _flat(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """A spec's values by dotted keys; lists and nulls as JSON, since trackers take plain values alone."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{above}{key}.")
+            flat |= _flat(value, f"{above}{key}.")
         else:
-            found[above + key] = value if isinstance(value, str | int | float) else json.dumps(value)
-    return found
+            flat[above + key] = value if isinstance(value, str | int | float) else json.dumps(value)
+    return flat

@@ -1,4 +1,4 @@
-"""What a run has the plugin manager call: its own observers, and the hooks that its spec lists."""
+"""Hook implementations that a run calls: its own observers, and the hooks that its spec lists."""
 
 from __future__ import annotations
 

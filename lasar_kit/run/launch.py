@@ -41,9 +41,9 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    found = torch.cuda.device_count()
-    if 0 < found < processes:
-        raise UserError(f"--processes {processes}: one GPU each is needed, and there are {found}")
+    devices = torch.cuda.device_count()
+    if 0 < devices < processes:
+        raise UserError(f"--processes {processes}: one GPU each is needed, and there are {devices}")
     logging.disable()  # the run itself says what is wrong
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     # Distributed training looks for parameters that no loss reaches, and says so where it finds none.

@@ -97,7 +97,7 @@ def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: 
 
 
 def _observers(loaded: LoadedSpec, output: Path) -> list[object]:
-    """What writes and shows the run, of the main process alone."""
+    """Return what writes and shows the run, on the main process alone."""
     from lasar_kit.report.observers import JsonLog, Narrator
     from lasar_kit.report.tracking import Tracking
 
@@ -139,9 +139,9 @@ def dry_run(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: b
     store, left = _store(output, screen), dict[str, str]()
     for step in _steps(loaded, catalogue):
         name, reads = step.stage.name, ", ".join(dict.fromkeys(step.stage.inputs.values()))
-        found = store.find(name, step.key) if use_cache else None
-        if found is not None:
-            would = f"reuse {found.path}"
+        stored = store.find(name, step.key) if use_cache else None
+        if stored is not None:
+            would = f"reuse {stored.path}"
         elif use_cache and step.key in left:
             would = f"reuse what {left[step.key]} leaves"
         else:

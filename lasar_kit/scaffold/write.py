@@ -43,7 +43,7 @@ MODULES = {
 """The module that holds a kind's implementation, and the summary of the one that is written."""
 
 LABELS = {"dataset": "data set", "rl_objective": "RL objective", "sft_objective": "SFT objective"}
-"""What kinds are called in words, where their name will not do."""
+"""Names of kinds in words, where their name will not do."""
 
 
 def write_package(kind: str, name: str, folder: Path) -> list[Path]:
@@ -76,7 +76,7 @@ def _check(kind: str, name: str, folder: Path) -> None:
 
 
 def _values(kind: str, name: str) -> dict[str, str]:
-    """What the templates' placeholders stand for."""
+    """Return the values of the templates' placeholders."""
     module, summary = MODULES[kind]
     own = "".join(part.capitalize() for part in name.split("_"))
     noun = module.capitalize()

@@ -45,13 +45,15 @@ class RunRanker:
 
     def score(self, histories: Sequence[Int[np.ndarray, " H"]]) -> Float[np.ndarray, "U I"]:
         """Log-probabilities; -inf for what is not in the beam."""
-        found = self.model.rank_rows([self._own[history] for history in histories], self.config.batch_size)
+        ranked = self.model.rank_rows([self._own[history] for history in histories], self.config.batch_size)
         own = np.full((len(histories), len(self._own) + 1), -np.inf)
-        np.put_along_axis(own, found.items, found.scores.astype(np.float64), axis=1)  # -1 is the last column
+        np.put_along_axis(
+            own, ranked.items, ranked.scores.astype(np.float64), axis=1
+        )  # -1 is the last column
         scores: Float[np.ndarray, "U I"] = own[:, self._own]
         return scores
 
 
 def _rows(sequences: Sequences, own: Int[np.ndarray, " I"]) -> list[bytes]:
-    """What identifies sequences in whatever order of users."""
+    """Return bytes that identify sequences in whatever order of users."""
     return sorted(own[sequences[user]].astype(np.int64).tobytes() for user in range(len(sequences)))

@@ -87,24 +87,24 @@ class LoadedRun:
         rows = [self.rows(history) for history in histories]
         if not rows:
             return []
-        found = rank_users(self._recommender, rows, max(k, self._width), BATCH, self._accelerator)
-        found = with_sharers(found, self._recommender.prompts.table)
+        ranked = rank_users(self._recommender, rows, max(k, self._width), BATCH, self._accelerator)
+        ranked = with_sharers(ranked, self._recommender.prompts.table)
         if exclude_history:
-            found = without_history(found, rows)
+            ranked = without_history(ranked, rows)
         return [
             [
                 Recommended(self._ids[item], self._titles[item], float(score))
                 for item, score in zip(items[:k], scores[:k], strict=True)
                 if item >= 0
             ]
-            for items, scores in zip(found.items, found.scores, strict=True)
+            for items, scores in zip(ranked.items, ranked.scores, strict=True)
         ]
 
     def rank_rows(self, histories: Sequence[Int[np.ndarray, " L"]], batch_size: int = BATCH) -> Ranking:
         """The beam behind each history of rows, decoded by this process alone."""
         accelerator = self._accelerator
-        found = rank_users(self._recommender, histories, self._width, batch_size, accelerator, shared=False)
-        return with_sharers(found, self._recommender.prompts.table)
+        ranked = rank_users(self._recommender, histories, self._width, batch_size, accelerator, shared=False)
+        return with_sharers(ranked, self._recommender.prompts.table)
 
     def rows(self, history: Sequence[str]) -> Int[np.ndarray, " L"]:
         """Rows of raw ids in the item table; all unknown ones are reported."""
@@ -141,7 +141,7 @@ def recommend(
             model.rows(history)
         except UserError as error:
             unknown[number] = [f"{place}: {line}" for line in error.lines]
-    lines = [line for found in unknown.values() for line in found]
+    lines = [line for told in unknown.values() for line in told]
     if lines and (refuse_unknown or len(unknown) == len(asked)):
         raise UserError(*lines)
     for line in lines:

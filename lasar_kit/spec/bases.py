@@ -75,7 +75,7 @@ class StageConfig(ComponentConfig):
         line: Sequence[tuple[str, StageConfig]],
         inputs: Mapping[str, tuple[str, StageConfig]],
     ) -> Iterator[str]:
-        """What is allowed but hardly meant, a line each.
+        """Warn of what is allowed but hardly meant, a line each.
 
         `line` are the stages that the checkpoint it reads has gone through, by name, the latest first;
         `inputs` the stages it reads from, by type of artifact.
@@ -94,7 +94,7 @@ class StageConfig(ComponentConfig):
 
 @dataclass(frozen=True)
 class Around:
-    """What stands around a stage in a spec.
+    """The surroundings of a stage in a spec.
 
     `line` are the stages that the checkpoint it reads has gone through, by name, the latest first; `inputs`
     the stages it reads from, by type of artifact.
@@ -196,7 +196,7 @@ class SftObjectiveConfig(ComponentConfig):
 
     @property
     def wants(self) -> tuple[str, ...]:
-        """What lessons must hold for it (`anchors`, `rationale`), without which `check` warns."""
+        """Name what lessons must hold for it (`anchors`, `rationale`), without which `check` warns."""
         return ()
 
     @property
@@ -250,4 +250,4 @@ BASES: Mapping[str, type[ComponentConfig]] = {
     "teacher": TeacherConfig,
     "ranker": RankerConfig,
 }
-"""What the options of a component of each kind are a subclass of; `ComponentConfig` where none is named."""
+"""The class that options of each kind's components derive from; `ComponentConfig` where none is named."""

@@ -1,4 +1,4 @@
-"""What in a valid spec is hardly meant."""
+"""Cautions: places of a valid spec that are hardly meant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lasar_kit.spec.plan import PlannedStage
 
 def cautions(loaded: LoadedSpec) -> list[str]:
     """A line for each, as `file:line: stages.NAME: what`."""
-    found = [
+    lines = [
         f"{loaded.where(kind)}: {kind}: {', '.join(idle)} have no effect beside {kind}'s other options"
         for kind, config in loaded.spec
         if isinstance(config, ComponentConfig) and (idle := config.without_effect())
@@ -20,9 +20,9 @@ def cautions(loaded: LoadedSpec) -> list[str]:
         inputs = inputs_of(stage, loaded.plan)
         where = loaded.where("stages", stage.name)
         for text in stage.config.cautions(loaded.spec.backbone, line, inputs):
-            found.append(f"{where}: stages.{stage.name}: {text}")
-        found += _narrow(loaded, stage)
-    return found
+            lines.append(f"{where}: stages.{stage.name}: {text}")
+        lines += _narrow(loaded, stage)
+    return lines
 
 
 def _narrow(loaded: LoadedSpec, stage: PlannedStage) -> list[str]:

@@ -49,7 +49,7 @@ def _leaves(annotation: Any) -> set[Any]:
 
 
 def _expected(annotation: Any, value: object) -> str | None:
-    """What a value should have been that pydantic would otherwise make a number or a truth value of."""
+    """Say what a value should have been that pydantic would otherwise make a number or a truth value of."""
     leaves = _leaves(annotation) - {type(None)}
     if leaves == {bool} and isinstance(value, int | float | str) and not isinstance(value, bool):
         return "true or false"
@@ -142,7 +142,7 @@ class ComponentConfig(SpecModel):
 
 
 class ConfigSource(Protocol):
-    """What a field needs of the catalogue; validation gets it as `context={"catalogue": …}`."""
+    """A catalogue as fields need it; validation gets it as `context={"catalogue": …}`."""
 
     def config_class(self, kind: str, name: str) -> type[ComponentConfig]:
         """The config class of a component; `UserError` for an unknown name or a broken plugin."""

@@ -44,7 +44,7 @@ def declare(
 
 
 def declared(module: ModuleType) -> list[Declared]:
-    """What a module declares: classes of its own, and not those it imports."""
+    """List the classes that a module declares: its own, and not those it imports."""
     return [
         one
         for value in vars(module).values()

@@ -48,7 +48,7 @@ def read_paths(value: object, key: Key = (), marked: bool = False) -> Iterator[t
 
 
 def _marks(annotation: Any) -> Iterator[object]:
-    """What the parts of an annotation are marked with."""
+    """Yield the marks of an annotation's parts."""
     yield from getattr(annotation, "__metadata__", ())
     for part in get_args(annotation):
         yield from _marks(part)

@@ -57,7 +57,7 @@ def _shown(value: Any) -> str:
 
 
 def _message(error: ErrorDetails) -> str:
-    """What is wrong with one value, without the value."""
+    """Say what is wrong with one value, without the value."""
     kind, context = error["type"], error.get("ctx", {})
     if kind in _BOUNDS:
         return _BOUNDS[kind].format(
@@ -84,7 +84,7 @@ def find(tree: Node, path: Path) -> tuple[Path, Place]:
 
     Parts that the tree has not are left out: they name a branch of a union, or a key that is missing.
     """
-    here, found = tree, []
+    here, keys = tree, []
     for part in path:
         if isinstance(here.value, dict) and part in here.value:
             here = here.value[str(part)]
@@ -92,8 +92,8 @@ def find(tree: Node, path: Path) -> tuple[Path, Place]:
             here = here.value[part]
         else:
             continue
-        found.append(part)
-    return tuple(found), here.place
+        keys.append(part)
+    return tuple(keys), here.place
 
 
 def dotted(path: Path) -> str:
@@ -108,10 +108,10 @@ def lines(error: ValidationError, tree: Node) -> list[str]:
     What the branches of a union say of one value is joined by "or".
     """
     messages: dict[tuple[Place, Path], list[ErrorDetails]] = {}
-    found = error.errors(include_url=False)
-    for detail in found:
+    errors = error.errors(include_url=False)
+    for detail in errors:
         here = detail["loc"]
-        inside = any(other["loc"][: len(here)] == here for other in found if other is not detail)
+        inside = any(other["loc"][: len(here)] == here for other in errors if other is not detail)
         if detail["type"] == "too_short" and inside:
             continue  # pydantic counts what is wrong in a list as missing from it
         path, place = find(tree, detail["loc"])

@@ -42,7 +42,7 @@ class _Planner:
         return names[-1] if names else None
 
     def inputs(self, name: str, config: StageConfig) -> dict[str, str]:
-        """What a stage reads; raises `ValueError` with what is wrong.
+        """Return the stage behind each artifact that a stage reads; raise `ValueError` with what is wrong.
 
         With `from`, the line of that stage comes first, and optional inputs come from nowhere else, so
         that a stage can be told not to continue an earlier one.
@@ -61,15 +61,15 @@ class _Planner:
             chosen = {artifact: line[artifact] for artifact in reads if artifact in line}
         for artifact in config.consumes:
             if artifact not in chosen:
-                found = self.nearest_of(artifact)
-                if found is None:
+                stage = self.nearest_of(artifact)
+                if stage is None:
                     raise ValueError(f"reads {artifact}, which no earlier stage makes")
-                chosen[artifact] = found
+                chosen[artifact] = stage
         if config.from_ is None:
             for artifact in config.accepts:
-                found = self.nearest_of(artifact)
-                if found is not None and self.conflict(chosen | {artifact: found}) is None:
-                    chosen[artifact] = found
+                stage = self.nearest_of(artifact)
+                if stage is not None and self.conflict(chosen | {artifact: stage}) is None:
+                    chosen[artifact] = stage
         if conflict := self.conflict(chosen):
             raise ValueError(conflict)
         return {artifact: chosen[artifact] for artifact in reads if artifact in chosen}

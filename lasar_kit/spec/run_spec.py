@@ -1,4 +1,4 @@
-"""What a run is: a data set, a model, and the stages that make it."""
+"""The spec of a run: a data set, a model, and the stages that make it."""
 
 from __future__ import annotations
 

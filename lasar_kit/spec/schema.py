@@ -16,7 +16,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class Listing(ConfigSource, Protocol):
-    """What is needed of the catalogue: config classes, and the entries there are."""
+    """A catalogue as the schema needs it: config classes, and the entries there are."""
 
     def entries(self, kind: str | None = None) -> list[Entry]:
         """Entries of a kind."""

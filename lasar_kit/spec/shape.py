@@ -1,4 +1,4 @@
-"""What may stand at a place of a spec, known before the spec is validated: where null is a value."""
+"""The shape of a spec, known before it is validated: where null is a value."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ class Shape:
         A key that no field goes by takes anything, so that validation sees it and says so.
         """
         tables = [table for field in self.fields for table in self._tables(field, use)]
-        found = [table if isinstance(table, FieldInfo) else table.get(name) for table in tables]
-        known = tuple(field for field in found if field is not None)
+        fields = [table if isinstance(table, FieldInfo) else table.get(name) for table in tables]
+        known = tuple(field for field in fields if field is not None)
         if tables and not known:
             known = (FieldInfo.from_annotation(Any),)
         return Shape(known, self.source)

@@ -121,7 +121,7 @@ class _Builder:
         return Node(value, self.at(line))
 
     def table(self, node: yaml.MappingNode) -> dict[str, Node]:
-        found: dict[str, Node] = {}
+        entries: dict[str, Node] = {}
         lines: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
@@ -129,12 +129,12 @@ class _Builder:
                 self.refuse(line, "a key must be a text")
             elif key.value == "<<" and key.style is None:
                 self.refuse(line, "merge keys are not read; write the options out, or use 'extends'")
-            elif key.value in found:
+            elif key.value in entries:
                 self.refuse(line, f"{key.value}: stands here twice, first on line {lines[key.value]}")
             else:
                 lines[key.value] = line
-                found[key.value] = self.build(value, line)
-        return found
+                entries[key.value] = self.build(value, line)
+        return entries
 
 
 def _syntax_mistake(error: yaml.YAMLError, text: str, place: Place) -> str:
@@ -179,7 +179,7 @@ def parse(text: str, place: Place, mistakes: list[str]) -> Node | None:
 
 
 def _bytes(path: Path) -> bytes:
-    """What a file holds, up to a byte more than a spec may; a pipe, which might never end, is no file."""
+    """Read a file, up to a byte more than a spec may hold; a pipe, which might never end, is no file."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise ValueError("is not a file")
     with path.open("rb") as file:

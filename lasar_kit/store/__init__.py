@@ -1,1 +1,1 @@
-"""What a run leaves on disk: artifacts, their keys, the run folder."""
+"""A run's files on disk: artifacts, their keys, the run folder."""

@@ -104,7 +104,7 @@ class Artifact:
             return None
 
     def damage(self) -> str | None:
-        """What is not as it was written, None where all is; reads every file."""
+        """Name what is not as it was written, None where all is; read every file."""
         try:
             manifest = read_json(self.path / MANIFEST)
             changed = [
@@ -147,37 +147,39 @@ class ArtifactStore:
         """Finished stages with this key, that of this name first; what they hold is not looked at."""
         places = self._places.get(key, [])
         for path in sorted(places, key=lambda path: path != self.folder / name):
-            found = Artifact.read(path)
-            if found is not None and found.key == key:
-                yield found
+            artifact = Artifact.read(path)
+            if artifact is not None and artifact.key == key:
+                yield artifact
 
     def find(self, name: str, key: str) -> Artifact | None:
         """A finished stage with this key that is as it was written: this run's own, else one beside it."""
-        return next((found for found in self._candidates(name, key) if self._sound(found, found)), None)
+        return next(
+            (artifact for artifact in self._candidates(name, key) if self._sound(artifact, artifact)), None
+        )
 
     def adopt(self, name: str, key: str) -> tuple[Artifact, Path] | None:
         """Have an artifact of this key as this run's own: it, and where it was; None where there is none.
 
         What a kill left of the work on the stage goes.
         """
-        for found in self._candidates(name, key):
-            own = found if found.path == self.folder / name else self._copied(found, name)
-            if own is not None and self._sound(own, found):
-                if own is not found:
+        for artifact in self._candidates(name, key):
+            own = artifact if artifact.path == self.folder / name else self._copied(artifact, name)
+            if own is not None and self._sound(own, artifact):
+                if own is not artifact:
                     own = self._commit(own.path, name)
                 shutil.rmtree(self._works(name), ignore_errors=True)
-                return own, found.path
+                return own, artifact.path
         return None
 
-    def _copied(self, found: Artifact, name: str) -> Artifact | None:
+    def _copied(self, artifact: Artifact, name: str) -> Artifact | None:
         """A copy that is yet to be committed; None where the artifact was replaced meanwhile."""
         partial = self._partial(name)
         try:
-            copy_tree(found.path, partial)
+            copy_tree(artifact.path, partial)
         except (FileNotFoundError, PermissionError):
             return None
         copy = Artifact.read(partial)
-        return copy if copy is not None and copy.key == found.key else None
+        return copy if copy is not None and copy.key == artifact.key else None
 
     def _sound(self, artifact: Artifact, origin: Artifact) -> bool:
         """Whether an artifact is as it was written; tells of its origin if not."""

@@ -1,4 +1,4 @@
-"""What an artifact depends on: options, code and inputs, as one key."""
+"""An artifact's key: options, code and inputs that it depends on."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 DATASET_CODE = "lasar_kit.data.stored_dataset"
-"""What keeps a data set, whatever its source."""
+"""The code that keeps a data set, whatever its source."""
 
 STAGE_CODE = "lasar_kit.data.stage_context"
-"""What every stage is handed, those of plugins too. The room `run`, which hands it over, changes what a stage
-leaves by nothing but what is in the key: options, inputs and hooks."""
+"""The context that every stage is handed, those of plugins too. The room `run`, which hands it over, changes
+a stage's artifact by nothing but what is in the key: options, inputs and hooks."""
 
 
 def dataset_key(spec: RunSpec, files: Sequence[Path], catalogue: Catalogue) -> str:
@@ -95,9 +95,9 @@ def _files(config: ComponentConfig) -> Iterator[tuple[str, int, int]]:
 def _packages(options: object) -> list[str]:
     """Name and version of each distribution that brings a model named `package:…`."""
     if isinstance(options, Mapping):
-        return [found for value in options.values() for found in _packages(value)]
+        return [package for value in options.values() for package in _packages(value)]
     if isinstance(options, list):
-        return [found for value in options for found in _packages(value)]
+        return [package for value in options for package in _packages(value)]
     if not (isinstance(options, str) and options.startswith(PACKAGE)):
         return []
     names = packages_distributions().get(options.removeprefix(PACKAGE), ())

@@ -4,4 +4,4 @@ LOCK = "spec.lock.yaml"
 """The resolved spec, there from the start of a run."""
 
 METRICS, PREDICTIONS, LOG, MODEL = "metrics.json", "predictions.jsonl", "log.jsonl", "model"
-"""What is there besides; the first three also in the folder of a stage that makes such."""
+"""Further names; the first three also in the folder of a stage that makes such."""

@@ -46,8 +46,8 @@ def difference(first: Any, second: Any, where: str = "") -> str:
         pairs = [(str(place), *pair) for place, pair in enumerate(zip(first, second, strict=True))]
     else:
         return "" if _equal(first, second) else f"{where} {_gap(first, second)}".strip()
-    found = (difference(one, other, f"{where}.{name}".lstrip(".")) for name, one, other in pairs)
-    return next((line for line in found if line), "")
+    differences = (difference(one, other, f"{where}.{name}".lstrip(".")) for name, one, other in pairs)
+    return next((line for line in differences if line), "")
 
 
 def _gap(first: Any, second: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a contract is made of: checks, the component they are held against, and what comes out."""
+"""A contract: checks, the component they are held against, and what comes out."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class Subject:
     make: Callable[[Env], Any]
     config: ComponentConfig | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
-    """What validating its config needs."""
+    """The context that validating its config needs."""
     device: str = "cpu"
     training: bool = False
     """Whether its components are in training mode; drawn for each example."""
     draws: str | None = None
-    """What it draws in training mode, once that is known: nothing or numbers."""
+    """Its draws in training mode, once they are known: nothing or numbers."""
     crashes: dict[str, str] = field(default_factory=dict)
-    """What it raised and where, with the check that told so."""
+    """Its exceptions and their places, with the check that told so."""
 
     def fresh(self, seed: int = 0, **surroundings: Any) -> Any:
         """A component of its own, in the mode at hand; `surroundings` replace fields of `Env`."""

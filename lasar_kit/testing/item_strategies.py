@@ -1,4 +1,4 @@
-"""What checks of item components are tried on: catalogues, histories and reasoning texts."""
+"""Inputs for checks of item components: catalogues, histories and reasoning texts."""
 
 from __future__ import annotations
 

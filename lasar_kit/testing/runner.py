@@ -98,7 +98,7 @@ def _trainable(check: Check, subject: Subject) -> bool:
 
 
 def _draws(subject: Subject) -> str:
-    """What it draws in training mode; `unknown` of what has no such mode, or raises there."""
+    """Say what it draws in training mode; `unknown` of what has no such mode, or raises there."""
     try:
         if not isinstance(subject.component, nn.Module):
             return "unknown"
@@ -146,7 +146,7 @@ def _found(error: Exception) -> str:
 
 
 def _crash(error: Exception) -> str:
-    """What tells one crash from another: its place or, where a law's own call failed, its text."""
+    """Return what tells one crash from another: its place or, where a law's own call failed, its text."""
     if isinstance(error, Broken):
         return ""
     place = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,4 +1,4 @@
-"""What checks are tried on: shapes, masks, depths and types drawn by hypothesis, numbers by a drawn seed.
+"""Inputs for checks: shapes, masks, depths and types drawn by hypothesis, numbers by a drawn seed.
 
 A case holds what was drawn, small enough to print; its tensors are made from that, the same ones each time.
 Shape letters as in `lasar_kit.core.values`.

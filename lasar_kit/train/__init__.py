@@ -1,1 +1,1 @@
-"""What all training stages share: the loop, updates, validation, checkpoints, resume."""
+"""Machinery that all training stages share: the loop, updates, validation, checkpoints, resume."""

@@ -1,4 +1,4 @@
-"""What the training stages need of an aligner: building it, and counting what its loss is a mean over."""
+"""An aligner for the training stages: building it, and counting what its loss is a mean over."""
 
 from __future__ import annotations
 

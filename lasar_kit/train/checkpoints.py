@@ -72,12 +72,12 @@ class Checkpoints:
         return sorted(path for path in self.folder.glob("[0-9]*") if path.is_dir())
 
     def damage(self, path: Path) -> str | None:
-        """What is wrong with a checkpoint, None where it is as it was written."""
+        """Say what is wrong with a checkpoint, None where it is as it was written."""
         try:
             files = read_json(path / MANIFEST)
-            found = {str(file.relative_to(path)) for file in _files(path)} - {MANIFEST}
-            for name in sorted({*files} | found):
-                if name not in found:
+            there = {str(file.relative_to(path)) for file in _files(path)} - {MANIFEST}
+            for name in sorted({*files} | there):
+                if name not in there:
                     return f"{name} is missing"
                 if name not in files:
                     return f"{name} does not belong to it"

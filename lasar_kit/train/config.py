@@ -44,7 +44,7 @@ class RlOptimizerConfig(OptimizerConfig):
 
 
 class TrainingConfig(StageConfig):
-    """What all training stages have; one of a plugin's own need not say again what it reads and leaves."""
+    """Options of all training stages; one of a plugin's own need not say again what it reads and leaves."""
 
     consumes: ClassVar[tuple[str, ...]] = ("dataset", "sids")
     accepts: ClassVar[tuple[str, ...]] = ("checkpoint",)

@@ -1,4 +1,4 @@
-"""What all training stages share: batches, the log, validation, stopping."""
+"""The loop that all training stages share: batches, the log, validation, stopping."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Training(ABC):
         """One optimiser step on a global batch, the one after `done` others, and numbers to log beside it."""
 
     def note(self, update: Update, numbers: Mapping[str, float], seconds: float) -> str:
-        """What stands behind the progress bar: the loss, and the best validation so far."""
+        """Return the text behind the progress bar: the loss, and the best validation so far."""
         return f"loss {update.loss:.3f} · best {max(self.best.best, 0):.4f}"
 
     def share(self, windows: Sequence[samples.Window]) -> tuple[Sequence[samples.Window], float]:
@@ -96,7 +96,7 @@ class Training(ABC):
         return [windows[place] for place in mine] or windows[:1], float(len(mine) > 0)
 
     def memory(self) -> dict[str, Any]:
-        """What a subclass remembers of earlier updates beside its `objectives`, as JSON."""
+        """Return what a subclass remembers of earlier updates beside its `objectives`, as JSON."""
         return {}
 
     def recall(self, memory: Mapping[str, Any]) -> None:  # noqa: B027

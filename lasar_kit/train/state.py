@@ -81,7 +81,7 @@ def _module(updater: Updater) -> nn.Module:
 
 
 def _trained(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """What updates change: parameters that are trained, and buffers that are saved."""
+    """Yield what updates change: parameters that are trained, and buffers that are saved."""
     yield from ((name, p) for name, p in module.named_parameters() if p.requires_grad)
     saved = module.state_dict().keys()
     yield from ((name, buffer) for name, buffer in module.named_buffers() if name in saved)

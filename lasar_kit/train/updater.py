@@ -57,7 +57,7 @@ def adamw(
 
 @dataclass(frozen=True)
 class Update:
-    """What one update saw: its loss, the mean of each term, the norm of the gradient before clipping, the
+    """One update's numbers: its loss, the mean of each term, the norm of the gradient before clipping, the
     learning rate, and the step's result of each pass of this process."""
 
     loss: float
@@ -69,7 +69,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Sums:
-    """What a step makes of a batch: the sum of each loss over what it counts there, by term."""
+    """A step's sums over a batch: each loss over what it counts there, by term."""
 
     sums: Mapping[str, Float[Tensor, ""]]
 
@@ -148,14 +148,14 @@ class Updater:
                     result = self.step(make())
                 results.append(result)
                 sums = result.sums
-                found = [
+                averages = [
                     sums[name] / max(t.count, 1) if name in sums else means.new_zeros(())
                     for name, t in terms.items()
                 ]
-                loss = sum(t.weight * mean for t, mean in zip(terms.values(), found, strict=True))
+                loss = sum(t.weight * mean for t, mean in zip(terms.values(), averages, strict=True))
                 # A distributed wrapper takes the mean of the gradients over processes; this loss is a sum.
                 self.accelerator.backward(loss * (weight * self.accelerator.num_processes))
-            means += weight * torch.stack([mean.detach() for mean in found])
+            means += weight * torch.stack([mean.detach() for mean in averages])
         norm: Any = self.accelerator.clip_grad_norm_(self.step.parameters(), self.clip)
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # of sharded weights
         every: Any = self.accelerator.reduce(means, reduction="sum")

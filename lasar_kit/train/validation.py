@@ -77,7 +77,7 @@ class BestCheckpoint:
         return 0 < self.patience <= self.waited
 
     def state(self) -> dict[str, Any]:
-        """What it remembers, as JSON; the files in `folder` belong to it."""
+        """Return what it remembers, as JSON; the files in `folder` belong to it."""
         return {name: getattr(self, name) for name in REMEMBERED}
 
     def restore(self, state: Mapping[str, Any]) -> None:

@@ -58,7 +58,7 @@ def build(folder: Path, checkpoint: Path | None = None, **options: object) -> Hf
 
 
 def shaken(backbone: HfCausalBackbone) -> HfCausalBackbone:
-    """What is trained, as training might leave it."""
+    """Return a backbone whose trained weights are as training might leave them."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for weight in backbone.parameters():

@@ -1,4 +1,4 @@
-"""What a backbone saves means the same to transformers 4 and 5."""
+"""A saved backbone means the same to transformers 4 and 5."""
 
 from __future__ import annotations
 

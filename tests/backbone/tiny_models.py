@@ -67,7 +67,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "stablelm": {"partial_rotary_factor": 0.5, "tie_word_embeddings": False},
     "starcoder2": {"sliding_window": 3},
 }
-"""What makes each of them itself, at a size of which nothing is left out: windows, scales, caps, biases."""
+"""Options that make each itself, small, with nothing left out: windows, scales, caps, biases."""
 
 
 def make(folder: Path, name: str, **options: Any) -> Path:

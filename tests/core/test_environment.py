@@ -76,6 +76,6 @@ def test_neither_a_run_nor_a_recommendation_begins(tmp_path: Path, monkeypatch: 
 
 def test_the_page_lists_what_is_refused_and_no_more() -> None:
     page = (DOCS / "determinism.md").read_text(encoding="utf-8")
-    table = page.split("## What the environment may not say")[1].split("\n## ")[0]
+    table = page.split("## Refused settings of the environment")[1].split("\n## ")[0]
     rows = [row for row in table.splitlines() if "| refused |" in row]
     assert {name for row in rows for name in re.findall(r"`([A-Z0-9_]+)`", row)} == set(REFUSED)

@@ -1,4 +1,4 @@
-"""What is told of a data set, against counts made one by one."""
+"""A data set's description, against counts made one by one."""
 
 from __future__ import annotations
 

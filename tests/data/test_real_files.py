@@ -128,7 +128,7 @@ def test_without_a_header(movies: tuple[Path, Rows, int]) -> None:
 
 
 def test_days_in_place_of_seconds_are_told(movies: tuple[Path, Rows, int]) -> None:
-    """What the published dumps have: most of a user's items at the same time."""
+    """As in the published dumps: most of a user's items at the same time."""
     folder, rows, _ = movies
     (log := folder / "ml-100k.inter").write_text(
         "user_id:token\titem_id:token\ttimestamp:float\n"

@@ -1,4 +1,4 @@
-"""What any number of processes must answer alike; started by a launcher, or called by a test.
+"""Answers that must be alike on any number of processes; started by a launcher, or called by a test.
 
 torchrun --nproc-per-node 2 answers.py FOLDER
 """
@@ -236,7 +236,7 @@ def unreached() -> list[float]:
 
 
 def together() -> dict[str, Any]:
-    """What processes tell each other; the second has numbers that the first lacks, and a smaller say."""
+    """Exchange numbers between processes; the second has some that the first lacks, and a smaller say."""
     rank = int(os.environ.get("RANK", 0))
     numbers = {"all": rank + 1.0, "a_min": rank - 3.0, "b_min": -rank, "a_max": rank - 7.0, "b_max": -rank}
     numbers |= {"second": 5.0, "second_max": -4.0, "second_min": 6.0} if rank == 1 else {}

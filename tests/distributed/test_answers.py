@@ -28,7 +28,7 @@ def answers() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each of two processes found."""
+    """Return what each of two processes answered."""
     folder = tmp_path_factory.mktemp("answers")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     found = subprocess.run(

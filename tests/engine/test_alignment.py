@@ -1,4 +1,4 @@
-"""What alignment is a mean over in SFT, and which head reads the anchors."""
+"""Alignment's mean in SFT, what it is over, and the head that reads the anchors."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -139,7 +139,7 @@ def test_a_frozen_head_is_that_of_the_moment(cap: float | None) -> None:
 def test_the_policys_depth_is_asked_before_the_update(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What `depths` tells is what the policy finds best in evaluation mode."""
+    """`depths` tells what the policy finds best in evaluation mode."""
     told: list[torch.Tensor] = []
     depths = Updater.depths
 

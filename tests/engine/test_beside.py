@@ -1,4 +1,4 @@
-"""What stands beside a model: rankers on its training part, an earlier run, and both protocols of each."""
+"""Rankers beside a model, on its training part, an earlier run, and both protocols of each."""
 
 from __future__ import annotations
 

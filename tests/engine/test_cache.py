@@ -1,4 +1,4 @@
-"""What is reused: what was made with the same key, as it was made, and nothing else."""
+"""Reuse of what was made with the same key, as it was made, and of nothing else."""
 
 from __future__ import annotations
 

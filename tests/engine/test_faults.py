@@ -1,4 +1,4 @@
-"""What a machine does to a run is told in one line, and leaves nothing that is half done."""
+"""A machine's faults are told in one line, and leave nothing that is half done."""
 
 import errno
 import resource

@@ -1,4 +1,4 @@
-"""What a stage's key depends on: what it reads and what changes its result, and nothing else."""
+"""A stage's key depends on what it reads and what changes its result, and nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path

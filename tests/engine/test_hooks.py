@@ -218,7 +218,7 @@ def test_what_only_watches_is_in_no_key(write: Write, tmp_path: Path) -> None:
 
 
 def test_what_may_shape_a_stage_is_in_its_key(write: Write, tmp_path: Path) -> None:
-    """What ends training stages is in the keys of these; what runs stages in those of all."""
+    """Hooks that end training stages are in the keys of these; those that run stages in those of all."""
 
     def keys(hooks: str, plugin: Path) -> dict[str, str]:
         (tmp_path / "lasar.yaml").write_text(SPEC)

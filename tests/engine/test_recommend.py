@@ -73,7 +73,7 @@ def call(shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
 
 def stored(shop: Path, stage: str) -> list[dict[str, Any]]:
-    """What a stage predicted; with the history that each user was asked with."""
+    """Read what a stage predicted; with the history that each user was asked with."""
     from lasar_kit.data import stored_dataset
 
     data = stored_dataset.load(shop / "stages" / "dataset")

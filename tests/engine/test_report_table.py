@@ -58,7 +58,7 @@ def test_baselines_asked_something_else_are_shown_again(
 
 
 def both(inside: float, outside: float, **out: object) -> dict[str, object]:
-    """What a stage reports of both protocols, its headline being that with the history."""
+    """Return a stage's report of both protocols, its headline being that with the history."""
     beside = {"popularity": row(inside - 0.1, short_lists=2)}, {"popularity": row(outside - 0.1)}
     protocols = {
         "history_in": row(inside, baselines=beside[0], short_lists=0),

@@ -151,7 +151,7 @@ def test_answers_stand_in_no_prompt(
 @given(PATHS)
 @fixture_is_not_changed
 def test_histories_are_of_the_training_part(model: Recommender, sids: Sids, paths: list[list[int]]) -> None:
-    """What is held out answers no history, and stands in none."""
+    """Held-out items answer no history, and stand in none."""
     titles = [f"thing {n}" for n in range(30)]
     table = {tuple(row): item for item, row in enumerate(model.prompts.table.tokens.tolist())}
     for task in tasks_of(model, sids, shop(titles, paths)):

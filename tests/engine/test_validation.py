@@ -1,4 +1,4 @@
-"""What validation measures, and which checkpoint is kept."""
+"""The measure of validation, and which checkpoint is kept."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def test_the_judge_sees(
 
 
 def test_the_stored_results() -> None:
-    """What the documents say of the whole fuzz."""
+    """The documents tell the whole fuzz as its stored results do."""
     stored = json.loads((BENCHMARKS / "results" / "fuzz.json").read_text())
     assert stored["cases"] >= 500
     assert stored["troubles"] == []

@@ -43,7 +43,7 @@ class Tolerance:
 
 
 def differences(kept: Recording, found: Recording, tolerance: Tolerance | None) -> list[str]:
-    """What is not the same, a line each: a place, and both values; without a tolerance, to the last bit."""
+    """List differences, a line each: a place, and both values; without a tolerance, to the last bit."""
     return list(_differences(kept, found, tolerance, ()))
 
 

@@ -25,7 +25,7 @@ from lasar_kit.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = ("index.json", "texts.jsonl")
-"""What holds no float: semantic IDs, and a teacher's texts."""
+"""Files that hold no float: semantic IDs, and a teacher's texts."""
 SIGNLESS = "quantizer.safetensors"
 """Holds principal directions, each of which may come out turned round; the codes do not change with them."""
 UNKEPT = ("exclude_history", "targets_in_history", "history_in", "history_out")
@@ -71,7 +71,7 @@ def _lasar_kit(spec: str, changes: Sequence[str], output: Path, *options: str) -
 
 
 def recording(run: Path, stages: Sequence[str] | None) -> Recording:
-    """What a run folder holds of the stages that are named, or of all."""
+    """Record what a run folder holds of the stages that are named, or of all."""
 
     def wanted(name: str) -> bool:
         return stages is None or name in stages

@@ -79,7 +79,7 @@ def test_gradient_reaches_the_prompt_through_the_last_thought(
 def test_detach_cuts_the_feedback_and_only_that(
     tiny: Make, coconut: Make, case: Any, run: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is fed passes no gradient on; the prompt still gets one, by attention, but another."""
+    """A fed state passes no gradient on; the prompt still gets one, by attention, but another."""
     backbone, gradients = tiny("sdpa"), []
     for detach in (False, True):
         fed: list[Tensor] = []

@@ -19,7 +19,7 @@ from lasar_plugins.text_encoder.sentence_transformer.encoder import SentenceTran
 
 
 def read(reader: str, folder: Path) -> Any:
-    """What a reader makes of a folder: a backbone, texts of a teacher, or vectors."""
+    """Read a folder: a backbone, texts of a teacher, or vectors."""
     if reader == "backbone":
         vocabulary = ("<a_0>", "<b_0>")
         return Qwen3Backbone(BackboneConfig(use="qwen3", pretrained=str(folder)), Env(vocabulary=vocabulary))

@@ -22,7 +22,7 @@ PLACES = {
     "text encoder": "text_encoder sentence_transformer: model: ",
 }
 NAMES = {"text encoder": {"model.layers.1.mlp.up_proj": "encoder.layer.1.intermediate.dense"}}
-"""What the second model calls a part of the first."""
+"""Names that the second model gives to a part of the first."""
 UP = "model.layers.1.mlp.up_proj"
 Saved = Callable[[str, Path], Path]
 

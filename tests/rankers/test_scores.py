@@ -36,7 +36,7 @@ def scores(name: str, train: list[list[int]], asked: list[int], **options: Any) 
 
 
 def listed(values: list[float]) -> list[float]:
-    """What is 0 is not listed."""
+    """A score of 0 is not listed."""
     return [value if value > 0 else -np.inf for value in values]
 
 

@@ -1,4 +1,4 @@
-"""What RL says of itself when it fails."""
+"""RL's words of itself when it fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hostile or careless spec may hold: told in one line each, with its place."""
+"""A hostile or careless spec: told in one line a value, with its place."""
 
 from __future__ import annotations
 

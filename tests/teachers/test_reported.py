@@ -1,4 +1,4 @@
-"""What a run's report keeps of a teacher's numbers, and what it says of empty answers."""
+"""A teacher's numbers in a run's report, and what it says of empty answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ stages:
 
 
 def run(folder: Path, url: str, *overrides: str) -> dict[str, float]:
-    """What the report says of the teacher."""
+    """Return what the report says of the teacher."""
     (folder / "s.yaml").write_text(SPEC.format(url=url))
     catalogue = Catalogue.discover()
     runner.run_spec(load_spec(folder / "s.yaml", overrides, catalogue), catalogue, folder / "out", True)

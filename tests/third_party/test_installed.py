@@ -42,7 +42,7 @@ MISSPELT = "plugin lasar-broken:hook: hooks of broken_hook.hooks: "
 
 
 def told_by(lines: list[str]) -> dict[str, str]:
-    """What is said of each entry point of the broken distribution."""
+    """Return what is said of each entry point of the broken distribution."""
     found = {}
     for line in lines:
         assert line.startswith("plugin lasar-broken:")

@@ -1,4 +1,4 @@
-"""What a language model that serves as teacher is told."""
+"""The messages for a language model that serves as teacher."""
 
 from __future__ import annotations
 

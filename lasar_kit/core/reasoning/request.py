@@ -1,4 +1,4 @@
-"""What a teacher is asked: the items of one history, as the item table has them."""
+"""A question to a teacher: the items of one history, as the item table has them."""
 
 from __future__ import annotations
 

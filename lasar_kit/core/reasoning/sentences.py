@@ -27,20 +27,20 @@ def sentences(text: str) -> list[str]:
     >>> sentences("1. Likes 4 oz. Oils. Dislikes soap!\\nStep 2: Taste\\nPrefers Dr. Bronner's.")
     ['1. Likes 4 oz. Oils.', 'Dislikes soap!', "Step 2: Taste Prefers Dr. Bronner's."]
     """
-    found: list[str] = []
+    parts: list[str] = []
     opening = ""  # what belongs to the sentence that follows
     for part in (part for line in text.splitlines() for part in split_sentences(line)):
         heading = _HEADING.match(part) is not None
         if opening and heading:  # a heading with no sentence under it
-            found.append(opening)
+            parts.append(opening)
             opening = ""
         whole = f"{opening} {part}".lstrip()
         if _OPENS.match(whole) or (heading and part[-1] not in ".!?"):
             opening = whole
         else:
             opening = ""
-            found.append(whole)
-    return [*found, opening] if opening else found
+            parts.append(whole)
+    return [*parts, opening] if opening else parts
 
 
 def split_sentences(line: str) -> list[str]:

@@ -1,1 +1,1 @@
-"""What several data sources share: reading files, filtering interactions, assembling a `Dataset`."""
+"""Helpers that several data sources share: reading, filtering interactions, assembling a `Dataset`."""

@@ -185,8 +185,8 @@ def histories(log: Interactions, options: InteractionOptions, origin: str, seed:
     The k-core asks of a user at least three interactions too, so that leaving short users out cannot
     take an item below k. `origin` names the input in the error that is raised when nothing is left.
     """
-    found = Counts(len(log.user_ids), len(log.item_ids), len(log) + log.passed_over)
-    log, left_out = _filtered(log, options, seed, found, origin)
+    counts = Counts(len(log.user_ids), len(log.item_ids), len(log) + log.passed_over)
+    log, left_out = _filtered(log, options, seed, counts, origin)
     users, user = _sorted_rows(log.user_ids, log.user)
     log = replace(log, user_ids=users, user=user)
     if options.max_users is not None:
@@ -202,18 +202,18 @@ def histories(log: Interactions, options: InteractionOptions, origin: str, seed:
         tuple(items),
         Sequences(offsets, item[by_user]),
         log.time[by_user] if log.timed else None,
-        found,
+        counts,
         {name: gone for name, gone in left_out.items() if gone.interactions},
         options.ties == "random",
     )
 
 
 def _filtered(
-    log: Interactions, options: InteractionOptions, seed: int, found: Counts, origin: str
+    log: Interactions, options: InteractionOptions, seed: int, counts: Counts, origin: str
 ) -> tuple[Interactions, dict[str, Counts]]:
-    """What the filters but the last leave, oldest first, and what each took away; `UserError` for nothing."""
+    """Filter, and count what each filter but the last took; oldest first, `UserError` if none is left."""
     read = len(log)
-    left = [("", found), ("passed_over", log.counts())]
+    left = [("", counts), ("passed_over", log.counts())]
     if options.copies == "drop":
         log = without_copies(log)
         left.append(("copies", log.counts()))

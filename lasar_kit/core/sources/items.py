@@ -23,7 +23,7 @@ _NOTHING = Reading()
 
 
 class ItemText(NamedTuple):
-    """What a shop says of an item; fields in the order of `ITEM_COLUMNS`, absent ones empty."""
+    """A shop's texts about an item; fields in the order of `ITEM_COLUMNS`, absent ones empty."""
 
     title: str = ""
     brand: str = ""
@@ -96,11 +96,11 @@ def price(value: object) -> str:
     >>> price("$1,012.99 - $1,300"), price(5.0), price("19,99"), price("1.299,00 €"), price(".a-box-inner{}")
     ('1012.99', '5.0', '19.99', '1299.00', '')
     """
-    found = _AMOUNT.fullmatch("" if value is None else str(value).strip())
-    if not found:
+    amount = _AMOUNT.fullmatch("" if value is None else str(value).strip())
+    if not amount:
         return ""
-    if plain_number := _POINT.fullmatch(found[1]):
+    if plain_number := _POINT.fullmatch(amount[1]):
         return plain_number[1].replace(",", "") + (plain_number[2] or "")
-    if with_comma := _COMMA.fullmatch(found[1]):
+    if with_comma := _COMMA.fullmatch(amount[1]):
         return f"{with_comma[1].replace('.', '')}.{with_comma[2]}"
     return ""

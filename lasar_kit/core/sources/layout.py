@@ -107,7 +107,7 @@ def _check_columns(path: Path, number: int, cells: list[str], columns: list[str]
 
 
 def _doubt(path: Path, header: list[str], layout: Layout) -> str:
-    """What seems to be the matter with a header that lacks a column in use; empty where nothing does."""
+    """Guess what is the matter with a header that lacks a column in use; empty where nothing seems to be."""
     doubts = []
     cells = header
     if len(header) == 1 and (other := _other_separator(path, layout)):
@@ -140,9 +140,9 @@ def _other_separator(path: Path, layout: Layout) -> str:
 def _cells(path: Path, layout: Layout) -> Iterator[tuple[int, list[str]]]:
     """The cells of every line that is not blank, with the line's number; a quoted row counts as its last."""
     lines = text_files.lines(path, layout.encoding)
-    found = _split(lines, layout.separator) if len(layout.separator) > 1 else _parsed(path, lines, layout)
+    split = _split(lines, layout.separator) if len(layout.separator) > 1 else _parsed(path, lines, layout)
     blank = True
-    for number, cells in found:
+    for number, cells in split:
         blank = False
         yield number, cells
     if blank:

@@ -12,10 +12,10 @@ from lasar_kit.spec import ComponentConfig
 
 def _check_encoding(name: str) -> str:
     try:
-        found = codecs.lookup(name)
+        codec = codecs.lookup(name)
     except (LookupError, ValueError):
         raise ValueError("must be the name of an encoding, such as latin-1, cp1252 or utf-16") from None
-    if not getattr(found, "_is_text_encoding", True):
+    if not getattr(codec, "_is_text_encoding", True):
         raise ValueError("must be an encoding of text, such as latin-1, cp1252 or utf-16")
     return name
 
@@ -27,7 +27,7 @@ def _check_separator(mark: str) -> str:
 
 
 Separator = Annotated[str, Field(min_length=1), AfterValidator(_check_separator)]
-"""What stands between cells."""
+"""The separator between cells."""
 
 Encoding = Annotated[str, AfterValidator(_check_encoding)]
 """The name of an encoding of text."""
@@ -37,7 +37,7 @@ ENCODING = "How the text files are encoded, such as latin-1, cp1252 or utf-16."
 
 
 class CopyOptions(ComponentConfig):
-    """What becomes of exact copies."""
+    """Options for exact copies of an interaction."""
 
     copies: Literal["keep", "drop"] = Field(
         "keep",

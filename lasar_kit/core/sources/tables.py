@@ -56,13 +56,13 @@ def read_interactions(table: Table, options: TableOptions) -> tuple[Interactions
             dates.append(seconds(time[0]) if is_time(time[0]) else np.nan)
     if number == 0:
         raise UserError(f"{table.path}: holds no interactions, only the names of its columns")
-    found = log.interactions()
+    interactions = log.interactions()
     remarks = _swapped(options)
     if options.time is not None:
-        remarks += one_unit(found.time, lambda row: table.place(_nth(table, row)))
+        remarks += one_unit(interactions.time, lambda row: table.place(_nth(table, row)))
     elif unread is not None:
-        remarks += _backwards(found, np.array(dates), unread)
-    return found, remarks
+        remarks += _backwards(interactions, np.array(dates), unread)
+    return interactions, remarks
 
 
 def _nth(table: Table, row: int) -> int:
@@ -155,29 +155,29 @@ def load(
     del log
     if items is None:
         return dataset(kept, {}, Reading(remarks=remarks))
-    found = read_items(items, options, set(kept.items), categories)
-    missing = [item for item in kept.items if item not in found.text]
+    table = read_items(items, options, set(kept.items), categories)
+    missing = [item for item in kept.items if item not in table.text]
     if missing:
         lack = (
             f"{items.path}: lacks {len(missing)} of the {len(kept.items)} items of {interactions.path}, "
             f"such as {missing[0]!r}"
         )
-        why = "".join(_why_missing(kept, missing, found.lines))
+        why = "".join(_why_missing(kept, missing, table.lines))
         if options.missing_items == "error":
             raise UserError(f"{lack}{why}; 'missing_items: empty' gives them empty text")
         remarks += (lack + why,) if why else ()
     reading = Reading(
         item_file=items.path.name,
-        unused=found.unused,
+        unused=table.unused,
         without_row=len(missing),
-        rows_of_no_item=len(found.lines) - len(found.text),
+        rows_of_no_item=len(table.lines) - len(table.text),
         remarks=remarks,
     )
-    return dataset(kept, found.text, reading)
+    return dataset(kept, table.text, reading)
 
 
 def _why_missing(kept: Histories, missing: list[str], lines: dict[str, int]) -> Iterator[str]:
-    """What may be behind items that the item table lacks."""
+    """List what may be behind items that the item table lacks."""
     if len(missing) > len(kept.items) / 2 and sum(user in lines for user in kept.users) > len(kept.users) / 2:
         yield "; but it has the ids that are read as users: swap 'user' and 'item'?"
         return

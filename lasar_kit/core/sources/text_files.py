@@ -46,14 +46,14 @@ def only_file(folder: Path, pattern: str) -> Path:
     with readable(folder):
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder, expected one that holds a {pattern}")
-        found = sorted(folder.glob(pattern))
-    if not found:
+        files = sorted(folder.glob(pattern))
+    if not files:
         raise UserError(f"{folder}: holds no {pattern}")
-    if len(found) > 1:
-        names = ", ".join(p.name for p in found)
-        hint = f"name one in place of its folder, {folder / found[0].name}"
-        raise UserError(f"{folder}: expected one {pattern}, found {len(found)}: {names}; {hint}")
-    return found[0]
+    if len(files) > 1:
+        names = ", ".join(p.name for p in files)
+        hint = f"name one in place of its folder, {folder / files[0].name}"
+        raise UserError(f"{folder}: expected one {pattern}, found {len(files)}: {names}; {hint}")
+    return files[0]
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.process.world import in_shares
 
 SegmentContext = Literal["segment_only", "cumulative", "prompt_prefixed"]
-"""What a segment is read behind: nothing, the segments before it, or these and the prompt."""
+"""The tokens before a segment as it is read: none, the segments before it, or these and the prompt."""
 
 Chain = tuple[Int[np.ndarray, " L"], Int[np.ndarray, " reads"]]
 """Token ids to read in one go, and the places at which the state is asked for."""
@@ -30,10 +30,10 @@ def pieces_of(text: str, segments: Sequence[str]) -> list[str]:
     end = 0
     for segment in segments:
         words = r"\s+".join(map(re.escape, segment.split()))  # a segmenter may join lines
-        found = re.compile(words).search(text, end)
-        between = " " if found is None else text[end : found.start()]
+        match = re.compile(words).search(text, end)
+        between = " " if match is None else text[end : match.start()]
         pieces.append(between + segment if pieces else segment)
-        end = end if found is None else found.end()
+        end = end if match is None else match.end()
     return pieces
 
 
@@ -76,10 +76,10 @@ def read_chains(
             for row, index in enumerate(batch)
         ]
 
-    found = in_shares(batches, read)
+    rows_read = in_shares(batches, read)
     return [
         (int(index), states)
-        for batch, rows in zip(batches, found, strict=True)
+        for batch, rows in zip(batches, rows_read, strict=True)
         for index, states in zip(batch, rows, strict=True)
     ]
 

@@ -29,7 +29,7 @@ TALLY = (
     *("cached", "failed", "refused", "empty", "cut_off", "retries"),
     *("prompt_tokens", "answer_tokens", "cost"),
 )
-"""What the report keeps of a teacher's numbers, those of the run that wrote the last texts."""
+"""Numbers of a teacher that the report keeps, those of the run that wrote the last texts."""
 MOST_TEXTS = 0.9
 """Where more texts than this share have a single segment, a warning says so."""
 BLOCK = 512
@@ -135,7 +135,7 @@ class AnchorsStage:
         log: TextLog,
         prompts: range,
     ) -> Iterator[Chain]:
-        """What is to be read for some prompts, in their order."""
+        """Yield the chains to read for some prompts, in their order."""
         tokenizer = recommender.backbone.tokenizer
         bos = tokenizer.bos_token_id
         start = np.array([] if bos is None else [bos], dtype=np.int64)
@@ -175,7 +175,7 @@ class AnchorsStage:
 
 
 def _emptied(tally: Mapping[str, float]) -> str:
-    """What to say of answers without a text."""
+    """Warn of answers without a text."""
     return (
         f"the teacher left {tally['empty']:,.0f} answers empty, {tally.get('cut_off', 0):,.0f} of all were "
         "cut off at its token limit; raise the limit, or have the model not think"
@@ -183,7 +183,7 @@ def _emptied(tally: Mapping[str, float]) -> str:
 
 
 def lopsided(counts: Int[np.ndarray, " n"], most: int) -> str | None:
-    """What to say where nearly all texts that have segments have one, or all have equally many."""
+    """Warn where nearly all texts that have segments have one, or all have equally many."""
     counts = counts[counts > 0]
     single, equal = float((counts == 1).mean()), bool((counts == counts[0]).all())
     if most == 1 or not (single > MOST_TEXTS or equal):

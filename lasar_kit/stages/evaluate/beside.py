@@ -1,4 +1,4 @@
-"""What a model stands beside: rankers fitted on its training part, and asked for its users."""
+"""Rankers beside a model, fitted on its training part, and asked for its users."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def rows_beside(
 
     Rankers see the training part, which is all that any stage trains on, and whole histories.
     """
-    found: dict[str, dict[str, Any]] = {HISTORY_IN: {}, HISTORY_OUT: {}}
+    rows: dict[str, dict[str, Any]] = {HISTORY_IN: {}, HISTORY_OUT: {}}
     env = context.env(device=device, catalogue=context.catalogue)
     for config in configs:
         ranker: Ranker = context.catalogue.build("ranker", config, env)
         ranker.fit(dataset.train, dataset.items)
         for protocol, row in ask(ranker, config.use, held_out, dataset.items.height).items():
-            found[protocol][config.called] = summary(row)
-    return found
+            rows[protocol][config.called] = summary(row)
+    return rows
 
 
 def ask(ranker: Ranker, name: str, held_out: HeldOut, items: int) -> dict[str, Places]:

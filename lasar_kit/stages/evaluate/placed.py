@@ -25,18 +25,18 @@ def placed(ranking: Ranking, target: Int[np.ndarray, " U"], table: SidTable) -> 
     return Places(*target_ranks(ranking.items, target, table), (ranking.items >= 0).sum(1))
 
 
-def summary(found: Places) -> dict[str, Any]:
+def summary(places: Places) -> dict[str, Any]:
     """HR and NDCG, and how many lists end before the last place that these look at."""
-    short = int((found.listed < max(metrics.CUTOFFS)).sum())
-    return {**metrics.summary(found.rank, found.ties), "short_lists": short}
+    short = int((places.listed < max(metrics.CUTOFFS)).sum())
+    return {**metrics.summary(places.rank, places.ties), "short_lists": short}
 
 
-def by_depth(found: Places, depth: Int[np.ndarray, " U"]) -> dict[str, Any]:
+def by_depth(places: Places, depth: Int[np.ndarray, " U"]) -> dict[str, Any]:
     """For each depth that was chosen, how many users, and their HR and NDCG (Figures 4b and 5b)."""
     rows = {}
     for value in np.unique(depth).tolist():
         chosen = depth == value
-        own = metrics.summary(found.rank[chosen], found.ties[chosen])
+        own = metrics.summary(places.rank[chosen], places.ties[chosen])
         rows[str(value)] = {"users": int(chosen.sum()), **own}
     return rows
 

@@ -117,7 +117,7 @@ class RlConfig(TrainingConfig):
             )
 
     def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
-        """What the objectives declare of depths, candidates and later updates, held against the options."""
+        """Hold what the objectives declare of depths, candidates and later updates against the options."""
         yield from super().cautions(backbone, line, inputs)
         for entry in self.objectives:
             if self.depth == "argmax" and entry.objective.draws_depth:

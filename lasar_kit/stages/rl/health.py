@@ -1,4 +1,4 @@
-"""What goes wrong in RL, told when it does: a line with the numbers and the option to look at."""
+"""Faults of RL, told when they happen: a line with the numbers and the option to look at."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Health:
     told: dict[str, str] = field(default_factory=dict)
 
     def after(self, update: int, numbers: Mapping[str, float]) -> list[str]:
-        """What there is to say after an update, counted from 1, by what it logs."""
-        found = dict(self._faults(numbers))
-        self.streaks = {fault: self.streaks.get(fault, 0) + 1 for fault in found}
+        """List what there is to say after an update, counted from 1, by what it logs."""
+        faults = dict(self._faults(numbers))
+        self.streaks = {fault: self.streaks.get(fault, 0) + 1 for fault in faults}
         due = min(PATIENCE, self.updates)
         new = {
             fault: f"at update {update}: {text}"
-            for fault, text in found.items()
+            for fault, text in faults.items()
             if fault not in self.told and self.streaks[fault] >= (1 if fault == "kl" else due)
         }
         self.told |= new
@@ -108,7 +108,7 @@ class Watched(Training):
         return numbers
 
     def memory(self) -> dict[str, Any]:
-        """What was seen and said, so that a run that goes on says nothing twice."""
+        """Return what was seen and said, so that a run that goes on says nothing twice."""
         return {"streaks": self.health.streaks, "told": self.health.told}
 
     def recall(self, memory: Mapping[str, Any]) -> None:

@@ -35,14 +35,14 @@ def _same(group: Group) -> Group:
 
 def named(objectives: Sequence[WeightedObjective]) -> dict[str, WeightedObjective]:
     """Objectives by what their terms are called: their component, numbered from the second one on."""
-    found: dict[str, WeightedObjective] = {}
+    terms: dict[str, WeightedObjective] = {}
     for entry in objectives:
         name, number = entry.objective.use, 1
-        while name in found or name == ALIGN:
+        while name in terms or name == ALIGN:
             number += 1
             name = f"{entry.objective.use}_{number}"
-        found[name] = entry
-    return found
+        terms[name] = entry
+    return terms
 
 
 class RlStage:
@@ -177,8 +177,8 @@ class _RlTraining(Watched):
 
     def _counted(self, group: Group, share: Share) -> dict[str, Term]:
         """The terms, each with the number of prompts of the global batch that it is a mean over."""
-        found = self.inner.counts(group)
-        mine = torch.tensor([found[name] if share.rows else 0 for name in self.terms])
+        counted = self.inner.counts(group)
+        mine = torch.tensor([counted[name] if share.rows else 0 for name in self.terms])
         counts = world_sum(mine.to(self.accelerator.device)).tolist()
         return {
             name: replace(term, count=count)

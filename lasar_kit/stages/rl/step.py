@@ -26,7 +26,7 @@ ALIGN = "align"
 
 @dataclass(frozen=True)
 class Group:
-    """What a rollout fixed: G candidates a prompt (-1 for none), their rewards, the depth and its index.
+    """A rollout's fixed part: G candidates a prompt (-1 for none), their rewards, the depth and its index.
 
     `old_logp` is the policy's own log-probability of the candidates' tokens when it made them, and
     `old_depth_logp` its log-distribution over depths; None before the first update on them, where it is the
@@ -80,7 +80,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class RlResult:
-    """What a step found: each objective's loss by its name, and `align`, as sums over what `counts` counts;
+    """A step's result: each objective's loss by its name, and `align`, as sums over what `counts` counts;
     the rollout, without gradients; and numbers worth logging."""
 
     sums: Mapping[str, Float[Tensor, ""]]
@@ -122,9 +122,9 @@ class RlStep(nn.Module):
         numbers: dict[str, float] = {}
         counts = self.counts(group)
         for name, objective in self.objectives.items():
-            loss, found = objective.loss(rollout)
+            loss, logged = objective.loss(rollout)
             losses[name] = loss * counts[name]
-            numbers |= {f"{name}_{key}" if key in numbers else key: value for key, value in found.items()}
+            numbers |= {f"{name}_{key}" if key in numbers else key: value for key, value in logged.items()}
         if trace is not None and group.lesson.anchors is not None:
             losses[ALIGN] = self.aligner.loss(trace, group.lesson.anchors)[:, 0][self._aligned(group)].sum()
         return RlResult(losses, mapped(rollout, lambda tensor: tensor.detach()), numbers)
@@ -133,12 +133,12 @@ class RlStep(nn.Module):
         """Over how many prompts each term is a mean: alignment over those with anchors (method 17), an
         objective over all of them, unless it says otherwise."""
         prompts = len(group.depth)
-        found = {ALIGN: int(self._aligned(group).sum())}
+        table = {ALIGN: int(self._aligned(group).sum())}
         for name, objective in self.objectives.items():
-            found[name] = prompts
+            table[name] = prompts
             if isinstance(objective, SkipsPrompts):
-                found[name] = objective.counted(group.rewards, group.items >= 0)
-        return found
+                table[name] = objective.counted(group.rewards, group.items >= 0)
+        return table
 
     def _aligned(self, group: Group) -> Bool[Tensor, " B"]:
         """Which prompts have their thoughts held to anchors."""
@@ -208,7 +208,7 @@ class RlStep(nn.Module):
         return Scored(prompt, trace, model.answer_states(trace, tokens), tokens)
 
     def _think(self, model: Recommender, prompt: Prompt, group: Group, steps: int) -> LatentTrace:
-        """What the rollout thought or wrote, once more, with gradients."""
+        """Think or write once more, with gradients, what the rollout thought or wrote."""
         loop, depth = model.latent_loop, group.depth[:, None]
         if isinstance(loop, Writes) and group.written is not None:
             return loop.spell(model.backbone, prompt, group.written[:, None])

@@ -23,7 +23,7 @@ from lasar_kit.stages.sft.text_config import ReasoningTextConfig, TasksConfig, T
 from lasar_kit.train.config import Inputs, Line, PromptRule, TrainingConfig
 
 LOGGED_AS = {"answer": "ce", "depth_label": "policy"}
-"""What the log calls the terms of some objectives; others by their component's name."""
+"""Names in the log of the terms of some objectives; others by their component's name."""
 
 INSTEAD_OF = {
     "answer": (),
@@ -145,7 +145,7 @@ class SftConfig(TrainingConfig):
         return self
 
     def _short(self, info: ValidationInfo) -> Iterator[SftTerm]:
-        """What `tasks`, `aligner`, `policy_weight`, `text` and `reasoning_text` are short for."""
+        """Yield what `tasks`, `aligner`, `policy_weight`, `text` and `reasoning_text` are short for."""
 
         def term(name: str, weight: float, use: str, place: str = "", **options: Any) -> SftTerm:
             config = ComponentOf("sft_objective").validate({"use": use, **options}, info)

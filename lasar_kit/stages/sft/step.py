@@ -18,7 +18,7 @@ from lasar_kit.stages.sft.view import LessonView
 
 @dataclass(frozen=True)
 class SftResult:
-    """What a step found: each objective's sum, by its name; or, where only that was asked, the depths."""
+    """A step's result: each objective's sum, by its name; or, where only that was asked, the depths."""
 
     sums: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
     depth: Int[Tensor, "B R"] | None = None

@@ -58,7 +58,7 @@ class LessonView:
 
     @cached_property
     def trace(self) -> LatentTrace:
-        """What was thought, each prompt at its own depth; the rationale, written, where there is one."""
+        """Think, each prompt at its own depth; write the rationale where there is one."""
         backbone = _Noisy(self.backbone, self.noise) if self.noise else self.backbone
         written = self.lesson.rationale
         if written is not None and isinstance(self.latent_loop, Writes):

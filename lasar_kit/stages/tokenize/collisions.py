@@ -1,4 +1,4 @@
-"""What is done about items that share a semantic ID."""
+"""Items that share a semantic ID, told apart or kept together."""
 
 from __future__ import annotations
 

@@ -104,12 +104,12 @@ def _squared_error(
 
 def quantization_table(report: dict[str, Any]) -> Table:
     """The report for a terminal, a row a level, collisions underneath."""
-    found = report["collisions"]
+    collisions = report["collisions"]
     table = Table(
         title=f"Semantic IDs of {report['items']:,} items",
         caption=(
-            f"{found['items_sharing']:,} items shared their SID in {found['groups']:,} groups of at most "
-            f"{found['largest_group']:,}; {found['rule']}: {found['moved']:,} moved, "
+            f"{collisions['items_sharing']:,} items shared their SID in {collisions['groups']:,} groups of "
+            f"at most {collisions['largest_group']:,}; {collisions['rule']}: {collisions['moved']:,} moved, "
             f"relative error then {report['relative_error_resolved']:.4f}"
         ),
     )

@@ -27,7 +27,7 @@ _MODULES = (items, backbone, thinking, learning, data, texts, ranking, rl, hooks
 
 def saboteurs() -> dict[tuple[str, str], Subject]:
     """A broken component by the kind and the name of the check that must catch it."""
-    found: Saboteurs = dict(shared.saboteurs())
+    made: Saboteurs = dict(shared.saboteurs())
     for module in _MODULES:
-        found |= module.BROKEN
-    return found
+        made |= module.BROKEN
+    return made

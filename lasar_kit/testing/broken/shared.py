@@ -39,7 +39,7 @@ METHODS = {
     "ranker": "score",
     "hook": "reason",
 }
-"""What of a component is twisted."""
+"""Methods of a component that are twisted."""
 
 Twist = Callable[[Any, Any, tuple[Any, ...]], Any]
 """Makes of a component, what it gave and its arguments something else."""

@@ -1,4 +1,4 @@
-"""What every aligner must do (paper Eq. 4)."""
+"""Laws for every aligner (paper Eq. 4)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def zero_without_thoughts_or_anchors(subject: Subject, case: Alignment) -> None:
 
 @aligner.check("Select by both masks before you compute; a product with 0 keeps NaN, in gradients too.")
 def masked_places_are_ignored(subject: Subject, case: Alignment) -> None:
-    """What stands at a masked place, NaN included, changes neither the loss nor the gradient."""
+    """Masked places, NaN included, change neither the loss nor the gradient."""
     trace, anchors = _given(case)
     results = []
     for filler in (0.0, torch.nan):
@@ -178,8 +178,8 @@ def _in(make: Callable[[Env], Any], around: dict[str, Any], env: Env) -> Any:
 def _gradient(loss: Float[Tensor, "B R"], states: Tensor) -> Tensor:
     if not loss.requires_grad:
         return torch.zeros_like(states)
-    found = torch.autograd.grad(loss.sum(), states, retain_graph=True, allow_unused=True)[0]
-    return torch.zeros_like(states) if found is None else found
+    gradient = torch.autograd.grad(loss.sum(), states, retain_graph=True, allow_unused=True)[0]
+    return torch.zeros_like(states) if gradient is None else gradient
 
 
 def _only(trace: LatentTrace, b: int, r: int) -> LatentTrace:

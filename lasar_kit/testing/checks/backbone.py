@@ -1,4 +1,4 @@
-"""What every backbone must do: read a token tree, and nothing else."""
+"""Laws for every backbone: it reads a token tree, and nothing else."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def embedding_norm_is_the_mean(subject: Subject, case: None) -> None:
     "Write all weights as safetensors in save; read env.checkpoint in the constructor.", examples=2
 )
 def saved_backbone_is_restored(subject: Subject, case: Tree) -> None:
-    """What `save` writes and `env.checkpoint` names gives the same states, logits and tokens; no pickles."""
+    """A saved backbone, named by `env.checkpoint`, gives the same states, logits and tokens; no pickles."""
     inputs, parent = _inputs(subject, case)
     with tempfile.TemporaryDirectory() as folder:
         subject.component.save(Path(folder))

@@ -87,7 +87,7 @@ def no_global_random_numbers(contract: Contract, subject: Subject, case: Any) ->
 
 
 def inputs_are_left_as_they_were(contract: Contract, subject: Subject, case: Any) -> None:
-    """What a component is given is the caller's: nothing of it changes."""
+    """Inputs of a component are the caller's: nothing of them changes."""
     inputs = contract.given(case)
     before = snapshot(inputs)
     _used(contract, subject.fresh(), inputs)
@@ -95,7 +95,7 @@ def inputs_are_left_as_they_were(contract: Contract, subject: Subject, case: Any
 
 
 def state_survives_saving(contract: Contract, subject: Subject, case: Any) -> None:
-    """What `state_dict` gives, saved and loaded into a component of another seed, does the same."""
+    """A `state_dict`, saved and loaded into a component of another seed, does the same."""
     component, other = subject.fresh(), subject.fresh(seed=1)
     if not hasattr(component, "state_dict"):
         return
@@ -168,7 +168,7 @@ def draws_numbers(contract: Contract, subject: Subject, case: Any) -> bool:
 
 
 def _used(contract: Contract, component: Any, inputs: Any) -> dict[str, Any]:
-    """What comes out of a component that is settled and used once."""
+    """Return what comes out of a component that is settled and used once."""
     contract.settle(component, inputs)
     return contract.act(component, inputs)
 

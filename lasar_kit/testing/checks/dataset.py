@@ -1,4 +1,4 @@
-"""What every data source must load."""
+"""Laws for every data source."""
 
 from __future__ import annotations
 

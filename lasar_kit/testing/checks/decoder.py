@@ -1,4 +1,4 @@
-"""What every decoder must do (paper E.6.1)."""
+"""Laws for every decoder (paper E.6.1)."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def _search(subject: Subject, case: Search) -> Beams:
     component.bind(case.sids)
     beams: Beams = component.search(case.backbone, _trace(case), case.width)
     shape = [len(case.thinking.tips), len(case.thinking.tips[0]), case.width]
-    for name, found in (("items", beams.items), ("logp", beams.logp)):
-        expect(list(found.shape) == shape, f"{name} has shape {list(found.shape)}, not [B, R, W] = {shape}")
+    for name, values in (("items", beams.items), ("logp", beams.logp)):
+        expect(list(values.shape) == shape, f"{name} has shape {list(values.shape)}, not [B, R, W] = {shape}")
     return beams
 
 

@@ -1,4 +1,4 @@
-"""What every depth policy must do (paper section 2.2)."""
+"""Laws for every depth policy (paper section 2.2)."""
 
 from __future__ import annotations
 

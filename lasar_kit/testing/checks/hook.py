@@ -1,4 +1,4 @@
-"""What every hook that a spec lists must do."""
+"""Laws for every hook that a spec lists."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def implements_hooks(subject: Subject, case: None) -> None:
 
 @hook.check("Return None to let the stage go on, or why it is to end.")
 def a_reason_is_a_text(subject: Subject, case: list[Line]) -> None:
-    """What it says to a line of the log is None or a text, and no empty one."""
+    """Its reply to a line of the log is None or a text, and no empty one."""
     for said in watch(attached(subject.fresh()), "ground", case):
         expect(said is None or (isinstance(said, str) and said.strip()), f"lasar_should_stop gave {said!r}")
 

@@ -1,4 +1,4 @@
-"""What every latent loop must do (paper section 2.2, Eq. 3, and appendix E.1)."""
+"""Laws for every latent loop (paper section 2.2, Eq. 3, and appendix E.1)."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def trace_has_its_shapes(subject: Subject, case: Thinking) -> None:
         "tip": [rows, branches],
     }
     for name, shape in wanted.items():
-        found = list(getattr(trace, name).shape)
-        expect(found == shape, f"{name} has shape {found}, not {shape}")
+        own = list(getattr(trace, name).shape)
+        expect(own == shape, f"{name} has shape {own}, not {shape}")
     inside = (trace.tip >= 0) & (trace.tip < trace.context.length)
     expect(inside.all(), f"tip {trace.tip.flatten().tolist()} of a context of {trace.context.length} nodes")
 
@@ -201,10 +201,10 @@ def gradient_reaches_the_prompt(subject: Subject, case: Thinking) -> None:
     ):
         gradient = torch.zeros_like(outcome.inputs)
         if values.requires_grad and values.numel():
-            found = torch.autograd.grad(
+            gradients = torch.autograd.grad(
                 values.sin().sum(), outcome.inputs, retain_graph=True, allow_unused=True
             )[0]
-            gradient = gradient if found is None else found
+            gradient = gradient if gradients is None else gradients
         expect(not gradient[~real].any(), f"the gradient of {name} reaches a pad")
         felt = gradient.abs().amax(-1).gather(1, tip) > 0
         wanted = outcome.trace.mask.any(-1) if name == "thoughts" else torch.ones_like(felt)
@@ -219,10 +219,10 @@ def every_weight_is_trained(subject: Subject, case: Thinking) -> None:
         return
     deeper = replace(case, depth=[[depth + 1 for depth in row] for row in case.depth])
     loss = _run(subject, deeper).predictions.sin().sum()
-    found: list[Tensor | None] = [None] * len(named)
+    gradients: list[Tensor | None] = [None] * len(named)
     if loss.requires_grad:
-        found = list(torch.autograd.grad(loss, list(named.values()), allow_unused=True))
-    bare = [name for name, gradient in zip(named, found, strict=True) if gradient is None]
+        gradients = list(torch.autograd.grad(loss, list(named.values()), allow_unused=True))
+    bare = [name for name, gradient in zip(named, gradients, strict=True) if gradient is None]
     expect(not bare, f"no gradient reaches {', '.join(bare)}")
 
 

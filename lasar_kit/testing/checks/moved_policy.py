@@ -1,4 +1,4 @@
-"""What every RL objective must do once its policy has moved: from the rollout's, or from the reference."""
+"""Laws for every RL objective once its policy has moved: from the rollout's, or from the reference."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["rl_objective"]
 FAR, NEAR = 1.2, 0.1
 """Log-ratios beyond any usual clip, and within it."""
 BITS = 1e-7
-"""What may be rounding in a gradient."""
+"""The most that may be rounding in a gradient."""
 Pushes = dict[str, float]
-"""What a step does to the log-probability of prompt 0's first candidate, and of its depth."""
+"""A step's effect on the log-probability of prompt 0's first candidate, and of its depth."""
 
 
 @rl_objective.check(
@@ -43,20 +43,20 @@ def the_reference_pulls(subject: Subject, case: Rolled) -> None:
 
 @rl_objective.check("Weigh by the ratio (logp - old_logp).exp(), with its gradient; detach old_logp alone.")
 def old_policy_is_used(subject: Subject, case: Rolled) -> None:
-    """What has grown likelier since the rollout is pushed more for a reward, and what has not, less."""
+    """Candidates grown likelier since the rollout are pushed more for a reward, others less."""
     rollout = _as_it_was(case)
     gains = {by: _gains(subject, _since(rollout, by), 5.0) for by in (-NEAR, 0.0, NEAR)}
     for name, gain in gains[0.0].items():
         if abs(gain) < BITS:
             continue
         less, more = gains[-NEAR][name], gains[NEAR][name]
-        found = f"the {name}'s push for a reward: {less:.4g}, {gain:.4g}, {more:.4g}"
-        expect(less < 0.995 * gain and more > 1.005 * gain, f"log-ratios {-NEAR}, 0, {NEAR}: {found}")
+        told = f"the {name}'s push for a reward: {less:.4g}, {gain:.4g}, {more:.4g}"
+        expect(less < 0.995 * gain and more > 1.005 * gain, f"log-ratios {-NEAR}, 0, {NEAR}: {told}")
 
 
 @rl_objective.check("Take the smaller of ratio times advantage and clipped ratio times advantage.")
 def clipping_is_on_both_sides(subject: Subject, case: Rolled) -> None:
-    """What went far its way is let go on both sides or on neither; what went the wrong way is pushed back."""
+    """Ratios far their way are let go on both sides or on neither; those far the wrong way, pushed back."""
     rollout = _as_it_was(case)
     moved = {by: _from_reference(_since(rollout, by), by) for by in (-FAR, 0.0, FAR)}
     up, down = ({by: _gains(subject, moved[by], reward) for by in moved} for reward in (5.0, -5.0))
@@ -126,6 +126,6 @@ def _pushes(subject: Subject, rollout: Rollout) -> tuple[float, Pushes]:
 
 
 def _gains(subject: Subject, rollout: Rollout, reward: float) -> Pushes:
-    """What a reward pushes, over what is pushed where the candidate earned its group's mean."""
+    """Return what a reward pushes, over what is pushed where the candidate earned its group's mean."""
     told, even = (_pushes(subject, _earning(rollout, each))[1] for each in (reward, 0.0))
     return {name: push - even[name] for name, push in told.items()}

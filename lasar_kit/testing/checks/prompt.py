@@ -1,4 +1,4 @@
-"""What every prompt template must be."""
+"""Laws for every prompt template."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def parts_are_texts(subject: Subject, case: None) -> None:
 def no_added_tokens_in_the_text(subject: Subject, case: None) -> None:
     """No SID or latent token stands in the fixed text, where it would read as an item or a thought."""
     for name in _PARTS:
-        found = _ADDED.search(getattr(subject.component, name))
-        expect(not found, f"{name} holds {found.group() if found else ''}")
+        token = _ADDED.search(getattr(subject.component, name))
+        expect(not token, f"{name} holds {token.group() if token else ''}")
 
 
 @prompt.check("Cut the text at {history}, once, and leave what stands before and behind it as it is.")

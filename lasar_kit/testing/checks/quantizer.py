@@ -1,4 +1,4 @@
-"""What every quantizer must do (paper Eq. 1)."""
+"""Laws for every quantizer (paper Eq. 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every ranker must do."""
+"""Laws for every ranker."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def asking_teaches_nothing(subject: Subject, case: Asked) -> None:
 
 @ranker.check("Begin fit from nothing: keep no counts of an earlier one.")
 def fitting_begins_anew(subject: Subject, case: Asked) -> None:
-    """What a ranker was fitted on before does not matter."""
+    """An earlier fit of a ranker does not matter to the next."""
     train, items, histories = _given(case)
     component = _fitted(subject, Sequences.of([[0, 1, 2], [2, 3]]), items)
     component.fit(train, items)

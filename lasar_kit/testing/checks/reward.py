@@ -1,4 +1,4 @@
-"""What every reward must do (paper E.5)."""
+"""Laws for every reward (paper E.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every RL objective must do (paper Eqs. 5 and 6)."""
+"""Laws for every RL objective (paper Eqs. 5 and 6)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def loss_changes_no_state(subject: Subject, case: Rolled) -> None:
     "Replace what is not valid before you compute; a product with 0 keeps NaN, in gradients too."
 )
 def missing_candidates_are_ignored(subject: Subject, case: Rolled) -> None:
-    """What stands in the place of a candidate that is not valid changes neither the loss nor a gradient."""
+    """A candidate that is not valid changes neither the loss nor a gradient, whatever stands in its place."""
     rollout, results = case.rollout, []
     for filler, reward in ((-1.0, 0.0), (torch.nan, 1e3)):
         tokens = {
@@ -259,10 +259,10 @@ def leaves_of(rollout: Rollout) -> tuple[Rollout, dict[str, Tensor]]:
 
 
 def gradients(loss: Tensor, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
-    found: list[Tensor | None] = [None] * len(leaves)
+    made: list[Tensor | None] = [None] * len(leaves)
     if loss.requires_grad:
-        found = list(torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, retain_graph=True))
-    pairs = zip(leaves.items(), found, strict=True)
+        made = list(torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, retain_graph=True))
+    pairs = zip(leaves.items(), made, strict=True)
     return {
         name: torch.zeros_like(leaf) if gradient is None else gradient for (name, leaf), gradient in pairs
     }

@@ -1,4 +1,4 @@
-"""What every segmenter must do (paper 2.3)."""
+"""Laws for every segmenter (paper 2.3)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def only_an_empty_text_has_none(subject: Subject, case: str) -> None:
 
 @segmenter.check("Cut the text where it is; add, repeat and reorder nothing.")
 def segments_follow_the_text(subject: Subject, case: str) -> None:
-    """What segments hold stands in the text in that order, spaces aside."""
+    """Segments stand in the text in their order, spaces aside."""
     rest = "".join(case.split())
     for place, segment in enumerate(subject.component.segment(case)):
         content = "".join(segment.split())

@@ -1,4 +1,4 @@
-"""What every SFT objective must do (paper section 2.3)."""
+"""Laws for every SFT objective (paper section 2.3)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ sft_objective = Contract(
 
 @sft_objective.check("Name any of 'anchors', 'rationale' and 'depth', as a tuple.", examples=1)
 def needs_are_known(subject: Subject, case: Teaching) -> None:
-    """What it needs of a lesson is a tuple of names that lessons have."""
+    """Its needs of a lesson are a tuple of names that lessons have."""
     needs = subject.component.needs
     expect(isinstance(needs, tuple), f"needs is {needs!r}, not a tuple")
     expect(set(needs) <= NEEDS, f"needs {sorted(set(needs) - NEEDS)}, which no lesson has")
@@ -94,7 +94,7 @@ def parts_add_up_to_the_whole(subject: Subject, case: Teaching) -> None:
 
 @sft_objective.check("Multiply by lesson.prompts.mask (or lesson.labelled) before summing.")
 def prompts_that_do_not_count_are_left_out(subject: Subject, case: Teaching) -> None:
-    """What a masked prompt is to learn changes neither count nor loss."""
+    """A masked prompt changes neither count nor loss, whatever it is to learn."""
     lesson = case.lesson
     assert lesson.anchors is not None
     assert lesson.rationale is not None

@@ -1,4 +1,4 @@
-"""What every teacher must do (paper 2.3, E.2)."""
+"""Laws for every teacher (paper 2.3, E.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every text encoder must do."""
+"""Laws for every text encoder."""
 
 from __future__ import annotations
 

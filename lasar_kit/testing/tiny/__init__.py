@@ -70,7 +70,7 @@ DOUBLES = {
 
 
 def environment() -> Env:
-    """What a component under test is built with."""
+    """Return the surroundings that a component under test is built with."""
     return Env(
         hidden_size=WIDTH,
         vocabulary=(*sid_tokens((4, 4)), *LATENT_TOKENS),

@@ -33,7 +33,7 @@ class TinyTeacher:
             yield index, self.text(request)
 
     def text(self, request: ReasoningRequest) -> str | None:
-        """What is said about a history."""
+        """Return the text about a history, if there is one."""
         title = request.history[-1].title if request.history else ""
         return f"The last purchase was {title}." if title else None
 

@@ -14,7 +14,7 @@ class NoAlignConfig(ComponentConfig):
 
 
 class AlignConfig(ComponentConfig):
-    """What every aligner compares, and how."""
+    """Options of every aligner: what it compares, and how."""
 
     distance: Literal["bikl", "cosine", "mse", "l1", "ce"] = Field(
         "bikl",

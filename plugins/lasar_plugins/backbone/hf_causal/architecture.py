@@ -45,12 +45,12 @@ WINDOWS = ("window_size", "attention_window_size", "keep_window_size", "attentio
 """Options of architectures not tested that leave tokens out of what another sees, by their own names."""
 
 FULL, SLIDING = "full_attention", "sliding_attention"
-"""What transformers calls layers that attend to all before a token, and to a window."""
+"""Names in transformers of layers that attend to all before a token, and to a window."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What reading and answering depend on, beyond what transformers' forward does by itself.
+    """Facts that reading and answering depend on, beyond what transformers' forward does by itself.
 
     `window`: tokens that a windowed layer sees, the reading one included; None where none has a window.
     `mixed`: whether layers differ in it, so that each kind is given a mask of its own.
@@ -114,9 +114,9 @@ def _windows(config: Any, place: str) -> dict[str, Any]:
         return {"window": window, "mixed": kinds is not None} if window else {}
     # Too few tokens are read to find these out.
     odd = (getattr(config, name, None) for name in WINDOWS)
-    if found := window or next(filter(None, odd), None):
+    if width := window or next(filter(None, odd), None):
         raise UserError(
-            f"{place} attends to {found} tokens alone in some layers, which is read right for these models: "
+            f"{place} attends to {width} tokens alone in some layers, which is read right for these models: "
             f"{', '.join(TESTED)} (got {config.model_type!r})"
         )
     return {}
@@ -134,7 +134,7 @@ def _longest(config: Any) -> int | None:
 
 
 def _scale(config: Any) -> float | None:
-    """What logits are multiplied by: Cohere's `logit_scale`, Granite's `logits_scaling` (a divisor)."""
+    """Return the factor of logits: Cohere's `logit_scale`, Granite's `logits_scaling` (a divisor)."""
     scale: float | None = getattr(config, "logit_scale", None)
     divisor = getattr(config, "logits_scaling", None)
     return 1 / divisor if scale is None and divisor else scale

@@ -35,7 +35,7 @@ FOLDER = "lora"
 WEIGHTS = "adapter_model.safetensors"
 
 PREFIX = "base_model.model."
-"""What `peft.PeftModel` puts before the names of a model's weights."""
+"""The prefix that `peft.PeftModel` puts before the names of a model's weights."""
 
 
 def adapt(
@@ -72,8 +72,8 @@ def save(model: Any, directory: Path) -> None:
 
 
 def _peft_config(model: Any) -> PeftConfig:
-    found: PeftConfig = model.peft_config[ADAPTER]
-    return found
+    config: PeftConfig = model.peft_config[ADAPTER]
+    return config
 
 
 def _targets(model: Any, config: LoraOptions) -> tuple[str, ...]:
@@ -99,12 +99,12 @@ def _stored_tokens(folder: Path, config: LoraOptions) -> list[int]:
     if not (folder / WEIGHTS).is_file():
         raise UserError(f"backbone.lora: the checkpoint {folder.parent} holds no adapters")
     stored: Any = PeftConfig.from_pretrained(str(folder))
-    found = {"rank": stored.r, "alpha": stored.lora_alpha, "targets": tuple(sorted(stored.target_modules))}
+    options = {"rank": stored.r, "alpha": stored.lora_alpha, "targets": tuple(sorted(stored.target_modules))}
     assert config.targets is not None
     wanted = {"rank": config.rank, "alpha": config.alpha, "targets": tuple(sorted(config.targets))}
     wrong = [
         f"backbone.lora.{name}: must be {value} as in the checkpoint {folder.parent} (got {wanted[name]})"
-        for name, value in found.items()
+        for name, value in options.items()
         if value != wanted[name]
     ]
     if wrong:

@@ -65,14 +65,14 @@ def norms(table: nn.Module) -> Float[Tensor, " V"]:
     scale = _scale(table)
     if isinstance(table, TrainableTokensWrapper):
         base, trained, adapter = _parts(table)
-        found = _norms(base).index_copy(0, adapter.ids, _norms(trained))
+        lengths = _norms(base).index_copy(0, adapter.ids, _norms(trained))
     else:
-        found = _norms(table.weight)
-    return found if scale is None else found * scale.to(found.dtype)
+        lengths = _norms(table.weight)
+    return lengths if scale is None else lengths * scale.to(lengths.dtype)
 
 
 def _scale(table: nn.Module) -> Tensor | None:
-    """What Gemma's input embeddings are multiplied by, in the type of their rows; None of all others."""
+    """Return the factor of Gemma's input embeddings, in the type of their rows; None of all others."""
     plain: Any = _parts(table)[2].base_layer if isinstance(table, TrainableTokensWrapper) else table
     scale: Tensor | None = getattr(plain, "embed_scale", None)
     return None if scale is None else scale.to(plain.weight.dtype)
@@ -80,8 +80,8 @@ def _scale(table: nn.Module) -> Tensor | None:
 
 def _norms(table: Any) -> Float[Tensor, " V"]:
     wide = torch.promote_types(table.dtype, torch.float32)
-    found: Tensor = torch.linalg.vector_norm(table.detach(), dim=-1, dtype=wide)
-    return found
+    lengths: Tensor = torch.linalg.vector_norm(table.detach(), dim=-1, dtype=wide)
+    return lengths
 
 
 def _parts(table: nn.Module) -> tuple[Tensor, Tensor, Any]:

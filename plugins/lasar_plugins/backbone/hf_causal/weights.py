@@ -17,10 +17,10 @@ from lasar_plugins.backbone.hf_causal.attention import GROUPED_SDPA
 from lasar_plugins.backbone.hf_causal.config import CausalOptions
 
 OPTION = "backbone.pretrained"
-"""What messages about a model begin with."""
+"""The beginning of messages about a model."""
 
 ATTENTION = {"sdpa": GROUPED_SDPA, "eager": "eager"}
-"""What transformers calls the attention implementations of the config."""
+"""Names in transformers of the attention implementations of the config."""
 
 NEW_ROW_NOISE = 0.1
 """Noise on a pretrained model's new embedding rows, as a share of the spread of its old ones."""
@@ -35,14 +35,14 @@ def load(
     no model to be had, or one that is not let in.
     """
     source = _source(checkpoint, config)
-    found = load_config(source, OPTION)
-    architecture = admit(found, f"{OPTION}: {source}", only)
+    loaded = load_config(source, OPTION)
+    architecture = admit(loaded, f"{OPTION}: {source}", only)
     model, tokenizer = load_model(
         source,
         OPTION,
         dtype=getattr(torch, config.dtype),
         attn_implementation=_attention(architecture, config.attention),
-        **_dropout(found, config.attention_dropout),
+        **_dropout(loaded, config.attention_dropout),
     )
     return model, tokenizer, architecture
 
@@ -63,12 +63,12 @@ def _attention(architecture: Architecture, wanted: str) -> str:
     return "sdpa" if wanted == "sdpa" and kind._supports_sdpa and not architecture.capped else "eager"
 
 
-def _dropout(found: Any, rate: float) -> dict[str, float]:
+def _dropout(config: Any, rate: float) -> dict[str, float]:
     """The dropout of attention weights, of models that have it under its usual name."""
-    if hasattr(found, "attention_dropout"):
+    if hasattr(config, "attention_dropout"):
         return {"attention_dropout": rate}
     if rate:
-        raise UserError(f"backbone.attention_dropout: a {found.model_type!r} model has none to set")
+        raise UserError(f"backbone.attention_dropout: a {config.model_type!r} model has none to set")
     return {}
 
 

@@ -26,7 +26,7 @@ OF_A_MODEL = (
     "tied_embeddings",
     "initializer_std",
 )
-"""What a saved model brings along."""
+"""Options that a saved model brings along."""
 
 Projection = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 """Linear maps of a decoder layer."""

@@ -18,7 +18,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Fields:
-    """What a release calls user, item, time and rating, and the item in its metadata."""
+    """A release's names of user, item, time and rating, and of the item in its metadata."""
 
     user: str
     item: str

@@ -50,10 +50,10 @@ class AmazonReviewsSource:
                 log.add(user, item, time)
             else:
                 log.pass_over(user, item)
-        found = log.interactions()
-        remarks = one_unit(found.time, lambda row: f"{path}:{self._line(row)}")
-        kept = histories(found, self.config, str(path), self.seed)
-        del log, found
+        interactions = log.interactions()
+        remarks = one_unit(interactions.time, lambda row: f"{path}:{self._line(row)}")
+        kept = histories(interactions, self.config, str(path), self.seed)
+        del log, interactions
         if self.config.metadata is None:
             return dataset(kept, {}, Reading(remarks=remarks))
         _, first = next(records(path, self.config.encoding))
@@ -84,21 +84,21 @@ def read_metadata(
     """Text of the `wanted` items, and what else the file holds; of records of the same item the first counts,
     absent ones are tolerated."""
     text: dict[str, ItemText] = {}
-    others, names_read, found = set[str](), {field, *_READ}, dict[str, None]()
+    others, names_read, columns = set[str](), {field, *_READ}, dict[str, None]()
     for number, record in records(path, encoding):
         item = identity(path, number, record, field)
         if item not in wanted:
             others.add(item)
         elif item not in text:
             text[item] = item_text(record)
-            found |= dict.fromkeys(key for key, value in record.items() if value not in (None, "", [], {}))
+            columns |= dict.fromkeys(key for key, value in record.items() if value not in (None, "", [], {}))
     if not text:
         raise UserError(
             f"{path}: holds none of the {len(wanted)} items of the reviews, such as {min(wanted)!r}"
         )
     reading = Reading(
         item_file=path.name,
-        unused=tuple(name for name in found if name not in names_read),
+        unused=tuple(name for name in columns if name not in names_read),
         without_row=len(wanted) - len(text),
         rows_of_no_item=len(others),
     )

@@ -40,5 +40,5 @@ def sid(node: int, hops: int = 0) -> str:
 
 
 def node_title(node: int) -> str:
-    """What a node is called."""
+    """Return the title of a node."""
     return f"node {node}"

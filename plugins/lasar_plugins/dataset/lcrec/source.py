@@ -42,10 +42,12 @@ class LcRecSource:
     def load(self) -> Dataset:
         interactions, items = self.files()
         text, unused = read_items(items, self.config.encoding)
-        found = read_histories(interactions, items, len(text), self.config.encoding)
-        left = [("", found)]
+        histories = read_histories(interactions, items, len(text), self.config.encoding)
+        left = [("", histories)]
         if self.config.copies == "drop":
-            left.append(("copies", {user: [item for item, _ in groupby(row)] for user, row in found.items()}))
+            left.append(
+                ("copies", {user: [item for item, _ in groupby(row)] for user, row in histories.items()})
+            )
         kept = {user: row for user, row in left[-1][1].items() if len(row) >= MIN_SEQUENCE}
         left.append(("short_users", kept))
         if not kept:

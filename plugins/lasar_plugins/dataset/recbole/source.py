@@ -35,9 +35,9 @@ class RecBoleSource:
         return [self._interactions] + ([items] if items.is_file() else [])
 
     def load(self) -> Dataset:
-        found = [self._atomic(path) for path in self.files()]
-        interactions, items = found[0][0], found[1][0] if len(found) > 1 else None
-        types = found[-1][1]
+        files = [self._atomic(path) for path in self.files()]
+        interactions, items = files[0][0], files[1][0] if len(files) > 1 else None
+        types = files[-1][1]
 
         def categories(cell: str) -> str:
             if types.get(self.config.categories or "categories") != "token_seq":

@@ -10,7 +10,7 @@ from lasar_kit.spec import DecoderConfig
 
 
 class TrieConfig(DecoderConfig):
-    """What all searches that only ever spell items of the catalogue have in common."""
+    """Options of all searches that only ever spell items of the catalogue."""
 
     offers_between: ClassVar[bool] = True
 

@@ -39,7 +39,7 @@ class _Grown:
 
 
 class TrieWalk:
-    """What the searches over a trie have in common; they differ in how they choose a level's beams.
+    """The walk that searches over a trie share; they differ in how they choose a level's beams.
 
     The beams of a level are fed as one block of tokens, each a child of the node of the beam it extends, so
     the prompt is read once and no cache is ever copied or reordered. The last level's tokens are not fed.
@@ -106,7 +106,7 @@ def _feed(
 def _between(
     between: Between, hidden: Float[Tensor, "B R w D"], tip: Int[Tensor, "B R w"], context: Context
 ) -> tuple[Float[Tensor, "B R w D"], Int[Tensor, "B R w"], Context]:
-    """What the loop thinks behind the beams' last tokens."""
+    """Let the loop think behind the beams' last tokens."""
     state, node, context = between(hidden.flatten(1, 2), tip.flatten(1), context)
     return state.view_as(hidden), node.view_as(tip), context
 

@@ -67,7 +67,7 @@ class CoconutLoop(nn.Module):
         return LatentTrace(h_BRTD[:, :, 1:], mask, last, tip, context)
 
     def _as_input(self, h: Float[Tensor, "B R D"], norm: Float[Tensor, ""] | None) -> Float[Tensor, "B R D"]:
-        """What the next slot is fed in place of an embedding; `norm` is the norm to rescale to, if any."""
+        """Return the next slot's input in place of an embedding; `norm` is the norm to rescale to, if any."""
         if self.config.detach:
             h = h.detach()
         if self.projection is not None:

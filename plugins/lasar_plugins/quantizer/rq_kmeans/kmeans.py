@@ -29,8 +29,8 @@ def centroids(
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         kmeans.fit(rows)
-    found: Float[np.ndarray, "k E"] = kmeans.cluster_centers_
-    return found
+    centers: Float[np.ndarray, "k E"] = kmeans.cluster_centers_
+    return centers
 
 
 def balanced_clusters(

@@ -1,1 +1,1 @@
-"""What chance alone gives."""
+"""A random order of the catalogue, exact in its mean: what chance alone gives."""

@@ -25,7 +25,7 @@ class StepSegmenter:
         self.most = config.max_segments
 
     def segment(self, text: str) -> list[str]:
-        starts = [found.start() for found in _START.finditer(text)] or _counted(text)
+        starts = [start.start() for start in _START.finditer(text)] or _counted(text)
         cuts = [0, *starts[1:], len(text)]
         parts = [text[a:b].strip() for a, b in pairwise(cuts)]
         return joined_evenly([part for part in parts if part], self.most, "\n")
@@ -34,7 +34,7 @@ class StepSegmenter:
 def _counted(text: str) -> list[int]:
     """Where the numbers 1, 2, 3, … of a list stand; others are passed over."""
     starts: list[int] = []
-    for found in _NUMBER.finditer(text):
-        if int(found[1]) == len(starts) + 1:
-            starts.append(found.start())
+    for number in _NUMBER.finditer(text):
+        if int(number[1]) == len(starts) + 1:
+            starts.append(number.start())
     return starts

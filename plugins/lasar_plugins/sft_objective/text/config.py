@@ -11,7 +11,7 @@ from lasar_kit.spec import SftObjectiveConfig, TeacherConfig, component
 
 
 class TextObjectiveConfig(SftObjectiveConfig):
-    """What all tasks with texts have in common."""
+    """Options of all tasks with texts."""
 
     batch_size: int = Field(16, ge=1, description="Samples an update, over all processes.")
 

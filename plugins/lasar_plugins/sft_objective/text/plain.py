@@ -17,8 +17,8 @@ class _Plain(TextRows):
 
     def _take(self, texts: Sequence[str], max_tokens: int, env: Env) -> None:
         writer = Writer(env)
-        found = [row for row in writer.tokens(texts) if len(row)]
-        self.rows = [np.concatenate([writer.start, row])[:max_tokens] for row in found]
+        rows = [row for row in writer.tokens(texts) if len(row)]
+        self.rows = [np.concatenate([writer.start, row])[:max_tokens] for row in rows]
         self.size = len(self.rows)
 
     def row(self, index: int) -> Row:

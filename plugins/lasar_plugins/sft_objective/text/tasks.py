@@ -24,11 +24,11 @@ FRAMES = {
     "history_to_title": ("IDs of a user's items in order of time: ", ", ", "\nTitle of the next item: "),
     "titles_to_sid": ("A user's items in order of time: ", "; ", "\nID of the next item: "),
 }
-"""What stands before, between and after the content of each task's prompt."""
+"""Text before, between and after the content of each task's prompt."""
 
 
 class SidTask(TextRows):
-    """What the tasks have in common; a subclass is one of them, over all samples that have a text."""
+    """Machinery of the tasks; a subclass is one of them, over all samples that have a text."""
 
     frame = ""
 

@@ -42,8 +42,8 @@ class JsonlTeacher:
             text = texts.get((request.user, request.end))
             shown = told_title(request, self.config.saw_target)
             yield index, finished(text, self.config.recommendation, title=shown) if text else None
-        found = float(len(requests) - len(missing))
-        self.report({"done": float(len(requests)), "total": float(len(requests)), "found": found})
+        answered = float(len(requests) - len(missing))
+        self.report({"done": float(len(requests)), "total": float(len(requests)), "found": answered})
 
 
 def read_texts(path: Path) -> dict[tuple[str, int], str | None]:

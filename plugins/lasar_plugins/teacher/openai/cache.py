@@ -15,7 +15,7 @@ FILE = "answers.jsonl"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model wrote, None if nothing, and what it took."""
+    """A model's reply, None if nothing, and what it took."""
 
     text: str | None
     prompt_tokens: int = 0

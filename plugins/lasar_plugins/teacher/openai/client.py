@@ -161,7 +161,7 @@ def read_answer(body: bytes) -> Answer | None:
 
 
 def error_text(reply: Reply) -> str:
-    """What an endpoint says went wrong."""
+    """Return what an endpoint says went wrong."""
     try:
         error = json.loads(reply.body)["error"]
         return str(error["message"] if isinstance(error, dict) else error)

@@ -100,7 +100,7 @@ class OpenAiTeacher:
         return ((index, text) for index in indices)
 
     def _body(self, request: ReasoningRequest) -> bytes:
-        """What is sent for a request; equal for equal questions."""
+        """Return what is sent for a request; equal for equal questions."""
         instructions, question = messages(request, self.config.instructions, self.config.show_target)
         body = {
             **self.config.parameters,
@@ -119,7 +119,7 @@ class OpenAiTeacher:
     def _ask_all(
         self, bodies: Iterator[tuple[str, bytes]], cache: AnswerCache, tally: Tally
     ) -> Iterator[tuple[str, Answer | Failed]]:
-        """What comes of each question, as it comes; `UserError` once the endpoint seems beyond help."""
+        """Yield each question's answer as it comes; raise `UserError` once the endpoint seems beyond help."""
         failures, answered = 0, bool(tally.cached)  # failures in a row; whether anything was answered at all
         last = Failed("")
         with closing(self._outcomes(bodies, cache)) as outcomes:
@@ -186,7 +186,7 @@ class OpenAiTeacher:
         )
 
     def _advice(self, empty: int) -> str:
-        """What to do about answers that are empty."""
+        """Advise what to do about answers that are empty."""
         if not empty:
             return ""
         return "raise the token limit in 'parameters', or have the model not think; "

@@ -1,4 +1,4 @@
-"""What can be read off a history without a model: kinds, brands and prices of its items."""
+"""Evidence in a history, read off without a model: kinds, brands and prices of its items."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Purchase:
 
     @property
     def name(self) -> str:
-        """What a sentence calls it."""
+        """Return the name that a sentence calls it by."""
         return f"“{self.title}”" if self.title else self.kind
 
 

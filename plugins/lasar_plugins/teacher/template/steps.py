@@ -17,7 +17,7 @@ NAMED = 4
 
 
 def types(evidence: Evidence) -> str:
-    """What was bought; there for every history."""
+    """Tell what was bought; there for every history."""
     latest = _list([purchase.name for purchase in evidence.purchases[-3:]])
     bought = (
         f"The latest purchases are {latest}."
@@ -46,7 +46,7 @@ def prices(evidence: Evidence) -> str | None:
 
 
 def tastes(evidence: Evidence) -> str | None:
-    """What kind of thing is preferred; from two items of one group on."""
+    """Tell what kind of thing is preferred; from two items of one group on."""
     if not evidence.groups or evidence.groups[_first(evidence.groups)] < 2:
         return None
     top, total = _first(evidence.groups), evidence.groups.total()

@@ -32,8 +32,8 @@ class SentenceTransformerEncoder:
         order = np.argsort([len(text) for text in texts], kind="stable")
         size = self.config.batch_size
         batches = [order[start : start + size] for start in range(0, len(order), size)]
-        found = in_shares(batches, lambda batch: self._embed(model, [texts[row] for row in batch]))
-        embeddings = np.concatenate(found)[np.argsort(order)]
+        vectors = in_shares(batches, lambda batch: self._embed(model, [texts[row] for row in batch]))
+        embeddings = np.concatenate(vectors)[np.argsort(order)]
         has_text = np.array([bool(text) for text in texts])
         return np.where(has_text[:, None], embeddings, 0).astype(np.float32)
 

@@ -1,1 +1,1 @@
-"""What is wrong with it is told by its name."""
+"""A plugin with one fault, told by its name."""

@@ -46,5 +46,5 @@ class LearnedByLength(ByLength, nn.Module):
 
 
 def build(config: ByLengthConfig, env: Env) -> ByLength:
-    """What `learned` says."""
+    """Build the policy; `learned` says which parts learn."""
     return (LearnedByLength if config.learned else ByLength)(config, env)

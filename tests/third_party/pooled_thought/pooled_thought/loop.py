@@ -68,7 +68,7 @@ class PooledThought(nn.Module):
         seen: Bool[Tensor, "B R S"],
         norm: Float[Tensor, ""],
     ) -> Float[Tensor, "B R D"]:
-        """What the next thought is fed: heads' weighted means of the known states, at a learned length."""
+        """Return the next thought's input: heads' weighted means of the known states, at a learned length."""
         kind = self.query.dtype
         query, key, value = (
             (states.to(kind) @ weight.T).unflatten(-1, (self.heads, -1))
