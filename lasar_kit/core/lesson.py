@@ -32,7 +32,7 @@ class TaskRows:
 
     def to(self, device: torch.device | str) -> TaskRows:
         """Move to a device."""
-        return mapped(self, lambda tensor: tensor.to(device))
+        return moved(self, device)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Prompts:
 
     def to(self, device: torch.device | str) -> Prompts:
         """Move to a device."""
-        return mapped(self, lambda tensor: tensor.to(device))
+        return moved(self, device)
 
     def rows(self, which: Sequence[int]) -> Prompts:
         """Take some rows."""
@@ -83,7 +83,7 @@ class Lesson:
 
     def to(self, device: torch.device | str) -> Lesson:
         """Move to a device."""
-        return mapped(self, lambda tensor: tensor.to(device))
+        return moved(self, device)
 
     def take(self, which: Sequence[int]) -> Lesson:
         """Take some rows, without those of the objectives' own samples."""
@@ -101,6 +101,12 @@ class Lesson:
         if self.label is None:
             return torch.zeros_like(self.prompts.mask)
         return self.prompts.mask & (self.label > 0)
+
+
+def moved(value: Value, device: torch.device | str) -> Value:
+    """The same on a device; the way to an accelerator is not waited for."""
+    away = torch.device(device).type != "cpu"
+    return mapped(value, lambda tensor: tensor.to(device, non_blocking=away and tensor.device.type == "cpu"))
 
 
 def mapped(value: Value, change: Callable[[Tensor], Tensor]) -> Value:

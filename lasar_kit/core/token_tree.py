@@ -80,7 +80,8 @@ def _closure(parent: Int[Tensor, "B Q"]) -> tuple[Bool[Tensor, "B Q Q"], Int[Ten
     self_index = torch.arange(new, device=parent.device).expand(rows, new)
     reach = torch.eye(new, dtype=torch.bool, device=parent.device).expand(rows, new, new)
     inside = parent >= 0
-    if not bool(inside.any()):
+    # A single token has no parent beside it. On an accelerator a look would cost more than the rounds do.
+    if new == 1 or (parent.device.type == "cpu" and not bool(inside.any())):
         return reach, self_index
     jump = torch.where(inside, parent, self_index)
     for _ in range((new - 1).bit_length()):
@@ -91,10 +92,17 @@ def _closure(parent: Int[Tensor, "B Q"]) -> tuple[Bool[Tensor, "B Q Q"], Int[Ten
 
 def chain_start(parent: Int[Tensor, "B Q"]) -> Int[Tensor, " B"] | None:
     """Where the chain of each row begins if every row is left pads and then one chain, else None."""
+    start, is_chain, _ = _chain(parent)
+    return start if is_chain else None
+
+
+def _chain(parent: Int[Tensor, "B Q"]) -> tuple[Int[Tensor, " B"], bool, bool]:
+    """Where chains would begin, whether every row is one, and whether any has left pads, in one look."""
     start = (parent < 0).sum(dim=1) - 1
     node = torch.arange(parent.shape[1], device=parent.device)
     expected = torch.where(node > start[:, None], node - 1, -1)
-    return start if torch.equal(expected, parent) else None
+    is_chain, padded = torch.stack([(expected == parent).all(), start.any()]).tolist()
+    return start, is_chain, padded
 
 
 def extend(
@@ -107,11 +115,10 @@ def extend(
     """
     rows, new = parent.shape
     if tree is None:
-        start = chain_start(parent)
-        if start is not None:
+        start, is_chain, padded = _chain(parent)
+        if is_chain:
             chain = TokenTree.chain(start, new)
             node = torch.arange(new, device=parent.device).expand(rows, new)
-            padded = bool(start.any())
             return chain, chain.prefix_seen_by(node) if padded else None, (node - start[:, None]).clamp_min(0)
         tree = TokenTree.empty(rows, parent.device)
     grown, seen = tree.grow(parent)

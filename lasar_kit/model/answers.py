@@ -24,11 +24,13 @@ FORBIDDEN = -1e30
 class AnswerScorer:
     """Scores answers against all tokens (`vocabulary`) or those the catalogue allows behind them (`trie`).
 
-    For `trie` only the logits of a level's own tokens are computed.
+    For `trie` only the logits of a level's own tokens are computed. `tokens` are the catalogue's, where it
+    scores.
     """
 
     def __init__(self, table: SidTable, score: Score, device: str) -> None:
         self.score: Score = score
+        self.tokens = table.tokens.to(device)
         if score == "trie":
             self.alphabet = Alphabet(table, device)
             self.trie = Trie.of(self.alphabet.rank_table(table), TRIE_MEGABYTES, device)

@@ -7,20 +7,24 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lasar_kit.core.interfaces import DepthPolicy
+from lasar_kit.core.lesson import moved
 from lasar_kit.core.values import Prompt
 from lasar_kit.errors import UserError
 
 
+def supported(policy: DepthPolicy, device: torch.device) -> Int[Tensor, " C"]:
+    """The depths that a policy chooses among, on a device that need not be waited for."""
+    return moved(torch.tensor(policy.support), device)
+
+
 def greedy_depth(policy: DepthPolicy, prompt: Prompt) -> Int[Tensor, "B R"]:
     """The most probable depth of each branch (inference, paper Algorithm 1 line 1)."""
-    support = torch.tensor(policy.support, device=prompt.h0.device)
-    return support[policy.logits(prompt).argmax(-1)]
+    return supported(policy, prompt.h0.device)[policy.logits(prompt).argmax(-1)]
 
 
 def nearest_choice(policy: DepthPolicy, depth: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
     """Index of the choice nearest to each depth, the smaller one of two: labels clipped to the support."""
-    support = torch.tensor(policy.support, device=depth.device)
-    return (depth[..., None] - support).abs().argmin(-1)
+    return (depth[..., None] - supported(policy, depth.device)).abs().argmin(-1)
 
 
 def depth_from(
@@ -32,7 +36,7 @@ def depth_from(
     """
     first = nearest_choice(policy, least)
     index = first + (numbers * (len(policy.support) - first)).long()
-    return torch.tensor(policy.support, device=least.device)[index]
+    return supported(policy, least.device)[index]
 
 
 def depth_at(
@@ -49,7 +53,7 @@ def depth_at(
     # Divided by the total, else rounding could leave a number beyond all choices.
     cumulative = cumulative / cumulative[..., -1:]
     index = (cumulative <= numbers.cpu()[..., None]).sum(-1).to(logp.device)
-    return torch.tensor(policy.support, device=logp.device)[index], index, logp
+    return supported(policy, logp.device)[index], index, logp
 
 
 def forced_depth(policy: DepthPolicy, prompt: Prompt, k: int) -> Int[Tensor, "B R"]:

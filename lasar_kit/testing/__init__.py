@@ -35,15 +35,17 @@ def check_component(
     name: str,
     options: Mapping[str, Any] | None = None,
     catalogue: Catalogue | None = None,
+    device: str = "cpu",
 ) -> list[Result]:
     """Run all checks of a component by its name in a catalogue (all installed plugins when None).
 
-    `options` are those a spec would give it. `UserError` for an unknown name or wrong options.
+    `options` are those a spec would give it; `device` is where it is built and tried. `UserError` for an
+    unknown name or wrong options.
     """
     _require("hypothesis")
     from lasar_kit.testing.runner import run_checks, subject_of
 
-    return run_checks(subject_of(kind, {"use": name, **(options or {})}, catalogue))
+    return run_checks(subject_of(kind, {"use": name, **(options or {})}, catalogue, device))
 
 
 def parametrize_with_checks(

@@ -17,6 +17,7 @@ from lasar_kit.catalogue import Catalogue
 from lasar_kit.errors import UserError
 from lasar_kit.spec import ComponentConfig
 from lasar_kit.testing import tiny
+from lasar_kit.testing.bench import on
 from lasar_kit.testing.checks import CONTRACTS, checks_for
 from lasar_kit.testing.checks.common import draws_numbers
 from lasar_kit.testing.contract import Broken, Check, Result, Subject
@@ -66,7 +67,8 @@ def run_check(check: Check, subject: Subject) -> Result:
     def examine(case: Any, training: bool) -> None:
         subject.training = training
         try:
-            check.law(subject, case)
+            with on(subject.device):
+                check.law(subject, case)
         except Exception as error:
             failures.append((case, training, error))
             raise
@@ -103,7 +105,8 @@ def _draws(subject: Subject) -> str:
         if not isinstance(subject.component, nn.Module):
             return "unknown"
         training = replace(subject, training=True)
-        drawn = draws_numbers(CONTRACTS[subject.kind], training, _some_case(subject.kind))
+        with on(subject.device):
+            drawn = draws_numbers(CONTRACTS[subject.kind], training, _some_case(subject.kind))
     except Exception:  # told by the laws
         return "unknown"
     return "numbers" if drawn else "nothing"

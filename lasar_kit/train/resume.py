@@ -9,7 +9,7 @@ import torch
 from rich.markup import escape
 
 from lasar_kit.process import faults, signals
-from lasar_kit.process.world import from_all, from_main, is_main, world_max
+from lasar_kit.process.world import from_all, from_main, is_main, several, world_max
 from lasar_kit.store.layout import LOG
 from lasar_kit.train import checkpoints
 from lasar_kit.train.checkpoints import Checkpoints
@@ -58,7 +58,9 @@ class Keeper:
 
     def stop_if_asked(self, written: bool = False) -> None:
         """Stop the run if any process was sent a signal; with a checkpoint, unless that is `written`."""
-        number = world_max(torch.tensor(signals.pending(), device=self.training.accelerator.device))
+        number = signals.pending()
+        if several():
+            number = world_max(torch.tensor(number, device=self.training.accelerator.device))
         if number:
             if not written:
                 self._write()

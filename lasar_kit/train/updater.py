@@ -159,9 +159,10 @@ class Updater:
         norm: Any = self.accelerator.clip_grad_norm_(self.step.parameters(), self.clip)
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # of sharded weights
         every: Any = self.accelerator.reduce(means, reduction="sum")
-        values = dict(zip(terms, every.tolist(), strict=True))
+        length = means.new_zeros(()) if norm is None else norm.to(means)
+        *found, length = torch.stack([*every, length]).tolist()  # the one look before the weights change
+        values = dict(zip(terms, found, strict=True))
         total = sum(terms[name].weight * value for name, value in values.items())
-        length = float(norm) if norm is not None else 0.0
         self._check(total, length)
         self.optimizer.step()
         self.schedule.step()

@@ -92,7 +92,8 @@ class AnchorsStage:
     ) -> None:
         """Have the teacher write what is missing, and cut it up."""
         if missing := log.missing:
-            segmenter = context.catalogue.build("segmenter", self.config.segmenter, context.env())
+            env = context.env(device=str(PartialState().device))
+            segmenter = context.catalogue.build("segmenter", self.config.segmenter, env)
             answers = ask_teacher(context, self.config.teacher, dataset, windows, missing, told)
             log.fill(answers, lambda text: segmenter.segment(text)[: self.config.max_segments])
         if not log.counts.any():

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lasar_kit.core import samples
 from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.core.interfaces import RLObjective
-from lasar_kit.core.lesson import Lesson
+from lasar_kit.core.lesson import Lesson, moved
 from lasar_kit.core.values import Env
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.model.recommender import Recommender
@@ -209,4 +209,4 @@ class _RlTraining(Watched):
         for place, row in enumerate(rows):
             history[place, : len(row) - 1] = torch.from_numpy(row[:-1].astype(np.int64))
         device = self.accelerator.device
-        return lesson.to(device), target.to(device), history.to(device)
+        return lesson.to(device), moved(target, device), moved(history, device)

@@ -203,8 +203,7 @@ class RlStep(nn.Module):
         """Read prompt, thoughts and candidates once each."""
         prompt = model.read(group.lesson.prompts)
         trace = self._think(model, prompt, group, steps)
-        table = model.prompts.table.tokens.to(group.items.device)
-        tokens = table[group.items.clamp_min(0)]
+        tokens = self.scorer.tokens[group.items.clamp_min(0)]
         return Scored(prompt, trace, model.answer_states(trace, tokens), tokens)
 
     def _think(self, model: Recommender, prompt: Prompt, group: Group, steps: int) -> LatentTrace:
@@ -244,8 +243,9 @@ def joined(rollouts: Sequence[Rollout]) -> Rollout:
 
 def depth_numbers(depth: Int[Tensor, " B"], largest: int) -> dict[str, float]:
     """Mean depth, and the share of prompts at each."""
-    shares = torch.bincount(depth, minlength=largest + 1).float() / len(depth)
-    named = {f"depth_{value}": float(share) for value, share in enumerate(shares) if share > 0}
+    depth = depth.cpu()  # once: each number read off an accelerator waits for it
+    shares = (torch.bincount(depth, minlength=largest + 1).float() / len(depth)).tolist()
+    named = {f"depth_{value}": share for value, share in enumerate(shares) if share > 0}
     return {"depth": float(depth.float().mean()), **named}
 
 

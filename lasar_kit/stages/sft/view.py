@@ -13,7 +13,7 @@ from lasar_kit.core.capabilities import Writes
 from lasar_kit.core.lesson import Lesson, TaskRows
 from lasar_kit.core.values import Context, LatentTrace, Prompt
 from lasar_kit.model.answers import AnswerScorer
-from lasar_kit.model.depth import greedy_depth, nearest_choice
+from lasar_kit.model.depth import greedy_depth, nearest_choice, supported
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import world_max
 
@@ -46,14 +46,16 @@ class LessonView:
         return self.recommender.read(self.lesson.prompts)
 
     @cached_property
-    @torch.no_grad()
     def depth(self) -> Int[Tensor, "B R"]:
-        """As given, and as the policy chooses where nothing is (method: N during SFT)."""
+        """As given, and as the policy chooses where nothing is (method: N during SFT).
+
+        Not under `no_grad`: autocast would keep the policy's weights, cast without a graph, for its own loss.
+        """
         chosen = greedy_depth(self.depth_policy, self.prompt)
         depth = self.lesson.depth
         if depth is None:
             return chosen
-        support = torch.tensor(self.depth_policy.support, device=depth.device)
+        support = supported(self.depth_policy, depth.device)
         return torch.where(depth > 0, support[nearest_choice(self.depth_policy, depth)], chosen)
 
     @cached_property

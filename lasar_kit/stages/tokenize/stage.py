@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from rich.markup import escape
 from safetensors.torch import save_file
 
@@ -30,7 +31,7 @@ class TokenizeStage:
         """Write the SIDs and the fitted quantizer; report how good they are."""
         dataset = context.dataset()
         item_ids = tuple(dataset.items["id"])
-        env = context.env()
+        env = context.env(device=str(PartialState().device))
         embeddings = torch.zeros(len(dataset.items), 0)
         if self.config.quantizer.reads_vectors:
             encoder = context.catalogue.build("text_encoder", self.config.text_encoder, env)

@@ -107,12 +107,16 @@ def environment() -> Env:
 @cache
 def backbone() -> TinyBackbone:
     """The tiny backbone that other components are tried on."""
-    env = Env(seed=11, hidden_size=WIDTH, vocabulary=(*sid_tokens((4, 4)), *LATENT_TOKENS))
-    return TinyBackbone(None, env).eval()
+    return TinyBackbone(None, _surroundings(4, 4)).eval()
 
 
 @cache
 def coarse_backbone() -> CoarseBackbone:
     """One of more tokens, of which many score alike."""
-    env = Env(seed=11, hidden_size=WIDTH, vocabulary=(*sid_tokens((30, 8)), *LATENT_TOKENS))
-    return CoarseBackbone(None, env).eval()
+    return CoarseBackbone(None, _surroundings(30, 8)).eval()
+
+
+def _surroundings(*sizes: int) -> Env:
+    """Of a double, on the device that laws are tried on (`lasar_kit.testing.bench`)."""
+    device = str(torch.empty(0).device)
+    return Env(seed=11, device=device, hidden_size=WIDTH, vocabulary=(*sid_tokens(sizes), *LATENT_TOKENS))

@@ -38,7 +38,8 @@ class CoconutLoop(nn.Module):
 
     def run(self, backbone: Backbone, prompt: Prompt, depth: Int[Tensor, "B R"], steps: int) -> LatentTrace:
         """Think `depth[b, r]` steps in each branch (see the interface); 0 is a depth like any other."""
-        assert int(depth.max()) <= steps, f"a depth of {int(depth.max())} in {steps} steps"
+        if depth.device.type == "cpu":  # elsewhere `gather` below refuses it, without waiting for the device
+            assert int(depth.max()) <= steps, f"a depth of {int(depth.max())} in {steps} steps"
         rows, branches = prompt.tip.shape
         first, branch = prompt.context.length, torch.arange(branches, device=depth.device)
         norm = backbone.embedding_norm() if self.config.feedback_scale == "embedding_rms" else None

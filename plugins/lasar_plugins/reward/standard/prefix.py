@@ -16,7 +16,7 @@ class PrefixReward:
     def __init__(self, config: PrefixConfig, env: Env) -> None:
         if env.table is None:
             raise UserError("reward prefix: needs the semantic IDs of the catalogue (Env.table)")
-        self.tokens = env.table.tokens
+        self.tokens = env.table.tokens.to(env.device)
 
     def reward(self, judged: Judged) -> Float[Tensor, "B G"]:
         """1 for the target, 0 for what parts from it at the first level."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lasar_kit.core.groups import centred, masked_mean, varied, z_scores
 from lasar_kit.core.kl import LARGEST_LOG_RATIO, k3
+from lasar_kit.core.numbers import read
 from lasar_kit.core.values import Env, Rollout
 from lasar_plugins.rl_objective.grpo.config import GrpoConfig
 
@@ -41,10 +42,12 @@ class Grpo:
         groups = masked_mean(self.config.beta * kl - gain.mean(dim=-1), valid)
         counted = self._counted(rollout.rewards, valid)
         held = (clipped - ratio) * advantage[..., None] < 0
-        report = _report(valid, ratio=ratio.mean(-1), clipped=held.float().mean(-1), kl=kl)
-        report |= _spread(advantage, valid)
-        report["zero_variance"] = float((~differs).float().mean())
-        return masked_mean(groups, counted), report
+        report = {
+            **_means(valid, ratio=ratio.mean(-1), clipped=held.float().mean(-1), kl=kl),
+            **_spread(advantage, valid),
+            "zero_variance": (~differs).float().mean(),
+        }
+        return masked_mean(groups, counted), read(report)
 
     def counted(self, rewards: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> int:
         """How many groups the loss is a mean over."""
@@ -86,16 +89,16 @@ def _readable(tokens: Float[Tensor, "B G M"], valid: Bool[Tensor, "B G"]) -> Flo
     return tokens.float().masked_fill(~valid[..., None], 0.0)
 
 
-def _report(valid: Bool[Tensor, "B G"], **values: Float[Tensor, "B G"]) -> dict[str, float]:
+def _means(valid: Bool[Tensor, "B G"], **values: Float[Tensor, "B G"]) -> dict[str, Float[Tensor, ""]]:
     """Means over valid candidates."""
     everyone = valid.flatten()
-    return {name: float(masked_mean(value.detach().flatten(), everyone)) for name, value in values.items()}
+    return {name: masked_mean(value.flatten(), everyone) for name, value in values.items()}
 
 
-def _spread(advantage: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> dict[str, float]:
+def _spread(advantage: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> dict[str, Float[Tensor, ""]]:
     """Root mean square and extremes of the advantages; their mean is 0 in every group."""
     return {
-        "advantage_rms": float(masked_mean(advantage.square().flatten(), valid.flatten()).sqrt()),
-        "advantage_min": float(advantage.min()),
-        "advantage_max": float(advantage.max()),
+        "advantage_rms": masked_mean(advantage.square().flatten(), valid.flatten()).sqrt(),
+        "advantage_min": advantage.min(),
+        "advantage_max": advantage.max(),
     }

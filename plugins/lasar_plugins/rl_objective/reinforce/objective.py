@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lasar_kit.core.groups import masked_mean
+from lasar_kit.core.numbers import read
 from lasar_kit.core.values import Env, Rollout
 from lasar_plugins.rl_objective.reinforce.config import ReinforceConfig
 
@@ -42,12 +43,12 @@ class Reinforce(nn.Module):
         loss = -(advantage * self._weight(rollout, chosen, advantage) * chosen).mean()
         loss = loss - self.config.entropy * entropy
         report = {
-            "depth": float(rollout.depth.float().mean()),
-            "depth_entropy": float(entropy.detach()),
-            "depth_advantage": float(advantage.mean()),
-            "baseline": float(baseline),
+            "depth": rollout.depth.float().mean(),
+            "depth_entropy": entropy,
+            "depth_advantage": advantage.mean(),
+            "baseline": baseline,
         }
-        return loss, report
+        return loss, read(report)
 
     @torch.no_grad()
     def _weight(

@@ -1,0 +1,194 @@
+"""(a) What the CPU computes, the GPU computes: every backbone, every stage's step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gpu_parts.common import Bench
+from gpu_parts.models import BACKBONES, World, backbone_config, folders
+from lasar_kit.model.precision import autocast
+from lasar_kit.spec.precision import Precision
+from lasar_kit.stages.anchors.segment_states import read_chains
+
+TOLERANCE = {"fp32": 1e-4, "bf16": 0.08}
+"""How far numbers may lie apart, relative to the largest; bf16 on the GPU against float32 on the CPU."""
+GRADIENTS = {"fp32": 1e-3, "bf16": 0.25}
+SAME_ITEMS = {"fp32": 0.99, "bf16": 0.0}
+"""Share of ranked items that must be the same; near-ties may swap, and in bf16 all are near."""
+Found = Mapping[str, Tensor]
+TREE = ((-1, -1, 1, 2, 3, 4, 5, 6, 6, 7, 3, 8, 9, 9, 10), (7, 10, 15))
+"""Parents of a pad, a chain and branches; and where calls end."""
+
+
+def part(bench: Bench) -> None:
+    """All checks, the most important first."""
+    with folders() as where:
+        for precision in TOLERANCE:
+            for name in BACKBONES:
+                bench.attempt(
+                    f"backbone {name} {precision}", check_backbone(bench.device, name, where, precision)
+                )
+            for name in stages(where):
+                bench.attempt(f"stage {name} {precision}", check_stage(bench.device, name, where, precision))
+
+
+def check_backbone(
+    device: str, name: str, where: dict[str, Path], precision: str
+) -> Callable[[], dict[str, Any]]:
+    """States, logits and gradients of a token tree, read with gradients and without."""
+
+    def found(place: str, kind: Precision) -> dict[str, Tensor]:
+        model = World(place, backbone_config(name, where), "none").model.backbone
+        parents, cuts = TREE
+        ids = torch.randint(
+            3, len(model.tokenizer), (3, len(parents)), generator=torch.Generator().manual_seed(0)
+        ).to(place)
+        parent = torch.tensor(parents, device=place).expand(3, -1)
+
+        def read() -> Tensor:
+            states, context, begin = [], None, 0
+            for end in cuts:
+                inputs = model.embed(ids[:, begin:end])
+                hidden, context = model.advance(inputs, parent[:, begin:end], context)
+                states.append(hidden)
+                begin = end
+            return torch.cat(states, dim=1)
+
+        with autocast(place, kind):
+            with torch.no_grad():
+                plain = model.logits(read())
+            states = read()
+            logits = model.logits(states)
+        logits.float().log_softmax(-1)[..., 5].sum().backward()
+        return {"logits": plain, "with gradients": logits, "states": states, **gradients(model)}
+
+    return lambda: apart(found(device, precision), found("cpu", "fp32"), precision)  # type: ignore[arg-type]
+
+
+def stages(where: dict[str, Path]) -> dict[str, Callable[[str, Precision], dict[str, Tensor]]]:
+    """What each stage computes, on a device in a precision."""
+
+    def world(place: str, loop: str = "coconut", score: str = "vocabulary") -> World:
+        return World(place, backbone_config("qwen3", where), loop, score)
+
+    def sft(loop: str, packed: bool, score: str) -> Callable[[str, Precision], dict[str, Tensor]]:
+        def work(place: str, kind: Precision) -> dict[str, Tensor]:
+            here = world(place, loop, score)
+            lesson = here.lesson(packed, anchored=loop != "none")
+            with autocast(place, kind):
+                sums = here.sft()(lesson).sums
+            sum(sums.values()).backward()  # type: ignore[union-attr]
+            return {**sums, **gradients(here.model)}
+
+        return work
+
+    def rl(place: str, kind: Precision) -> dict[str, Tensor]:
+        here = world(place)
+        with autocast(place, kind):
+            result = here.rl()(here.group())
+        sum(result.sums.values()).backward()  # type: ignore[union-attr]
+        return {**result.sums, "logp": result.rollout.logp, **gradients(here.model)}
+
+    def rollout(decoder: str, **options: Any) -> Callable[[str, Precision], dict[str, Tensor]]:
+        def work(place: str, kind: Precision) -> dict[str, Tensor]:
+            here = world(place)
+            with autocast(place, kind):
+                group = here.rollout(decoder, **options)
+            return {"items": group.items, "depth items": group.depth}
+
+        return work
+
+    def decode(score: str) -> Callable[[str, Precision], dict[str, Tensor]]:
+        def work(place: str, kind: Precision) -> dict[str, Tensor]:
+            here = world(place, score=score)
+            prompts = here.model.prompts.prompts([row[:-1] for row in here.histories()])
+            with autocast(place, kind):
+                beams, depth = here.model.recommend(prompts, 20)
+            return {"items": beams.items, "logp": beams.logp, "depth items": depth}
+
+        return work
+
+    def anchors(place: str, kind: Precision) -> dict[str, Tensor]:
+        here = world(place)
+        rng = np.random.default_rng(1)
+        chains = [(rng.integers(3, 250, size=n), np.array([n // 2, n - 1])) for n in (4, 9, 6, 7)]
+        with autocast(place, kind):
+            read = read_chains(here.model.backbone, chains, 24, torch.device(place))
+        return {"states": torch.from_numpy(np.concatenate([states for _, states in sorted(read, key=first)]))}
+
+    return {
+        "sft packed": sft("none", True, "vocabulary"),
+        "sft packed trie": sft("none", True, "trie"),
+        "sft sliding thinking": sft("coconut", False, "vocabulary"),
+        "sft packed thinking": sft("coconut", True, "trie"),
+        "rl step": rl,
+        "rollout trie_beam": rollout("trie_beam", width=6),
+        "rollout trie_sample": rollout("trie_sample", width=6),
+        "rollout trie_sample distinct": rollout("trie_sample", width=6, replacement=False),
+        "decode": decode("vocabulary"),
+        "decode trie": decode("trie"),
+        "anchors": anchors,
+    }
+
+
+def first(pair: tuple[int, Any]) -> int:
+    """The number that a chain's states come with."""
+    return pair[0]
+
+
+def check_stage(
+    device: str, name: str, where: dict[str, Path], precision: str
+) -> Callable[[], dict[str, Any]]:
+    """One of `stages` on the device and on the CPU."""
+    work = stages(where)[name]
+    return lambda: apart(work(device, precision), work("cpu", "fp32"), precision)  # type: ignore[arg-type]
+
+
+def gradients(module: nn.Module) -> dict[str, Tensor]:
+    """Of each weight that has one."""
+    return {f"gradient {name}": p.grad for name, p in module.named_parameters() if p.grad is not None}
+
+
+def apart(found: Found, expected: Found, precision: str) -> dict[str, Any]:
+    """The largest gap of outputs and of gradients, the share of equal items, and whether that will do.
+
+    A gap is relative to the largest number of its tensor, that of a gradient to the largest gradient.
+    """
+    assert found.keys() == expected.keys(), (found.keys(), expected.keys())
+    gaps, slopes, same = {"": 0.0}, {"": 0.0}, [1.0]
+    steepest = max((largest(value) for key, value in expected.items() if "gradient" in key), default=0.0)
+    for key, value in expected.items():
+        ours, theirs = found[key].detach().cpu(), value.detach().cpu()
+        assert ours.shape == theirs.shape, (key, ours.shape, theirs.shape)
+        if not theirs.is_floating_point():
+            same.append(float((ours == theirs).double().mean()))
+            continue
+        ours, theirs = ours.double(), theirs.double()
+        kept = theirs.isfinite()
+        gap = float((ours - theirs)[kept].abs().max()) if kept.any() else 0.0
+        gap = gap if bool((ours.isfinite() == kept).all()) else math.inf
+        if "gradient" in key:
+            slopes[key] = gap / (steepest or 1.0)
+        else:
+            gaps[key] = gap / max(largest(value), 1e-6)
+    worst, steep = max(gaps, key=gaps.__getitem__), max(slopes, key=slopes.__getitem__)
+    passed = (
+        gaps[worst] <= TOLERANCE[precision]
+        and slopes[steep] <= GRADIENTS[precision]
+        and min(same) >= SAME_ITEMS[precision]
+    )
+    told: dict[str, Any] = {"passed": passed, "gap": gaps[worst], "of": worst, "gradient_gap": slopes[steep]}
+    return {**told, "of_gradient": steep, "same_items": min(same), "tensors": len(expected)}
+
+
+def largest(value: Tensor) -> float:
+    """The largest finite number of a tensor."""
+    finite = value.detach().double()[value.detach().isfinite()]
+    return float(finite.abs().max()) if finite.numel() else 0.0
