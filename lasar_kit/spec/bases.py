@@ -173,13 +173,16 @@ class LatentLoopConfig(ComponentConfig):
 
     `tokens`: what it needs in the vocabulary besides SIDs and the latent tokens.
     `writes`: it writes words before the answer. `halts`: it ends its thinking itself.
-    `thinks_between`: it also thinks between the tokens of an answer.
     """
 
     tokens: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[bool] = False
     halts: ClassVar[bool] = False
-    thinks_between: ClassVar[bool] = False
+
+    @property
+    def thinks_between(self) -> bool:
+        """Whether it also thinks between the tokens of an answer (`LatentTrace.between`)."""
+        return False
 
 
 class DepthPolicyConfig(ComponentConfig):

@@ -57,7 +57,10 @@ def think(backbone: Any, loop: LatentLoop, case: Thinking) -> Outcome:
 
 def answered(backbone: Any, trace: LatentTrace, case: Thinking, read: Read) -> Outcome:
     """Hang one token of each answer on a trace."""
-    state, _ = backbone.advance(backbone.embed(torch.tensor(case.answer)), trace.tip, trace.context)
+    state, context = backbone.advance(backbone.embed(torch.tensor(case.answer)), trace.tip, trace.context)
+    if trace.between is not None:
+        node = trace.context.length + torch.arange(state.shape[1]).expand_as(trace.tip)
+        state, _, _ = trace.between(state, node, context)
     return Outcome(trace, torch.stack([trace.last, state], dim=2), read.inputs)
 
 

@@ -37,6 +37,8 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "coconut", "h0": "prompt_last", "feedback_scale": "projection", "exit": "direct"},
         {"use": "coconut", "feedback_scale": "embedding_rms", "exit": "hN_as_input", "checkpoint": True},
         {"use": "coconut", "detach": True},
+        {"use": "coconut", "exit": "residual"},
+        {"use": "coconut", "exit": "residual", "residual_std": 0.3, "feedback_scale": "embedding_rms"},
     ],
     "depth_policy": [
         {"use": "none"},
@@ -143,6 +145,12 @@ DECLARED = {
     "precomputed": {"order_of_items_does_not_matter"},
     "grpo": {"old_policy_is_used"},
     "ndcg": {"the_target_earns_most"},
+    "coconut": {
+        "answer_hangs_on_its_own_thoughts",
+        "depth_is_felt",
+        "last_is_the_state_at_the_tip",
+        "many_tokens_and_thoughts_are_as_few",
+    },
     "trie_sample": {
         "a_branch_alone_is_the_branch_in_any_batch",
         "a_large_catalogue_is_ranked_too",

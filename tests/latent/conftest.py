@@ -82,6 +82,8 @@ def think(backbone: Qwen3Backbone, loop: CoconutLoop, case: Branches, surplus: i
         node = context.length + torch.arange(answer.shape[1])
         state, context = backbone.advance(backbone.embed(answer[..., m]), parent, context)
         parent = node.expand(len(answer), -1)
+        if trace.between is not None:
+            state, parent, context = trace.between(state, parent, context)
         predictions.append(state)
     return Outcome(trace, torch.stack(predictions, dim=2), inputs)
 

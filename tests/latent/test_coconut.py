@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lasar_kit.core.interfaces import LatentLoop
 from lasar_kit.core.values import Env
+from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.latent_loop.coconut.feedback import Projection, rescale
 from lasar_plugins.latent_loop.coconut.loop import CoconutLoop
 from tests.closeness import assert_same
@@ -164,8 +165,8 @@ def test_scales_of_what_is_fed(tiny: Make, coconut: Make) -> None:
     norm = backbone.embedding_norm()
     assert float(norm) == pytest.approx(float(table.detach().norm(dim=1).mean()), rel=1e-6)
     assert not norm.requires_grad
-    close(coconut()._as_input(h, None), h)
-    rescaled = coconut(feedback_scale="embedding_rms")._as_input(h, norm)
+    close(coconut().fed(h, 0, prompt_of(h), None), h)
+    rescaled = coconut(feedback_scale="embedding_rms").fed(h, 0, prompt_of(h), norm)
     close(rescaled.norm(dim=-1), norm.expand(2, 3))
     close(rescaled / norm, h / 4)
     close(Projection(16)(h), h / 4)

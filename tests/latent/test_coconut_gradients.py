@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lasar_kit.testing.strategies import prompt_of
-from lasar_plugins.latent_loop.coconut import loop as loop_module
+from lasar_plugins.latent_loop.coconut import thoughts as loop_module
 from tests.closeness import assert_same
 
 Make = Callable[..., Any]

@@ -9,7 +9,29 @@ from pydantic import Field
 from lasar_kit.spec import LatentLoopConfig
 
 
-class CoconutConfig(LatentLoopConfig):
+class ThoughtConfig(LatentLoopConfig):
+    """What loops have in common that add one token to the tree for each thought."""
+
+    exit: str
+    residual_std: float = Field(
+        0.0,
+        ge=0,
+        description="Standard deviation of the weights that exit 'residual' starts with; 0 begins with the "
+        "answers of the model without thoughts.",
+    )
+    checkpoint: bool = Field(
+        False,
+        description="Recompute each thought in the backward pass, keeping only its keys and values: "
+        "the same gradients for less memory, above all where a row has many branches.",
+    )
+
+    @property
+    def thinks_between(self) -> bool:
+        """A residual exit adds to the state behind each token of an answer."""
+        return self.exit == "residual"
+
+
+class CoconutConfig(ThoughtConfig):
     """Latent thoughts fed back as input embeddings."""
 
     h0: Literal["lat_s", "prompt_last"] = Field(
@@ -22,18 +44,14 @@ class CoconutConfig(LatentLoopConfig):
         description="How a state becomes an input: as it is, rescaled to the mean norm of the embeddings, or "
         "through a learned linear map and RMS norm.",
     )
-    exit: Literal["e_token", "hN_as_input", "direct"] = Field(
+    exit: Literal["e_token", "hN_as_input", "direct", "residual"] = Field(
         "e_token",
         description="What stands between the last thought and the answer: <|lat_e|>, its slot fed the last "
-        "thought's state, or nothing.",
+        "thought's state, or nothing; 'residual' answers behind the prompt as if without thoughts, each "
+        "predicting state plus a learned linear map of the last thought.",
     )
     detach: bool = Field(
         False,
         description="Feed states back as constants: no gradient runs through the feedback, though it still "
         "does through attention to earlier thoughts.",
-    )
-    checkpoint: bool = Field(
-        False,
-        description="Recompute each thought in the backward pass, keeping only its keys and values: "
-        "the same gradients for less memory, above all where a row has many branches.",
     )
