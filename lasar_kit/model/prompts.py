@@ -50,7 +50,8 @@ class PromptBuilder:
             )
         last = np.full((len(rows), 1), max(map(len, rows)) - 1)
         shown = np.minimum([[len(history)] for history in histories], self.max_history)
-        return self._prompts(rows, last, np.ones_like(last, dtype=bool), shown, tail=self.tail[:0])
+        kept = [history[-self.max_history :] for history in histories]
+        return self._prompts(rows, last, np.ones_like(last, dtype=bool), shown, self.tail[:0], kept)
 
     def answered(self, samples: Sequence[tuple[Int[np.ndarray, " H"], int]]) -> Lesson:
         """One prompt a row and its next item."""
@@ -77,7 +78,7 @@ class PromptBuilder:
             mask[row, :answers] = True
             targets[row, :answers] = self.tokens[window[1:]]
         shown = np.tile(np.arange(1, count + 1), (len(rows), 1))
-        prompts = self._prompts(rows, tips, mask, shown, tail=self.tail)
+        prompts = self._prompts(rows, tips, mask, shown, self.tail, windows)
         return Lesson(prompts, torch.from_numpy(targets), inline=inline)
 
     def _chain(self, history: Int[np.ndarray, " H"]) -> Int[np.ndarray, " L"]:
@@ -96,7 +97,11 @@ class PromptBuilder:
         mask: Bool[np.ndarray, "B R"],
         items: Int[np.ndarray, "B R"],
         tail: Int[np.ndarray, " Q"],
+        histories: Sequence[Int[np.ndarray, " H"]],
     ) -> Prompts:
         ids, lengths = left_padded(rows, self.pad)
-        tensors = (torch.from_numpy(array) for array in (tips, mask, items, tail))
+        history = np.full((len(rows), max(map(len, histories))), -1)
+        for row, shown in zip(history, histories, strict=True):
+            row[: len(shown)] = shown
+        tensors = (torch.from_numpy(array) for array in (tips, mask, items, tail, history))
         return Prompts(ids, lengths, *tensors)
