@@ -32,7 +32,7 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
         "written",
     ),
     "rl_objective": ("items", "table"),
-    "decoder": ("items", "train", "table", "head"),
+    "decoder": ("items", "train", "table", "head", "hidden_size", "catalogue"),
     "stage": (),
     "teacher": (),
     "segmenter": (),

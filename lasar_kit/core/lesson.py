@@ -40,8 +40,8 @@ class Prompts:
     """R prompts a row that share one left-padded chain of tokens.
 
     Row b's chain is the last `lengths[b]` columns of `ids`; its prompt r ends at column `tips[b, r]`, or,
-    where `tail` is not empty, with the tail's tokens on a branch from there. It shows the last `items[b, r]`
-    items of a history. `mask` marks the prompts that count.
+    where `tail` is not empty, with the tail's tokens on a branch from there. It shows the first `items[b, r]`
+    of the items `history[b]`, oldest first and -1 past the end. `mask` marks the prompts that count.
     """
 
     ids: Int[Tensor, "B L"]
@@ -50,6 +50,7 @@ class Prompts:
     mask: Bool[Tensor, "B R"]
     items: Int[Tensor, "B R"]
     tail: Int[Tensor, " Q"]
+    history: Int[Tensor, "B H"] | None = None
 
     def to(self, device: torch.device | str) -> Prompts:
         """Move to a device."""
@@ -59,6 +60,14 @@ class Prompts:
         """Take some rows."""
         bare = replace(self, tail=self.ids)  # a row has no part in it
         return replace(mapped(bare, lambda tensor: tensor[list(which)]), tail=self.tail)
+
+    @property
+    def shown(self) -> Int[Tensor, "B R H"] | None:
+        """The items that each prompt shows, oldest first, -1 past the end."""
+        if self.history is None:
+            return None
+        place = torch.arange(self.history.shape[1], device=self.history.device)
+        return torch.where(place < self.items[..., None], self.history[:, None], -1)
 
 
 @dataclass(frozen=True)

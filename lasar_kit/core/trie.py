@@ -115,16 +115,11 @@ class Trie:
         Levels get a dense table from the root downwards while the tables together keep within the budget.
         """
         tokens = table.tokens.cpu().numpy()
-        order = np.lexsort(tokens.T[::-1])  # stable, so equal rows stay in the order of items
-        rows = tokens[order]
-        starts = np.zeros(len(rows), dtype=bool)  # where a row's prefix differs from the one before
-        starts[0] = True
-        parent = np.zeros(len(rows), dtype=np.int64)
+        order, firsts = prefixes(tokens)
+        parent = np.zeros(len(order), dtype=np.int64)
         levels: list[Level] = []
         budget = budget_megabytes * MEGABYTE
-        for column in rows.T:
-            starts = starts.copy()
-            starts[1:] |= column[1:] != column[:-1]
+        for column, starts in zip(tokens[order].T, firsts, strict=True):
             node = starts.cumsum() - 1
             level = _level(parent[starts], column[starts], budget, device)
             if isinstance(level, DenseLevel):
@@ -132,6 +127,22 @@ class Trie:
             levels.append(level)
             parent = node
         return cls(tuple(levels), torch.from_numpy(order[starts]).to(device))
+
+
+def prefixes(
+    tokens: Int[np.ndarray, "I M"],
+) -> tuple[Int[np.ndarray, " I"], list[Bool[np.ndarray, " I"]]]:
+    """The items in the order of their tokens, equal ones as they were; and for each level where in that order
+    a node begins, its prefix being another than that of the item before."""
+    order = np.lexsort(tokens.T[::-1])
+    starts = np.zeros(len(order), dtype=bool)
+    starts[0] = True
+    firsts = []
+    for column in tokens[order].T:
+        starts = starts.copy()
+        starts[1:] |= column[1:] != column[:-1]
+        firsts.append(starts)
+    return order, firsts
 
 
 def _level(

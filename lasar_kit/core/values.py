@@ -85,7 +85,7 @@ class Prompt:
     `h0` is the state at each prompt's last token, `tip` that token's node index. `states` are those of the
     chain that a row's prompts share; prompt r has read its columns `first[b] .. ends[b, r]`, and, where the
     template has a tail on a branch of its own, that, whose states are `tail`. It shows `items[b, r]` items of
-    the history.
+    the history, which are `shown[b, r]` (oldest first, -1 past the end) where that is known.
     """
 
     h0: Float[Tensor, "B R D"]
@@ -96,6 +96,7 @@ class Prompt:
     ends: Int[Tensor, "B R"]
     items: Int[Tensor, "B R"]
     tail: Float[Tensor, "B R Q D"] | None = None
+    shown: Int[Tensor, "B R H"] | None = None
 
     @cached_property
     def mask(self) -> Bool[Tensor, "B R L"]:
@@ -125,7 +126,8 @@ class LatentTrace:
     and the answer's first token is to be fed as a child of node `tip`.
     A loop that halts by itself says how long it thought by `depth`, and the log-probability of having stopped
     there by `depth_logp`; one that writes leaves `written`, token ids with -1 past the end, and their
-    log-probabilities; one that also thinks between answer tokens leaves `between`.
+    log-probabilities; one that also thinks between answer tokens leaves `between`. `shown` are the items that
+    each prompt shows, oldest first, -1 past the end; a recommender puts them there, a loop need not.
     """
 
     states: Float[Tensor, "B R T D"]
@@ -138,6 +140,7 @@ class LatentTrace:
     written: Int[Tensor, "B R W"] | None = None
     written_logp: Float[Tensor, "B R W"] | None = None
     between: Between | None = None
+    shown: Int[Tensor, "B R H"] | None = None
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ class StageContext:
         if "dataset" in self.inputs:
             dataset = self.dataset()
             values = {"items": dataset.items, "train": dataset.train, **values}
+        values = {"catalogue": self.catalogue, **values}
         return Env(seed=self.spec.seed, max_history=self.spec.max_history, **values)
 
 

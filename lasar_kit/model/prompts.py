@@ -49,7 +49,7 @@ class PromptBuilder:
             )
         last = np.full((len(shown), 1), ids.shape[1] - 1)
         items = np.array([[len(history)] for history in shown])
-        return _prompts(ids, lengths, last, np.ones_like(last, dtype=bool), items, tail=self.tail[:0])
+        return _prompts(ids, lengths, last, np.ones_like(last, dtype=bool), items, self.tail[:0], shown)
 
     def answered(self, samples: Sequence[tuple[Int[np.ndarray, " H"], int]]) -> Lesson:
         """One prompt a row and its next item."""
@@ -72,7 +72,7 @@ class PromptBuilder:
         targets = np.zeros((*mask.shape, self.tokens.shape[1]), dtype=np.int64)
         targets[mask] = self.tokens[np.concatenate([window[1:] for window in windows])]
         items = np.tile(place + 1, (len(windows), 1))
-        prompts = _prompts(ids, lengths, tips, mask, items, tail=self.tail)
+        prompts = _prompts(ids, lengths, tips, mask, items, self.tail, windows)
         return Lesson(prompts, torch.from_numpy(targets), inline=inline)
 
     def _chains(
@@ -103,5 +103,9 @@ def _prompts(
     mask: Bool[np.ndarray, "B R"],
     items: Int[np.ndarray, "B R"],
     tail: Int[np.ndarray, " Q"],
+    histories: Sequence[Int[np.ndarray, " H"]],
 ) -> Prompts:
-    return Prompts(*(torch.from_numpy(array) for array in (ids, lengths, tips, mask, items, tail)))
+    counts = np.array([len(history) for history in histories])
+    history = np.full((len(counts), counts.max()), -1)
+    history[np.arange(history.shape[1]) < counts[:, None]] = np.concatenate(histories)
+    return Prompts(*(torch.from_numpy(array) for array in (ids, lengths, tips, mask, items, tail, history)))

@@ -153,13 +153,14 @@ class Recommender(nn.Module):
     def read(self, prompts: Prompts) -> Prompt:
         """Read a batch's prompts."""
         if isinstance(self.backbone, ReadsPrompts):
-            return self.backbone.read_prompts(prompts)
+            return replace(self.backbone.read_prompts(prompts), shown=prompts.shown)
         chain_BLD, context = read_chains(self.backbone, prompts.ids, prompts.lengths)
-        shown = {
+        shown: dict[str, Any] = {
             "states": chain_BLD,
             "first": prompts.ids.shape[1] - prompts.lengths,
             "ends": prompts.tips,
             "items": prompts.items,
+            "shown": prompts.shown,
         }
         if len(prompts.tail) == 0:
             index = prompts.tips[..., None].expand(-1, -1, chain_BLD.shape[-1])
@@ -173,7 +174,7 @@ class Recommender(nn.Module):
         absent."""
         most = int(depth.max()) if steps is None else steps
         trace: LatentTrace = self.latent_loop.run(self.backbone, prompt, depth, most)
-        return trace
+        return replace(trace, shown=prompt.shown)
 
     def answer_states(self, trace: LatentTrace, tokens: Int[Tensor, "B A M"]) -> Float[Tensor, "B A M D"]:
         """Return the states that predict A answers' tokens: one behind each branch, or all behind one."""

@@ -72,7 +72,13 @@ class LoadedRun:
         with reading_run(run):
             dataset = stored_dataset.load(_artifact(run, "dataset"))
             sids = Sids.load(_artifact(run, checkpoint.inputs["sids"]))
-            env = Env(seed=loaded.spec.seed, device=str(accelerator.device))
+            env = Env(
+                seed=loaded.spec.seed,
+                device=str(accelerator.device),
+                items=dataset.items,
+                train=dataset.train,
+                catalogue=catalogue,
+            )
             recommender = Recommender.load(run / MODEL, catalogue, decoder, sids, env)
             return cls(dataset, recommender.eval(), decoder.width, accelerator)
 

@@ -79,6 +79,8 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
     "decoder": [
         {"use": "trie_beam"},
         {"use": "trie_beam", "score": "trie", "table_megabytes": 0},
+        {"use": "mixed_trie"},
+        {"use": "mixed_trie", "score": "vocabulary", "prior": "popularity", "weight": 0.2},
         {"use": "trie_sample"},
         {"use": "trie_sample", "replacement": False, "score": "vocabulary", "temperature": 2.0},
     ],

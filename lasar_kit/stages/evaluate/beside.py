@@ -30,7 +30,7 @@ def rows_beside(
     Rankers see the training part, which is all that any stage trains on, and whole histories.
     """
     rows: dict[str, dict[str, Any]] = {HISTORY_IN: {}, HISTORY_OUT: {}}
-    env = context.env(device=device, catalogue=context.catalogue)
+    env = context.env(device=device)
     for config in configs:
         ranker: Ranker = context.catalogue.build("ranker", config, env)
         ranker.fit(dataset.train, dataset.items)

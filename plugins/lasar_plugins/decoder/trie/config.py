@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from lasar_kit.spec import DecoderConfig
+from lasar_kit.spec import DecoderConfig, RankerConfig, component
 
 
 class TrieConfig(DecoderConfig):
@@ -26,6 +26,31 @@ class TrieConfig(DecoderConfig):
 
 class TrieBeamConfig(TrieConfig):
     """Beam search that only ever spells items of the catalogue."""
+
+
+class MixedTrieConfig(TrieConfig):
+    """Beam search by the model's probability mixed with that of a ranker, which remembers what came of
+    histories like this one."""
+
+    score: Literal["vocabulary", "trie"] = Field(
+        "trie",
+        description="The model's log-probabilities: renormalised over the tokens that continue to an item, "
+        "and so a distribution over items as the prior is, or over the whole vocabulary.",
+    )
+    prior: Annotated[RankerConfig, component("ranker")] = Field(
+        "item_knn_directed",
+        description="The ranker that is mixed in, fitted on the training part; it sees the items that a "
+        "prompt shows.",
+        validate_default=True,
+    )
+    weight: float = Field(
+        0.5, ge=0, le=1, description="The prior's share of the probability; the model has the rest."
+    )
+    normalise: Literal["sum", "softmax"] = Field(
+        "sum",
+        description="How the prior's scores become probabilities: divided by their sum, those below 0 being "
+        "0, or by softmax, as those of a ranker whose scores are logarithms. Uniform where none is listed.",
+    )
 
 
 class TrieSampleConfig(TrieConfig):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -27,13 +28,19 @@ Given are the children's log-probabilities from the root (-inf where a candidate
 their tokens, and which of the candidates are children.
 """
 
+Weigh = Callable[[int, Float[Tensor, "B R w C"], Int[Tensor, "B R w C"]], Float[Tensor, "B R w C"]]
+"""The log-probabilities that children of a level are chosen by and items are reported with, from those of the
+model, and which nodes of the level the children are (any where a candidate is no child)."""
+
 
 @dataclass(frozen=True)
 class _Grown:
-    """The beams after a level: trie node, log-probability, token, and the beam each extends."""
+    """The beams after a level: trie node, log-probability by the model and as weighed, token, and the beam
+    each extends."""
 
     node: Int[Tensor, "B R w"]
     logp: Float[Tensor, "B R w"]
+    weighed: Float[Tensor, "B R w"]
     token: Int[Tensor, "B R w"]
     origin: Int[Tensor, "B R w"]
 
@@ -58,23 +65,31 @@ class TrieWalk:
         self.trie = Trie.of(spelled, self.config.table_megabytes, self.device)
 
     @torch.no_grad()
-    def walk(self, backbone: Backbone, trace: LatentTrace, choose: Choose, width: int) -> Beams:
+    def walk(
+        self,
+        backbone: Backbone,
+        trace: LatentTrace,
+        choose: Choose,
+        width: int,
+        weigh: Weigh = lambda level, logp, child: logp,
+    ) -> Beams:
         """The items that `choose` leads to, in its order; those missing of `width` are -1."""
         rows, branches, _ = trace.last.shape
         node = torch.zeros(rows, branches, 1, dtype=torch.int64, device=trace.last.device)
-        logp = torch.zeros(rows, branches, 1, device=trace.last.device)
+        logp = weighed = torch.zeros(rows, branches, 1, device=trace.last.device)
         hidden, tip, context = trace.last[:, :, None], trace.tip[..., None], trace.context
         for depth, transition in enumerate(self.trie.levels):
             # Scores within the trie need no logits but those of the level's own tokens.
             known = self.alphabet.levels[depth] if self.alphabet else None
-            grown = self._grow(transition, backbone.logits(hidden, known), node, logp, choose)
-            node, logp = grown.node, grown.logp
+            logits = backbone.logits(hidden, known)
+            grown = self._grow(transition, logits, node, logp, choose, partial(weigh, depth))
+            node, logp, weighed = grown.node, grown.logp, grown.weighed
             if depth + 1 < len(self.trie.levels):
                 token = grown.token if known is None else known[grown.token]
                 hidden, tip, context = _feed(backbone, token, tip.gather(-1, grown.origin), context)
                 if trace.between is not None:
                     hidden, tip, context = _between(trace.between, hidden, tip, context)
-        return _pad(Beams(torch.where(logp.isneginf(), -1, self.trie.item[node]), logp), width)
+        return _pad(Beams(torch.where(weighed.isneginf(), -1, self.trie.item[node]), weighed), width)
 
     def _grow(
         self,
@@ -83,14 +98,17 @@ class TrieWalk:
         node: Int[Tensor, "B R w"],
         logp: Float[Tensor, "B R w"],
         choose: Choose,
+        weigh: Callable[[Float[Tensor, "B R w C"], Int[Tensor, "B R w C"]], Float[Tensor, "B R w C"]],
     ) -> _Grown:
         """The chosen children of all beams of a branch; those with -inf are none."""
         child, allowed, picked = candidates(transition, node, logits)
         total = logp[..., None] + candidate_logp(logits, picked, allowed, self.config.score)
-        chosen = choose(total, picked, allowed)
-        node = child.flatten(2).gather(-1, chosen).long()
-        token = transition.token(node, chosen % child.shape[-1])
-        return _Grown(node, total.flatten(2).gather(-1, chosen), token, chosen // child.shape[-1])
+        # What is no child, or the child of one, stays none, whatever it weighs.
+        weighed = weigh(total, child).masked_fill(total.isneginf(), -torch.inf)
+        chosen = choose(weighed, picked, allowed)
+        node, logp, kept = (value.flatten(2).gather(-1, chosen) for value in (child, total, weighed))
+        token = transition.token(node.long(), chosen % child.shape[-1])
+        return _Grown(node.long(), logp, kept, token, chosen // child.shape[-1])
 
 
 def _feed(

@@ -1,0 +1,51 @@
+"""A ranker as a distribution over the catalogue behind each history, summed up the trie.
+
+Shape letters as in `lasar_kit.core.values`, and U histories, n nodes of a level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from lasar_kit.core.interfaces import Ranker
+from lasar_kit.core.trie import prefixes
+from lasar_kit.core.values import SidTable
+
+Normalise = Literal["sum", "softmax"]
+"""`sum` divides scores by their sum, those below 0 being 0; `softmax` their exponentials."""
+
+
+class ItemPrior:
+    """A fitted ranker's probabilities of items, and of all prefixes of their SIDs."""
+
+    def __init__(self, ranker: Ranker, normalise: Normalise) -> None:
+        self.ranker, self.normalise = ranker, normalise
+
+    def bind(self, table: SidTable) -> None:
+        """Learn where the nodes of each level lie, in place of a catalogue bound before."""
+        self.order, firsts = prefixes(table.tokens.cpu().numpy())
+        self.begins = [np.flatnonzero(first) for first in firsts]
+
+    def masses(self, histories: Sequence[Int[np.ndarray, " H"]]) -> list[Float[np.ndarray, "U n"]]:
+        """For each level the probability of every node's items together; each level's add up to 1.
+
+        Nodes are numbered as those of `lasar_kit.core.trie.Trie`.
+        """
+        shares = distribution(self.ranker.score(histories), self.normalise)[:, self.order]
+        return [np.add.reduceat(shares, begins, axis=1) for begins in self.begins]
+
+
+def distribution(scores: Float[np.ndarray, "U I"], normalise: Normalise) -> Float[np.ndarray, "U I"]:
+    """Scores, -inf for what is not listed, as probabilities; uniform where nothing is left to divide."""
+    if normalise == "softmax":
+        best = scores.max(1, keepdims=True)
+        shares = np.exp(scores - np.where(np.isfinite(best), best, 0.0))
+    else:
+        shares = np.maximum(scores, 0.0)
+    total = shares.sum(1, keepdims=True)
+    divided: Float[np.ndarray, "U I"] = shares / np.where(total > 0, total, 1.0)
+    return np.where(total > 0, divided, 1.0 / scores.shape[1])
