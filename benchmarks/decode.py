@@ -54,24 +54,35 @@ METHODS = {
 
 
 class TrieProcessor(LogitsProcessor):
-    """A trie as one table of transitions; every beam's node is found again from its tokens at each step."""
+    """A trie as one table of transitions; every beam's node is found again from its tokens at each step.
 
-    def __init__(self, table: Tensor, prompt: int, vocabulary: int) -> None:
-        self.prompt = prompt
+    Columns of the table are the tokens from the catalogue's least to its greatest.
+    """
+
+    def __init__(self, table: Tensor, prompt: int) -> None:
+        self.prompt, self.first = prompt, int(table.min())
+        self.width = int(table.max()) + 1 - self.first
         self.steps: list[Tensor] = []
-        node = torch.zeros(len(table), dtype=torch.int64)
+        node = torch.zeros_like(table[:, 0])
         for column in table.T:
-            key, child = torch.unique(node * vocabulary + column, return_inverse=True)
-            step = torch.full((int(node.max()) + 1, vocabulary), -1, dtype=torch.int32)
-            step[key // vocabulary, key % vocabulary] = torch.arange(len(key), dtype=torch.int32)
+            key, child = torch.unique(node * self.width + column - self.first, return_inverse=True)
+            shape = (int(node.max()) + 1, self.width)
+            step = torch.full(shape, -1, dtype=torch.int32, device=table.device)
+            numbers = torch.arange(len(key), dtype=torch.int32, device=table.device)
+            step[key // self.width, key % self.width] = numbers
             self.steps.append(step)
             node = child
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        node = torch.zeros(len(input_ids), dtype=torch.int64)
+        node = torch.zeros_like(input_ids[:, 0])
         for step, token in zip(self.steps, input_ids[:, self.prompt :].T, strict=False):
-            node = step[node, token].long().clamp_min(0)
-        return scores.masked_fill(self.steps[input_ids.shape[1] - self.prompt][node] < 0, -torch.inf)
+            own_token = (token - self.first).clamp(0, self.width - 1)
+            node = step[node, own_token].long().clamp_min(0)
+        allowed = self.steps[input_ids.shape[1] - self.prompt][node] >= 0
+        own = slice(self.first, self.first + self.width)
+        found = torch.full_like(scores, -torch.inf)
+        found[:, own] = scores[:, own].masked_fill(~allowed, -torch.inf)
+        return found
 
 
 def prefix_function(table: Tensor, prompt: int) -> Callable[[int, Tensor], list[int]]:
@@ -85,15 +96,16 @@ def prefix_function(table: Tensor, prompt: int) -> Callable[[int, Tensor], list[
 
 
 def catalogue(backbone: Qwen3Backbone, items: int) -> Tensor:
-    """SIDs of random codes."""
+    """SIDs of random codes, where the backbone is."""
     codes = torch.randint(0, CODES, (items, LEVELS), generator=torch.Generator().manual_seed(1))
-    return codes + backbone.tokenizer.convert_tokens_to_ids("<a_0>") + CODES * torch.arange(LEVELS)
+    tokens = codes + backbone.tokenizer.convert_tokens_to_ids("<a_0>") + CODES * torch.arange(LEVELS)
+    return tokens.to(backbone.model.device)
 
 
 def read(backbone: Qwen3Backbone, ids: Tensor) -> LatentTrace:
     """Prompts without pads, read, and nothing thought."""
     hidden, context = backbone.advance(backbone.embed(ids), chain_parents(torch.ones_like(ids).bool()), None)
-    tip = torch.full((len(ids), 1), ids.shape[1] - 1)
+    tip = torch.full_like(ids[:, :1], ids.shape[1] - 1)
     loop = NoLoop(NoLoopConfig(use="none"), ENV)
     prompt = replace(prompt_of(hidden[:, -1:]), tip=tip, context=context)
     return loop.run(backbone, prompt, torch.zeros_like(tip), 0)
@@ -132,8 +144,7 @@ def compare(backbone: Qwen3Backbone, args: argparse.Namespace) -> dict[str, Any]
     ids = torch.randint(3, 259, (args.batch, args.prompt), generator=torch.Generator().manual_seed(2))
     decoder = TrieBeam(TrieBeamConfig(use="trie_beam"), ENV)
     decoder.bind(SidTable(table))
-    vocabulary = backbone.model.config.vocab_size
-    processor = LogitsProcessorList([TrieProcessor(table, args.prompt, vocabulary)])
+    processor = LogitsProcessorList([TrieProcessor(table, args.prompt)])
     allowed = prefix_function(table, args.prompt)
     methods: dict[str, Callable[[], Any]] = {
         "prefill": lambda: read(backbone, ids),

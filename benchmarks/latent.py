@@ -47,15 +47,16 @@ METHODS = {
 
 
 class Bench:
-    """One model with a latent loop, a depth policy and a decoder."""
+    """One model with a latent loop, a depth policy and a decoder, where the model is."""
 
-    def __init__(self, items: int, width: int) -> None:
-        self.backbone = Qwen3Backbone(MODEL, ENV).eval()
+    def __init__(self, items: int, width: int, backbone: Qwen3Backbone | None = None) -> None:
+        self.backbone = (backbone or Qwen3Backbone(MODEL, ENV)).eval()
         self.backbone.model.generation_config.pad_token_id = 0
-        inner = Env(seed=0, hidden_size=self.backbone.hidden_size)
-        self.loop = CoconutLoop(CoconutConfig(use="coconut"), inner)
-        self.policy = DepthMlp(DepthMlpConfig(use="mlp", n_max=DEEPEST), inner)
-        self.decoder = TrieBeam(TrieBeamConfig(use="trie_beam"), ENV)
+        device = str(self.backbone.model.device)
+        inner = Env(seed=0, device=device, hidden_size=self.backbone.hidden_size)
+        self.loop = CoconutLoop(CoconutConfig(use="coconut"), inner).to(device)
+        self.policy = DepthMlp(DepthMlpConfig(use="mlp", n_max=DEEPEST), inner).to(device)
+        self.decoder = TrieBeam(TrieBeamConfig(use="trie_beam"), replace(ENV, device=device))
         self.decoder.bind(SidTable(catalogue(self.backbone, items)))
         self.width = width
 
@@ -69,11 +70,11 @@ class Bench:
         """The policy is asked as well, though its answer is random weights' and not taken."""
         parents = chain_parents(torch.ones_like(ids).bool())
         hidden, context = self.backbone.advance(self.backbone.embed(ids), parents, None)
-        tip = torch.full((len(ids), 1), ids.shape[1] - 1)
+        tip = torch.full_like(ids[:, :1], ids.shape[1] - 1)
         prompt = replace(prompt_of(hidden[:, -1:]), tip=tip, context=context)
         greedy_depth(self.policy, prompt)
-        depth = torch.tensor(depths).repeat(len(ids))[: len(ids), None]
-        return self.rank(self.loop.run(self.backbone, prompt, depth, int(depth.max())))
+        depth = torch.tensor(depths).repeat(len(ids))[: len(ids), None].to(ids.device)
+        return self.rank(self.loop.run(self.backbone, prompt, depth, max(depths[: len(ids)])))
 
     def text(self, ids: Tensor, tokens: int) -> tuple[Beams, Tensor]:
         """Greedy text by transformers' `generate`; the answer goes on from the cache that this leaves."""
@@ -89,9 +90,9 @@ class Bench:
         layers = tuple((layer.keys, layer.values) for layer in out.past_key_values.layers)
         length = layers[0][0].shape[2]  # the last token has not been read
         context = TreeContext(TokenTree.chain(ids.new_zeros(len(ids)), length), layers)
-        parent = torch.full((len(ids), 1), length - 1)
+        parent = torch.full_like(ids[:, :1], length - 1)
         hidden, context = self.backbone.advance(self.backbone.embed(out.sequences[:, -1:]), parent, context)
-        mask = torch.zeros(len(ids), 1, 0, dtype=torch.bool)
+        mask = torch.zeros(len(ids), 1, 0, dtype=torch.bool, device=ids.device)
         trace = LatentTrace(hidden[:, :, None][:, :, :0], mask, hidden, parent + 1, context)
         return self.rank(trace), out.sequences
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import subprocess
+import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -64,3 +69,78 @@ def test_a_gap_is_seen_wherever_it_is(correct: Any) -> None:
     assert steep["gradient_gap"] == pytest.approx(0.01, rel=1e-3)
     with pytest.raises(AssertionError):
         correct.apart({}, sound, "fp32")
+
+
+@pytest.mark.parametrize("part", ["c", "d", "e", "f", "g"])
+def test_a_part_runs_at_its_tiny_size(parts: Any, part: str, tmp_path: Path) -> None:
+    import gpu
+    from gpu_parts.common import Bench
+
+    bench = Bench(part, tmp_path / "out.jsonl", seconds=600, smoke=True, device="cpu")
+    importlib.import_module(f"gpu_parts.{gpu.PARTS[part][0]}").part(bench)
+    lines = gpu.read(bench.out)
+    assert [
+        line for line in lines if "error" in line or "skipped" in line or not line.get("passed", True)
+    ] == []
+    assert len(lines) >= 2
+    assert {line["part"] for line in lines} == {part}
+
+
+def test_what_a_part_cannot_do_is_told_and_the_next_begins(
+    parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part that hangs, one that dies, one that comes to its end; time is dealt anew before each."""
+    import gpu
+
+    asked: list[list[str]] = []
+
+    def run(command: list[str], env: dict[str, str], timeout: float) -> SimpleNamespace:
+        asked.append(command)
+        part = command[command.index("--part") + 1]
+        assert timeout == pytest.approx(
+            gpu.GRACE * float(command[command.index("--seconds") + 1]) + gpu.START, abs=0.1
+        )
+        if part == "a":
+            raise subprocess.TimeoutExpired(command, timeout)
+        return SimpleNamespace(returncode=1 if part == "b" else 0)
+
+    monkeypatch.setattr(gpu.subprocess, "run", run)
+    out = tmp_path / "out.jsonl"
+    assert not gpu.drive(Namespace(minutes=2.0, out=out, smoke=True), ["a", "b", "c"])
+    assert [line.get("error", "")[:6] for line in gpu.read(out)] == ["killed", "its pr", ""]
+    assert sum(line["given"] > 10 for line in gpu.read(out)) == 3
+    assert all("--smoke" in command for command in asked)
+    assert gpu.drive(Namespace(minutes=2.0, out=out, smoke=True), ["c"])
+
+
+def test_an_error_is_written_with_its_place_and_a_cut_line_is_left_out(parts: Any, tmp_path: Path) -> None:
+    import gpu
+    from gpu_parts.common import Bench
+    from gpu_parts.shown import shown
+
+    bench = Bench("a", tmp_path / "out.jsonl", seconds=10, smoke=True, device="cpu")
+
+    def fails() -> dict[str, Any]:
+        raise RuntimeError("two\nlines")
+
+    bench.attempt("wrong", fails)
+    bench.attempt("right", lambda: {"passed": True, "gap": 1.23456789e-7, "ms": {"a": 1.0}})
+    bench.attempt("late", dict, least=11)
+    with bench.out.open("a") as file:
+        file.write('{"part": "a", "na')
+    wrong, right, late = gpu.read(bench.out)
+    assert wrong["error"] == "RuntimeError: two lines"
+    assert wrong["where"].startswith("test_gpu_benchmark.py:")
+    assert right["gap"] == 1.2346e-07
+    assert late["skipped"] == "no time left"
+    text = shown([wrong, right, late]).splitlines()
+    assert [line[:6].strip() for line in text] == ["ERROR", "ok", ""]
+    assert "ms {a 1.0}" in text[1]
+
+
+def test_the_script_ends_with_an_error_where_there_is_no_gpu(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--out", str(out), "--parts", "c"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "torch sees no GPU" in out.read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import platform
 import sys
@@ -101,6 +102,7 @@ class Bench:
 
     def reset(self) -> None:
         """Forget memory that was in use before."""
+        gc.collect()
         if self.cuda:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()

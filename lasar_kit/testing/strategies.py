@@ -215,8 +215,8 @@ class States:
 def prompt_of(h0: Float[Tensor, "B R D"]) -> Prompt:
     """Prompts of one token each, whose last states are these."""
     rows, branches, _ = h0.shape
-    tip = torch.arange(branches).expand(rows, -1)
-    first = torch.zeros(rows, dtype=torch.int64)
+    tip = torch.arange(branches, device=h0.device).expand(rows, -1)
+    first = torch.zeros(rows, dtype=torch.int64, device=h0.device)
     return Prompt(h0, tip, Context(), h0, first, tip, torch.ones_like(tip))
 
 

@@ -50,9 +50,10 @@ def restore(updater: Updater, objectives: Mapping[str, object], state: State) ->
     for name, parameter in module.named_parameters():
         kept = _below(tensors, f"optimizer/{name}/")
         if kept:
+            # A step count stands on the CPU but where one kernel does all.
+            counts = parameter.device if optimizer.defaults.get("fused") else "cpu"
             optimizer.state[parameter] = {
-                # A step count stays where it was: on the CPU.
-                key: value if value.ndim == 0 else _like(value, parameter)
+                key: value.to(counts) if value.ndim == 0 else _like(value, parameter)
                 for key, value in kept.items()
             }
     for name, objective in _modules(objectives):
