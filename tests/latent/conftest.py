@@ -72,10 +72,9 @@ def think(backbone: Qwen3Backbone, loop: CoconutLoop, case: Branches, surplus: i
         [[width - len(row) + t for t in tips] for row, tips in zip(case.rows, case.tips, strict=True)]
     )
     h0 = states.gather(1, tip[..., None].expand(-1, -1, states.shape[-1]))
-    depth = torch.tensor(case.depth)
-    trace = loop.run(
-        backbone, replace(prompt_of(h0), tip=tip, context=context), depth, int(depth.max()) + surplus
-    )
+    depth, shown = torch.tensor(case.depth), torch.tensor(case.tips) + 1
+    prompt = replace(prompt_of(h0), tip=tip, context=context, items=shown)
+    trace = loop.run(backbone, prompt, depth, int(depth.max()) + surplus)
     predictions, parent, context = [trace.last], trace.tip, trace.context
     answer = torch.tensor(case.answer)
     for m in range(answer.shape[-1]):

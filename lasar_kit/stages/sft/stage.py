@@ -195,7 +195,8 @@ class _SftTraining(Training):
             }
             key = f"sft depth {self.seed} {self.done}"
             numbers = RowDraws(key, rows, len(windows)).uniform(max(map(len, windows)))
-            lesson = replace(self._lesson([windows[i] for i in rows], numbers), rows=own)
+            lesson = self._lesson([windows[i] for i in rows], numbers)
+            lesson = replace(lesson, rows=own, epoch=self.done // self.per_epoch)
             passes.append((lesson, float(len(part) > 0)))
         return passes
 

@@ -1,4 +1,4 @@
-"""Options of the Coconut loop."""
+"""Options of the Coconut loop and of its kin, which differ in what a thought is fed."""
 
 from __future__ import annotations
 
@@ -50,8 +50,52 @@ class CoconutConfig(ThoughtConfig):
         "thought's state, or nothing; 'residual' answers behind the prompt as if without thoughts, each "
         "predicting state plus a learned linear map of the last thought.",
     )
+    positions: bool = Field(
+        False,
+        description="Add a learned embedding of the thought's number to what is fed back, as ReaRec does.",
+    )
     detach: bool = Field(
         False,
         description="Feed states back as constants: no gradient runs through the feedback, though it still "
         "does through attention to earlier thoughts.",
+    )
+
+
+class RearecConfig(ThoughtConfig):
+    """Thoughts behind the prompt's last token, fed the last state and a reasoning-position embedding.
+
+    On `sasrec` (post-norm) what is fed goes through the input's layer norm and dropout, as in ReaRec.
+    """
+
+    exit: Literal["last", "mean", "residual"] = Field(
+        "last",
+        description="What answers: the last thought (PRL), the mean of the prompt's last state and all "
+        "thoughts (ERL), or the prompt's last state plus a learned linear map of the last thought.",
+    )
+
+
+Control = Literal["e_token", "direct", "residual"]
+CONTROL = (
+    "What stands between the last thought and the answer: <|lat_e|> or nothing; 'residual' as in the loop "
+    "coconut."
+)
+
+
+class PauseConfig(ThoughtConfig):
+    """Thoughts fed learned vectors: more computation, no state fed back."""
+
+    exit: Control = Field("e_token", description=CONTROL)
+    embeddings: int = Field(
+        16,
+        ge=1,
+        description="Learned vectors, one a thought, the last for all further ones; 1 for one pause.",
+    )
+
+
+class NoiseConfig(ThoughtConfig):
+    """Thoughts fed random vectors, which carry nothing."""
+
+    exit: Control = Field("e_token", description=CONTROL)
+    scale: float = Field(
+        1.0, gt=0, description="Root mean square length of a vector, in mean lengths of an embedding."
     )

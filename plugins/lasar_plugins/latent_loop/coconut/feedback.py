@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,6 +17,25 @@ def rescale(h: Float[Tensor, "*S D"], norm: Float[Tensor, ""]) -> Float[Tensor, 
     """States of length `norm`, their direction kept; computed in float32 at least."""
     wide = h.to(torch.promote_types(h.dtype, torch.float32))
     return (nn.functional.normalize(wide, dim=-1) * norm).to(h.dtype)
+
+
+NUMBERED = 16
+"""Thoughts with an embedding of their own."""
+
+
+class StepEmbedding(nn.Module):
+    """A learned vector for each thought; those past the last one share it."""
+
+    def __init__(self, width: int, seed: int, count: int = NUMBERED, std: float = 0.02) -> None:
+        super().__init__()
+        # Salted: with the bare seed these would be multiples of the first weights that a backbone draws.
+        generator = torch.Generator().manual_seed(zlib.crc32(f"step embedding {seed}".encode()))
+        self.weight = nn.Parameter(std * torch.randn(count, width, generator=generator))
+
+    def forward(self, step: int) -> Float[Tensor, " D"]:
+        """That of thought `step + 1`."""
+        row: Tensor = self.weight[min(step, len(self.weight) - 1)]
+        return row
 
 
 class Projection(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Env, Prompt
 from lasar_plugins.latent_loop.coconut.config import CoconutConfig
-from lasar_plugins.latent_loop.coconut.feedback import Projection, rescale
+from lasar_plugins.latent_loop.coconut.feedback import Projection, StepEmbedding, rescale
 from lasar_plugins.latent_loop.coconut.thoughts import ThoughtLoop
 
 
@@ -27,6 +27,7 @@ class CoconutLoop(ThoughtLoop):
         super().__init__(config, env)
         self.config = config
         self.projection = Projection(env.hidden_size) if config.feedback_scale == "projection" else None
+        self.positions = StepEmbedding(env.hidden_size, env.seed) if config.positions else None
 
     def before_all(self, prompt: Prompt, start: Float[Tensor, "B R D"]) -> Float[Tensor, "B R D"]:
         """By `h0`."""
@@ -43,6 +44,7 @@ class CoconutLoop(ThoughtLoop):
         if self.config.detach:
             h = h.detach()
         if self.projection is not None:
-            fed: Tensor = self.projection(h)
-            return fed
-        return h if norm is None else rescale(h, norm)
+            h = self.projection(h)
+        elif norm is not None:
+            h = rescale(h, norm)
+        return h if self.positions is None else h + self.positions(step).to(h.dtype)

@@ -23,7 +23,7 @@ from lasar_plugins.latent_loop.coconut.residual import Residual, added_between
 
 SUM = ("last_is_the_state_at_the_tip", "many_tokens_and_thoughts_are_as_few")
 NOT_YET = ("depth_is_felt", "answer_hangs_on_its_own_thoughts", "many_tokens_and_thoughts_are_as_few")
-"""Laws of a loop that a residual exit breaks: once its map is something, and as long as it is zero."""
+"""Laws that an exit breaks which adds states, and those that one breaks whose map is zero."""
 
 
 class ThoughtLoop(nn.Module):
@@ -41,11 +41,10 @@ class ThoughtLoop(nn.Module):
             Residual(env.hidden_size, config.residual_std, env.seed) if config.exit == "residual" else None
         )
         self.contract_exceptions: Mapping[str, str] = {}
-        if config.exit == "residual":
-            if config.residual_std:
-                self.contract_exceptions = dict.fromkeys(SUM, "the answer's state is a sum")
-            else:
-                self.contract_exceptions = dict.fromkeys(NOT_YET, "the map of thoughts starts at zero")
+        if config.exit == "residual" and not config.residual_std:
+            self.contract_exceptions = dict.fromkeys(NOT_YET, "the map of thoughts starts at zero")
+        elif config.exit in ("mean", "residual"):
+            self.contract_exceptions = dict.fromkeys(SUM, "the answer's state is a sum of states")
 
     def run(self, backbone: Backbone, prompt: Prompt, depth: Int[Tensor, "B R"], steps: int) -> LatentTrace:
         """Think `depth[b, r]` steps in each branch (see the interface); 0 is a depth like any other."""
@@ -102,7 +101,10 @@ class ThoughtLoop(nn.Module):
             shift = self.residual(last, depth > 0)
             last, tip, context = prompt.h0 + shift, prompt.tip, prompt.context
             between = added_between(shift)
-        elif self.exit == "direct":
+        elif self.exit == "mean":
+            own = torch.where(trace.mask[..., None], trace.states, 0.0).sum(2)
+            last = (start + own) / (depth[..., None] + 1).to(start.dtype)
+        elif self.exit in ("direct", "last"):
             # Also where nothing was thought, the first answer token follows the node the second hangs on.
             last = torch.where(depth[..., None] == 0, start, last)
         elif self.exit == "e_token":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,7 +18,7 @@ class Answer:
     needs: tuple[str, ...] = ()
 
     def __init__(self, config: AnswerConfig, env: Env) -> None:
-        pass
+        self.temperature = config.temperature
 
     def count(self, lesson: Lesson, rows: TaskRows | None) -> int:
         """Answer tokens of the prompts that count."""
@@ -26,4 +27,7 @@ class Answer:
     def loss(self, view: SftView) -> Float[Tensor, ""]:
         """Their negative log-likelihoods."""
         mask = view.lesson.prompts.mask
-        return -view.token_logp(view.answers[mask], view.lesson.targets[mask]).sum()
+        states, heat = view.answers[mask], None
+        if self.temperature != 1:
+            heat = torch.full((len(states),), self.temperature, device=states.device)
+        return -view.token_logp(states, view.lesson.targets[mask], heat).sum()

@@ -1,0 +1,1 @@
+"""Terms on each thought: the answer, early; ReaRec's; neighbours of the answer."""
