@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
-from lasar_kit.core.chains import left_padded, start_token, starts_texts
+from lasar_kit.core.chains import start_token, starts_texts
 from lasar_kit.core.interfaces import PromptTemplate
 from lasar_kit.core.lesson import Lesson, Prompts
 from lasar_kit.core.values import SidTable
@@ -40,17 +40,16 @@ class PromptBuilder:
 
     def prompts(self, histories: Sequence[Int[np.ndarray, " H"]]) -> Prompts:
         """One prompt a row, tail included in the chain; `UserError` where that is nothing at all."""
-        rows = [
-            np.concatenate([self._chain(history[-self.max_history :]), self.tail]) for history in histories
-        ]
-        if not all(map(len, rows)):
+        histories = [history[-self.max_history :] for history in histories]
+        ids, lengths = self._chains(histories, self.tail)
+        if not lengths.all():
             raise UserError(
                 f"prompt {self.name}: nothing is left of it for a user without a history; it needs text "
                 "around {history}, or a start token"
             )
-        last = np.full((len(rows), 1), max(map(len, rows)) - 1)
-        shown = np.minimum([[len(history)] for history in histories], self.max_history)
-        return self._prompts(rows, last, np.ones_like(last, dtype=bool), shown, tail=self.tail[:0])
+        last = np.full((len(histories), 1), ids.shape[1] - 1)
+        shown = np.array([[len(history)] for history in histories])
+        return self._prompts(ids, lengths, last, np.ones_like(last, dtype=bool), shown, tail=self.tail[:0])
 
     def answered(self, samples: Sequence[tuple[Int[np.ndarray, " H"], int]]) -> Lesson:
         """One prompt a row and its next item."""
@@ -64,39 +63,46 @@ class PromptBuilder:
         every position inline. Otherwise each position is a branch off the pass.
         """
         inline = transparent and self.bare
-        rows = [self._chain(window if inline else window[:-1]) for window in windows]
-        width, step = max(map(len, rows)), self.tokens.shape[1] + len(self.separator)
-        count = max(map(len, windows)) - 1
+        ids, lengths = self._chains(windows if inline else [window[:-1] for window in windows], self.tail[:0])
+        step, width = self.tokens.shape[1] + len(self.separator), ids.shape[1]
+        answers = np.array([len(window) - 1 for window in windows])
+        place = np.arange(answers.max())
+        mask = place < answers[:, None]
         first = len(self.head) + self.tokens.shape[1] - 1
-        tips = np.full((len(rows), count), width - 1)
-        mask = np.zeros((len(rows), count), dtype=bool)
-        targets = np.zeros((len(rows), count, self.tokens.shape[1]), dtype=np.int64)
-        for row, (chain, window) in enumerate(zip(rows, windows, strict=True)):
-            answers = len(window) - 1
-            tips[row, :answers] = width - len(chain) + first + step * np.arange(answers)
-            mask[row, :answers] = True
-            targets[row, :answers] = self.tokens[window[1:]]
-        shown = np.tile(np.arange(1, count + 1), (len(rows), 1))
-        prompts = self._prompts(rows, tips, mask, shown, tail=self.tail)
+        tips = np.where(mask, (width - lengths + first)[:, None] + step * place, width - 1)
+        targets = np.zeros((*mask.shape, self.tokens.shape[1]), dtype=np.int64)
+        targets[mask] = self.tokens[np.concatenate([window[1:] for window in windows])]
+        shown = np.tile(place + 1, (len(windows), 1))
+        prompts = self._prompts(ids, lengths, tips, mask, shown, tail=self.tail)
         return Lesson(prompts, torch.from_numpy(targets), inline=inline)
 
-    def _chain(self, history: Int[np.ndarray, " H"]) -> Int[np.ndarray, " L"]:
-        """Head and items, without the tail."""
-        if len(history) == 0:
-            return self.head
-        items = self.tokens[history]
-        between = np.tile(self.separator, (len(items) - 1, 1))
-        joined = np.concatenate([items[:-1], between], axis=1).ravel()
-        return np.concatenate([self.head, joined, items[-1]])
+    def _chains(
+        self, histories: Sequence[Int[np.ndarray, " H"]], tail: Int[np.ndarray, " Q"]
+    ) -> tuple[Int[np.ndarray, "B L"], Int[np.ndarray, " B"]]:
+        """Head, items and `tail` of each history at the right edge, behind pads; and how long they are."""
+        levels, between = self.tokens.shape[1], len(self.separator)
+        counts = np.array([len(history) for history in histories])
+        lengths = len(self.head) + counts * (levels + between) - between * (counts > 0) + len(tail)
+        width = int(lengths.max())
+        ids = np.full((len(histories), width), self.pad, dtype=np.int64)
+        begin = (width - lengths)[:, None]
+        np.put_along_axis(ids, begin + np.arange(len(self.head)), self.head[None], axis=1)
+        ids[:, width - len(tail) :] = tail
+        row = np.repeat(np.arange(len(histories)), counts)
+        place = np.arange(len(row)) - np.repeat(counts.cumsum() - counts, counts)
+        column = (begin[row, 0] + len(self.head) + place * (levels + between))[:, None]
+        ids[row[:, None], column + np.arange(levels)] = self.tokens[np.concatenate(histories)]
+        followed = place + 1 < counts[row]
+        ids[row[followed, None], column[followed] + levels + np.arange(between)] = self.separator
+        return ids, lengths
 
     def _prompts(
         self,
-        rows: list[Int[np.ndarray, " L"]],
+        ids: Int[np.ndarray, "B L"],
+        lengths: Int[np.ndarray, " B"],
         tips: Int[np.ndarray, "B R"],
         mask: Bool[np.ndarray, "B R"],
         items: Int[np.ndarray, "B R"],
         tail: Int[np.ndarray, " Q"],
     ) -> Prompts:
-        ids, lengths = left_padded(rows, self.pad)
-        tensors = (torch.from_numpy(array) for array in (tips, mask, items, tail))
-        return Prompts(ids, lengths, *tensors)
+        return Prompts(*(torch.from_numpy(array) for array in (ids, lengths, tips, mask, items, tail)))

@@ -25,6 +25,10 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
     "backbone": [
         {"use": "sasrec", "hidden_size": 16, "initializer_std": 0.3},
         {"use": "sasrec", "hidden_size": 16, "norm": "pre", "activation": "relu", "initializer_std": 0.3},
+        {"use": "gru4rec", "hidden_size": 16, "state_size": 12, "initializer_std": 0.5},
+        {"use": "gru4rec", "hidden_size": 16, "layers": 2, "initializer_std": 0.5},
+        {"use": "bsarec", "hidden_size": 16, "initializer_std": 0.3},
+        {"use": "bsarec", "hidden_size": 16, "heads": 2, "pads": "zero", "c": 1, "initializer_std": 0.3},
         {"use": "hf_causal", "pretrained": "{model}", "embedding_dropout": 0.2},
         {"use": "qwen3", **QWEN},
         {"use": "qwen3", **QWEN, "heads": 4, "kv_heads": 2, "attention": "eager", "tied_embeddings": False},
@@ -58,6 +62,11 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
     ],
     "sft_objective": [
         {"use": "answer"},
+        {"use": "sampled_softmax", "negatives": 3},
+        {"use": "sampled_softmax", "source": "popularity", "correction": "negatives"},
+        {"use": "sampled_softmax", "source": "in_batch"},
+        {"use": "bce"},
+        {"use": "bce", "negatives": 3, "calibration": 0.75},
         {"use": "align"},
         {"use": "align", "aligner": {"use": "stepwise", "excess": "skip"}},
         {"use": "depth_label"},
@@ -150,6 +159,7 @@ DECLARED = {
         "no_item_twice",
         "wide_search_ranks_the_whole_catalogue",
     },
+    "sampled_softmax": {"parts_add_up_to_the_whole"},
     "stepwise": {"zero_on_identity"},
     "terminal": {"zero_on_identity", "gradient_reaches_thoughts_alone", "every_pair_is_felt"},
 }

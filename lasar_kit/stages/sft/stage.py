@@ -142,7 +142,8 @@ class _SftTraining(Training):
         moved = [(partial(lesson.to, device), weight) for lesson, weight in passes]
         update = self.updater.update(moved, terms)
         self.recent.append(update.terms)
-        return update, {"items": sum(len(self._places(window)) for window in windows)}
+        packed = self.config.samples == "packed"
+        return update, {"items": sum(map(len, windows)) - len(windows) if packed else len(windows)}
 
     def memory(self) -> dict[str, Any]:
         """The terms of the last epoch."""
@@ -232,7 +233,7 @@ class _SftTraining(Training):
 
     def _lesson(self, windows: Sequence[samples.Window], numbers: Float[Tensor, "B R"]) -> Lesson:
         prompts, loop = self.recommender.prompts, self.recommender.latent_loop
-        rows = [self.train[window.user][window.places] for window in windows]
+        rows = [window.of(self.train) for window in windows]
         if self.config.samples == "packed":
             lesson = prompts.packed(rows, transparent=loop.transparent)
         else:
