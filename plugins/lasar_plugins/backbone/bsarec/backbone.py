@@ -109,11 +109,11 @@ class BsaRec(ItemBackbone):
         rows = torch.arange(len(path), device=path.device)[:, None, None]
         x = torch.where(real[..., None], inputs[rows, path.clamp_min(0)], self._pad().to(inputs.dtype))
         x, real = x.flatten(0, 1), real.flatten(0, 1)
-        x = self.dropout(self.norm(x + self.positions.to(x.dtype)))
+        states: Tensor = self.dropout(self.norm(x + self.positions.to(x.dtype)))
         mask = self._mask(real)
         for block in self.blocks:
-            x = block(x, mask)
-        return x
+            states = block(states, mask)
+        return states
 
     def _mask(self, real: Bool[Tensor, "N W"]) -> Float[Tensor, "N 1 W W"]:
         """What is added to attention's scores: a place sees the tokens up to itself, a pad all alike."""
