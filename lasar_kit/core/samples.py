@@ -32,10 +32,12 @@ class Window:
         """Where in the user's sequence its items stand."""
         return [place for place in range(self.start, self.stop) if place not in self.dropped]
 
-    def of(self, sequences: Sequences) -> Int[np.ndarray, " n"]:
+    def of(self, train: Sequences) -> Int[np.ndarray, " n"]:
         """Its items."""
-        row = sequences[self.user]
-        return row[self.places] if self.dropped else row[self.start : self.stop]
+        first = int(train.offsets[self.user])
+        whole = slice(first + self.start, first + self.stop)
+        items: Int[np.ndarray, " n"] = train.items[first + np.array(self.places) if self.dropped else whole]
+        return items
 
 
 def sliding(train: Sequences, max_history: int) -> list[Window]:
@@ -101,12 +103,16 @@ def thinned(windows: Sequence[Window], largest: float, numbers: Float[np.ndarray
 
 
 def epoch_batches(
-    windows: Sequence[Window], batch_size: int, seed: int, epoch: int
+    windows: Sequence[Window], batch_size: int, seed: int, epoch: int, by_length: bool = True
 ) -> Iterator[Int[np.ndarray, " b"]]:
-    """Indices of each batch of an epoch: shuffled, windows of similar length together; some may be short."""
+    """Indices of each batch of an epoch: shuffled, and, `by_length`, windows of similar length together; some
+    may be short."""
     rng = np.random.default_rng((seed, epoch))
-    lengths = np.array([len(window) for window in windows])
     order = rng.permutation(len(windows))
+    if not by_length:
+        yield from (order[a : a + batch_size] for a in range(0, len(order), batch_size))
+        return
+    lengths = np.array([len(window) for window in windows])
     pools = [order[a : a + POOL * batch_size] for a in range(0, len(order), POOL * batch_size)]
     ordered = [pool[np.argsort(lengths[pool], kind="stable")] for pool in pools]
     batches = [pool[a : a + batch_size] for pool in ordered for a in range(0, len(pool), batch_size)]

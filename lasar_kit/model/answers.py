@@ -63,6 +63,10 @@ class AnswerScorer:
         levels = list(zip(self.trie.levels, self.alphabet.levels, strict=True))[: tokens.shape[1]]
         for depth, (level, spelled) in enumerate(levels):
             logits = backbone.logits(states[:, depth], spelled)
+            if depth == 0:  # all of the level's tokens are allowed, in the order of their ranks
+                logits, node = logits.float(), ranks[:, 0]
+                yield logits - logits.logsumexp(dim=-1, keepdim=True), node[:, None]
+                continue
             child, allowed, picked = candidates(level, node, logits)
             index = level.taken(torch.where(allowed, child, -1), ranks[:, depth])[:, None]
             yield candidate_logp(logits, picked, allowed, self.score), index

@@ -195,7 +195,12 @@ class DepthPolicyConfig(ComponentConfig):
 
 
 class SftObjectiveConfig(ComponentConfig):
-    """Options of a term of the supervised loss."""
+    """Options of a term of the supervised loss.
+
+    `instead_of`: the objective of the stage's own that it takes the place of where `objectives` lists it.
+    """
+
+    instead_of: ClassVar[str | None] = None
 
     @property
     def wants(self) -> tuple[str, ...]:

@@ -23,13 +23,16 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimizerConfig(SpecModel):
-    """AdamW under a cosine schedule with linear warmup."""
+    """AdamW, its rate warmed up linearly, then constant or falling with a cosine."""
 
     lr: float = Field(
         1e-3,
         gt=0,
         description="Peak learning rate. The default is for a small model from scratch; one that is "
         "pretrained, or that a stage goes on with, wants less (paper: 5e-4 in stage 1, 5e-5 in stage 2).",
+    )
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="Of the rate behind the warmup: half a cosine down to 0, or none."
     )
     warmup: float = Field(0.08, ge=0, lt=1, description="Share of all updates spent warming up.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled; on weight matrices only.")
@@ -38,7 +41,7 @@ class OptimizerConfig(SpecModel):
 
 
 class RlOptimizerConfig(OptimizerConfig):
-    """AdamW under a cosine schedule with linear warmup, as slow as RL wants it."""
+    """AdamW with its schedule, as slow as RL wants it."""
 
     lr: float = Field(1e-5, gt=0, description="Peak learning rate (paper: 1e-5, of a model of 0.6 B).")
 
@@ -57,6 +60,11 @@ class TrainingConfig(StageConfig):
     epochs: float = Field(10, gt=0, description="Passes over the samples.")
     batch_size: int = Field(
         64, ge=1, description="Samples an update (users, when packed), over all processes and accumulation."
+    )
+    by_length: bool = Field(
+        True,
+        description="Samples of similar length share a batch, which pads little; if false, an epoch is "
+        "a plain shuffle.",
     )
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig, description="AdamW and its schedule.")
     precision: Precision = Field(

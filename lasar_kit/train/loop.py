@@ -201,5 +201,7 @@ class Training(ABC):
         """The global batch of every update that is still to be made."""
         for epoch in range(self.done // self.per_epoch, math.ceil(self.updates / self.per_epoch)):
             first = epoch * self.per_epoch
-            batches = samples.epoch_batches(self.windows, self.schedule.batch_size, self.seed, epoch)
+            batches = samples.epoch_batches(
+                self.windows, self.schedule.batch_size, self.seed, epoch, self.schedule.by_length
+            )
             yield from islice(batches, self.done - first, self.updates - first)

@@ -15,7 +15,7 @@ from accelerate.utils import DistributedType, set_seed
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from transformers import get_cosine_schedule_with_warmup
+from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 
 from lasar_kit.model.precision import autocast
 from lasar_kit.process.faults import NotFinite
@@ -57,6 +57,14 @@ def adamw(
     return torch.optim.AdamW(
         [group for group in groups if group["params"]], betas=config.betas, fused=fused or None
     )
+
+
+def scheduled(optimizer: Any, config: OptimizerConfig, updates: int) -> Any:
+    """The learning rate of each of so many updates."""
+    warmup = round(config.warmup * updates)
+    if config.schedule == "constant":
+        return get_constant_schedule_with_warmup(optimizer, warmup)
+    return get_cosine_schedule_with_warmup(optimizer, warmup, updates)
 
 
 @dataclass(frozen=True)
@@ -112,9 +120,7 @@ class Updater:
         self.replica: Any = copy.deepcopy(step.recommender) if sharded else None
         self.step, self.optimizer = accelerator.prepare(step, adamw(step, config, rates))
         # Not prepared: accelerate would step it once a process, and `updates` counts global ones.
-        self.schedule = get_cosine_schedule_with_warmup(
-            self.optimizer, round(config.warmup * updates), updates
-        )
+        self.schedule: Any = scheduled(self.optimizer, config, updates)
 
     def readable(self) -> Any:
         """The step's recommender with whole weights, for what reads it outside the step's forward.

@@ -79,7 +79,8 @@ class SftConfig(TrainingConfig):
     objectives: tuple[WeightedSftObjective, ...] = Field(
         (),
         description="Further terms of the loss, `{objective: NAME, weight: 1}`; `answer`, `align` and "
-        "`depth_label` here take the place of what the options of that purpose say.",
+        "`depth_label` here take the place of what the options of that purpose say, `sampled_softmax` and "
+        "`bce` that of `answer`.",
     )
     depth: Literal["label", "policy", "at_least_label"] = Field(
         "label",
@@ -127,8 +128,9 @@ class SftConfig(TrainingConfig):
     @model_validator(mode="after")
     def _resolve(self, info: ValidationInfo) -> Self:
         """Put the terms of the loss together: what the short options mean, then what `objectives` lists."""
-        listed = {entry.objective.use for entry in self.objectives}
-        for name in listed & set(INSTEAD_OF):
+        own = [entry.objective for entry in self.objectives]
+        listed = {objective.use for objective in own} | {objective.instead_of for objective in own}
+        for name in sorted(set(INSTEAD_OF).intersection(listed)):
             if idle := self.model_fields_set.intersection(INSTEAD_OF[name]):
                 raise ValueError(f"objectives lists {name}, so {', '.join(sorted(idle))} would do nothing")
         short = [term for term in self._short(info) if term.objective.use not in listed]

@@ -142,7 +142,8 @@ class _SftTraining(Training):
         moved = [(partial(lesson.to, device), weight) for lesson, weight in passes]
         update = self.updater.update(moved, terms)
         self.recent.append(update.terms)
-        return update, {"items": sum(len(self._places(window)) for window in windows)}
+        packed = self.config.samples == "packed"
+        return update, {"items": sum(map(len, windows)) - len(windows) if packed else len(windows)}
 
     def memory(self) -> dict[str, Any]:
         """The terms of the last epoch."""

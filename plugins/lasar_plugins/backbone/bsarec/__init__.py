@@ -1,0 +1,1 @@
+"""BSARec: attention beside a filter of the sequence's frequencies, over whole windows."""

@@ -1,0 +1,1 @@
+"""GRU4Rec: a recurrent network over items, on the token tree."""

@@ -1,0 +1,1 @@
+"""Losses of next items that compare an answer with a few drawn others."""
