@@ -83,9 +83,11 @@ class NoiseLoop(ThoughtLoop):
         """A normal vector of the options' length."""
         assert norm is not None
         drawn: Tensor = torch.randn_like(h) if self.training else self.fixed(step, h)[prompt.items % DRAWN]
-        return drawn * (self.scale * norm / h.shape[-1] ** 0.5).to(h.dtype)
+        fed: Tensor = drawn * (self.scale * norm / h.shape[-1] ** 0.5).to(h.dtype)
+        return fed
 
     def fixed(self, step: int, h: Float[Tensor, "B R D"]) -> Float[Tensor, "n D"]:
         """The vectors of a thought in evaluation."""
         generator = torch.Generator().manual_seed(zlib.crc32(f"noise {step}".encode()))
-        return torch.randn(DRAWN, h.shape[-1], generator=generator).to(h)
+        drawn: Tensor = torch.randn(DRAWN, h.shape[-1], generator=generator).to(h)
+        return drawn

@@ -92,7 +92,7 @@ class RearecErl:
     def __init__(self, config: RearecErlConfig, env: Env) -> None:
         assert env.table is not None
         self.temperature = config.temperature
-        self.tokens = env.table.tokens[:, 0].unique().to(env.device)
+        self.tokens = torch.unique(env.table.tokens[:, 0]).to(env.device)
 
     def count(self, lesson: Lesson, rows: TaskRows | None) -> int:
         """Prompts that count."""
