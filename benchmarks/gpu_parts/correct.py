@@ -75,17 +75,19 @@ def check_backbone(
 def stages(where: dict[str, Path]) -> dict[str, Callable[[str, Precision], dict[str, Tensor]]]:
     """What each stage computes, on a device in a precision."""
 
-    def world(place: str, loop: str = "coconut", score: str = "vocabulary") -> World:
-        return World(place, backbone_config("qwen3", where), loop, score)
+    def world(place: str, loop: str = "coconut", score: str = "vocabulary", name: str = "qwen3") -> World:
+        return World(place, backbone_config(name, where), loop, score)
 
-    def sft(loop: str, packed: bool, score: str) -> Callable[[str, Precision], dict[str, Tensor]]:
+    def sft(
+        loop: str, packed: bool, score: str, name: str = "qwen3"
+    ) -> Callable[[str, Precision], dict[str, Tensor]]:
         def work(place: str, kind: Precision) -> dict[str, Tensor]:
-            here = world(place, loop, score)
+            here = world(place, loop, score, name)
             lesson = here.lesson(packed, anchored=loop != "none")
             with autocast(place, kind):
                 sums = here.sft()(lesson).sums
             sum(sums.values()).backward()  # type: ignore[union-attr]
-            return {**sums, **gradients(here.model)}
+            return {**losses(sums), **gradients(here.model)}
 
         return work
 
@@ -94,7 +96,7 @@ def stages(where: dict[str, Path]) -> dict[str, Callable[[str, Precision], dict[
         with autocast(place, kind):
             result = here.rl()(here.group())
         sum(result.sums.values()).backward()  # type: ignore[union-attr]
-        return {**result.sums, "logp": result.rollout.logp, **gradients(here.model)}
+        return {**losses(result.sums), "logp": result.rollout.logp, **gradients(here.model)}
 
     def rollout(decoder: str, **options: Any) -> Callable[[str, Precision], dict[str, Tensor]]:
         def work(place: str, kind: Precision) -> dict[str, Tensor]:
@@ -128,6 +130,9 @@ def stages(where: dict[str, Path]) -> dict[str, Callable[[str, Precision], dict[
         "sft packed trie": sft("none", True, "trie"),
         "sft sliding thinking": sft("coconut", False, "vocabulary"),
         "sft packed thinking": sft("coconut", True, "trie"),
+        "sft sliding bsarec": sft("none", False, "vocabulary", "bsarec"),
+        "sft sliding rearec": sft("rearec", False, "vocabulary"),
+        "sft sliding pause": sft("pause", False, "vocabulary"),
         "rl step": rl,
         "rollout trie_beam": rollout("trie_beam", width=6),
         "rollout trie_sample": rollout("trie_sample", width=6),
@@ -151,6 +156,11 @@ def check_stage(
     return lambda: apart(work(device, precision), work("cpu", "fp32"), precision)  # type: ignore[arg-type]
 
 
+def losses(sums: Found) -> dict[str, Tensor]:
+    """Of each term."""
+    return {f"loss {name}": value for name, value in sums.items()}
+
+
 def gradients(module: nn.Module) -> dict[str, Tensor]:
     """Of each weight that has one."""
     return {f"gradient {name}": p.grad for name, p in module.named_parameters() if p.grad is not None}
@@ -159,11 +169,14 @@ def gradients(module: nn.Module) -> dict[str, Tensor]:
 def apart(found: Found, expected: Found, precision: str) -> dict[str, Any]:
     """The largest gap of outputs and of gradients, the share of equal items, and whether that will do.
 
-    A gap is relative to the largest number of its tensor, that of a gradient to the largest gradient.
+    A gap is relative to the largest number of its tensor, that of a loss or a gradient to the largest of all
+    losses or gradients: some terms are differences of near numbers.
     """
     assert found.keys() == expected.keys(), (found.keys(), expected.keys())
     gaps, slopes, same = {"": 0.0}, {"": 0.0}, [1.0]
-    steepest = max((largest(value) for key, value in expected.items() if "gradient" in key), default=0.0)
+    scales: dict[str, float] = {}
+    for key, value in expected.items():
+        scales[_family(key)] = max(scales.get(_family(key), 1e-6), largest(value))
     for key, value in expected.items():
         ours, theirs = found[key].detach().cpu(), value.detach().cpu()
         assert ours.shape == theirs.shape, (key, ours.shape, theirs.shape)
@@ -174,10 +187,8 @@ def apart(found: Found, expected: Found, precision: str) -> dict[str, Any]:
         kept = theirs.isfinite()
         gap = float((ours - theirs)[kept].abs().max()) if kept.any() else 0.0
         gap = gap if bool((ours.isfinite() == kept).all()) else math.inf
-        if "gradient" in key:
-            slopes[key] = gap / (steepest or 1.0)
-        else:
-            gaps[key] = gap / max(largest(value), 1e-6)
+        kind = slopes if _family(key) == "gradient" else gaps
+        kind[key] = gap / scales[_family(key)]
     worst, steep = max(gaps, key=gaps.__getitem__), max(slopes, key=slopes.__getitem__)
     passed = (
         gaps[worst] <= TOLERANCE[precision]
@@ -186,6 +197,12 @@ def apart(found: Found, expected: Found, precision: str) -> dict[str, Any]:
     )
     told: dict[str, Any] = {"passed": passed, "gap": gaps[worst], "of": worst, "gradient_gap": slopes[steep]}
     return {**told, "of_gradient": steep, "same_items": min(same), "tensors": len(expected)}
+
+
+def _family(name: str) -> str:
+    """What a number is measured with."""
+    first_word = name.split()[0]
+    return first_word if first_word in ("gradient", "loss") else name
 
 
 def largest(value: Tensor) -> float:

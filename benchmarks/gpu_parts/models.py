@@ -38,9 +38,12 @@ BACKBONES: dict[str, dict[str, Any]] = {
         "text_vocabulary": 300,
     },
     "sasrec": {"use": "sasrec", "hidden_size": 64, "dropout": 0.0, "initializer_std": 0.2},
+    "gru4rec": {"use": "gru4rec", "hidden_size": 64, "dropout": 0.0, "initializer_std": 0.2},
     "hf_causal llama": {"use": "hf_causal", "pretrained": "llama"},
     "hf_causal gemma2": {"use": "hf_causal", "pretrained": "gemma2"},
 }
+ENCODER = {"use": "bsarec", "hidden_size": 64, "heads": 2, "dropout": 0.0, "initializer_std": 0.2}
+"""Reads prompts of its own way, so that it is checked within a stage."""
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "llama": {},
     "gemma2": {
@@ -95,7 +98,7 @@ def config(kind: str, name: str, **options: Any) -> Any:
 
 def backbone_config(name: str, where: dict[str, Path]) -> Any:
     """Of one of `BACKBONES`."""
-    options = dict(BACKBONES[name])
+    options = dict({**BACKBONES, "bsarec": ENCODER}[name])
     if "pretrained" in options:
         options["pretrained"] = str(where[options["pretrained"]])
     return config("backbone", options.pop("use"), **options)

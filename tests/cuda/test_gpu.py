@@ -26,6 +26,9 @@ STAGES = (
     "sft packed trie",
     "sft sliding thinking",
     "sft packed thinking",
+    "sft sliding bsarec",
+    "sft sliding rearec",
+    "sft sliding pause",
     "rl step",
     "rollout trie_beam",
     "rollout trie_sample",
@@ -34,7 +37,7 @@ STAGES = (
     "decode trie",
     "anchors",
 )
-BACKBONES = ("qwen3", "sasrec", "hf_causal llama", "hf_causal gemma2")
+BACKBONES = ("qwen3", "sasrec", "gru4rec", "hf_causal llama", "hf_causal gemma2")
 
 
 @pytest.fixture(scope="module")
