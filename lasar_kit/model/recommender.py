@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
@@ -192,6 +193,16 @@ class Recommender(nn.Module):
             state, tip, context = trace.between(fed[:, :, 0], tip, context)
             states.append(state[:, :, None])
         return torch.cat(states, dim=2)
+
+    @torch.no_grad()
+    def item_vectors(self) -> Float[np.ndarray, "I E"]:
+        """Return the input embeddings of each item's tokens, without dropout, side by side."""
+        training = self.training
+        self.eval()
+        rows = self.backbone.embed(self.prompts.table.tokens.to(self.device)).flatten(1)
+        self.train(training)
+        vectors: Float[np.ndarray, "I E"] = rows.float().cpu().numpy()
+        return vectors
 
     def frozen(self) -> Recommender:
         """A copy that stays as it is while this one is trained, in evaluation mode.

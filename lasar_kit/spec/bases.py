@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from lasar_kit.spec.component import ComponentConfig
 
@@ -32,6 +32,11 @@ class StageConfig(ComponentConfig):
     sharded: ClassVar[bool] = False
     longest_list: ClassVar[int] = 0
     stoppable: ClassVar[bool] = False
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Artifact types that its options ask for besides those that it always consumes."""
+        return ()
 
     @property
     def implied(self) -> tuple[ComponentConfig, ...]:
@@ -259,3 +264,20 @@ BASES: Mapping[str, type[ComponentConfig]] = {
     "ranker": RankerConfig,
 }
 """The class that options of each kind's components derive from; `ComponentConfig` where none is named."""
+
+
+def components(value: object) -> Iterator[ComponentConfig]:
+    """Yield all component configs in a value, itself first."""
+    if isinstance(value, ComponentConfig):
+        yield value
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from components(getattr(value, name))
+        if isinstance(value, StageConfig):
+            yield from (part for config in value.implied for part in components(config))
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from components(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from components(part)
