@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from lasar_kit.spec import BackboneConfig, ComponentConfig, DepthPolicyConfig, LatentLoopConfig
 
 PARTS = "recommender.json"
+DECODER = "decoder"
+"""The decoder, which may hold weights too, but is no part of a checkpoint."""
+
 TRAINED = ("latent_loop", "depth_policy")
 """Components besides the backbone that may hold weights of their own."""
 
@@ -81,6 +84,19 @@ def _restore(part: nn.Module, state: Mapping[str, Tensor], name: str, parts: Par
         f"{name}: the checkpoint's weights do not fit {', '.join(differing) or now['use']}; leave this as it "
         "was in the stage before, or set 'fresh: true' to begin anew"
     )
+
+
+def _restore_decoder(decoder: nn.Module, checkpoint: Path | None) -> None:
+    """Give a decoder the weights of a checkpoint, if there are such: a model may be asked by another decoder
+    than it was trained with."""
+    stored = checkpoint / f"{DECODER}.safetensors" if checkpoint else None
+    if stored is None or not stored.is_file():
+        return
+    state = load_file(stored)
+    if {key: value.shape for key, value in decoder.state_dict().items()} == {
+        key: value.shape for key, value in state.items()
+    }:
+        decoder.load_state_dict(state)
 
 
 class Misfit(UserError):
@@ -141,6 +157,9 @@ class Recommender(nn.Module):
                     _restore(part, load_file(stored), name, parts, stored.parent)
                 part.to(env.device)
         searcher = catalogue.build("decoder", decoder, inner)
+        if isinstance(searcher, nn.Module):
+            _restore_decoder(searcher, env.checkpoint)
+            searcher.to(env.device)
         searcher.bind(table)
         template = catalogue.build("prompt", parts.prompt, inner)
         prompts = PromptBuilder(template, backbone.tokenizer, table, parts.max_history, parts.prompt.use)
@@ -226,7 +245,7 @@ class Recommender(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         self.backbone.save(folder)
         self.parts.save(folder)
-        for name in TRAINED:
+        for name in (*TRAINED, DECODER):
             part = getattr(self, name)
             if isinstance(part, nn.Module) and (state := part.state_dict()):
                 save_file(

@@ -133,6 +133,11 @@ class DecoderConfig(ComponentConfig):
 
     width: int = Field(50, ge=1, description="Beams kept at each level, and items returned.")
 
+    @property
+    def learns(self) -> bool:
+        """Whether it has weights of its own, which an SFT objective that `trains_decoder` trains."""
+        return False
+
 
 def _ranks(decoder: DecoderConfig | None) -> DecoderConfig | None:
     if decoder is not None and decoder.draws:
@@ -202,10 +207,12 @@ class DepthPolicyConfig(ComponentConfig):
 class SftObjectiveConfig(ComponentConfig):
     """Options of a term of the supervised loss.
 
-    `instead_of`: the objective of the stage's own that it takes the place of where `objectives` lists it.
+    `instead_of`: the objective of the stage's own that it takes the place of where `objectives` lists it. One
+    that `trains_decoder` trains weights of the decoder's own.
     """
 
     instead_of: ClassVar[str | None] = None
+    trains_decoder: ClassVar[bool] = False
 
     @property
     def wants(self) -> tuple[str, ...]:

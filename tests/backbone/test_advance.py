@@ -144,12 +144,12 @@ def test_embedding_dropout_acts_in_training_alone() -> None:
 
 @pytest.mark.parametrize("map_of", ["self_attn.o_proj", "mlp.down_proj"])
 def test_residual_dropout_acts_in_training_alone_on_what_is_added(map_of: str) -> None:
-    sizes = {"hidden_size": 64, "layers": 1, "heads": 2, "text_vocabulary": 259, "initializer_std": 0.3}
+    sizes = {"hidden_size": 16, "layers": 1, "heads": 2, "text_vocabulary": 259, "initializer_std": 0.3}
     backbone = Qwen3Backbone(Qwen3Config(use="qwen3", **sizes, residual_dropout=0.5), Env())
     seen: dict[str, Tensor] = {}
     last = backbone.model.base_model.layers[0].get_submodule(map_of)
     last.register_forward_hook(lambda module, inputs, output: seen.update(given=inputs[0], kept=output))
-    inputs, parent = random_inputs(4, 25, 0), chain_parents(torch.ones(4, 25).bool())
+    inputs, parent = random_inputs(8, 40, 0), chain_parents(torch.ones(8, 40).bool())
     copied = copy.deepcopy(backbone).eval()
     whole = Qwen3Backbone(Qwen3Config(use="qwen3", **sizes), Env()).eval().advance(inputs, parent, None)[0]
     with torch.random.fork_rng():

@@ -168,6 +168,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
 }
 ELSEWHERE = {
     ("teacher", "hops"): "answers the questions of its own data set alone",
+    ("sft_objective", "mixture"): "trains a decoder that mixes alone",
     ("ranker", "run"): "ranks the items of its own run alone",
     ("text_encoder", "trained"): "knows the items of a trained model alone",
 }
