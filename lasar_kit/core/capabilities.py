@@ -6,12 +6,14 @@ it is there, and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.lesson import Prompts, TaskRows
@@ -41,6 +43,22 @@ class DrawsByRow(Protocol):
 
     def draw_from(self, draws: RowDraws) -> None:
         """Take the numbers of the next call from `draws`."""
+
+
+Remembered = Callable[[Sequence[Int[np.ndarray, " H"]], Int[np.ndarray, "n M"]], Float[np.ndarray, " n"]]
+"""The probability that a prior gives to the SID of an item, its tokens, behind a history of rows; float64."""
+
+
+@runtime_checkable
+class Mixes(Protocol):
+    """A decoder that mixes the model's probabilities of items with those of a prior over items."""
+
+    def odds(self, last: Float[Tensor, "*S D"]) -> Float[Tensor, "*S"]:
+        """Return the log-odds of the prior's share behind states that answer, with the gradient of what is
+        learnt of it."""
+
+    def remembered(self, train: Sequences) -> Remembered:
+        """Fit the prior on these sequences alone, and leave the one that ranks as it is."""
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from lasar_kit.core.reading import Reading
 
@@ -41,6 +41,11 @@ class Sequences:
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
         flat = [item for row in rows for item in row]
         return cls(np.concatenate([[0], lengths.cumsum()]), np.array(flat, dtype=np.int32))
+
+    def of_users(self, kept: Bool[np.ndarray, " U"]) -> Sequences:
+        """Return the sequences of some users."""
+        lengths = self.lengths[kept]
+        return Sequences(np.concatenate([[0], lengths.cumsum()]), self.items[np.repeat(kept, self.lengths)])
 
     def first(self, keep: Int[np.ndarray, " U"]) -> Sequences:
         """The first `keep[u]` items of each user, of whom there must be as many."""

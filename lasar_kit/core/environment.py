@@ -12,7 +12,7 @@ ALWAYS = ("seed", "device", "report", "build")
 
 GIVEN: Mapping[str, tuple[str, ...]] = {
     "dataset": (),
-    "text_encoder": ("items",),
+    "text_encoder": ("items", "item_vectors", "catalogue"),
     "quantizer": ("items", "train"),
     "backbone": ("items", "vocabulary", "corpus", "checkpoint"),
     "prompt": (),

@@ -78,8 +78,8 @@ class Lesson:
     prompts. `anchors` are the states of written reasoning, `depth` how long to think (without any, the policy
     chooses) and `label` what the depth policy is to learn, both 0 where there is no reasoning. `rationale`
     are the token ids of written reasoning between prompt and answer, -1 past its end. `rows` are the samples
-    of objectives that have their own, by the objective's name. `epoch` counts the epochs of training before
-    this one.
+    of objectives that have their own, by the objective's name. `users` are the rows of the training part that
+    the prompts come from, `epoch` counts the epochs of training before this one.
     """
 
     prompts: Prompts
@@ -89,6 +89,7 @@ class Lesson:
     depth: Int[Tensor, "B R"] | None = None
     label: Int[Tensor, "B R"] | None = None
     rationale: Int[Tensor, "B R W"] | None = None
+    users: Int[Tensor, " B"] | None = None
     rows: Mapping[str, TaskRows] = field(default_factory=dict)
     epoch: int = 0
 

@@ -38,6 +38,10 @@ class SftView(Protocol):
         """The loop in training."""
 
     @property
+    def decoder(self) -> Any:
+        """The decoder that ranks by the model in training."""
+
+    @property
     def prompt(self) -> Prompt:
         """The prompts, read."""
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Bool, Float, Int
@@ -51,6 +52,7 @@ class Env:
     backbone that read the anchors.
     `written(teacher, rule, most)`: a teacher's texts about training prompts ("sliding" or
     "longest_per_user"), at most so many.
+    `item_vectors()`: the vectors of all items in a model that the stage reads.
     `catalogue`: all components there are, for what loads a finished run.
     """
 
@@ -70,6 +72,7 @@ class Env:
     frozen_head: Callable[[], Callable[[Tensor], Tensor]] | None = None
     written: Callable[[Any, str, int], Sequence[str]] | None = None
     report: Callable[[dict[str, float]], None] = lambda numbers: None
+    item_vectors: Callable[[], Float[np.ndarray, "I E"]] | None = None
     catalogue: Any = None
 
     @cached_property

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from lasar_kit.spec import BackboneConfig, ComponentConfig, DepthPolicyConfig, LatentLoopConfig
 
 PARTS = "recommender.json"
+DECODER = "decoder"
+"""The decoder, which may hold weights too, but is no part of a checkpoint."""
+
 TRAINED = ("latent_loop", "depth_policy")
 """Components besides the backbone that may hold weights of their own."""
 
@@ -80,6 +84,19 @@ def _restore(part: nn.Module, state: Mapping[str, Tensor], name: str, parts: Par
         f"{name}: the checkpoint's weights do not fit {', '.join(differing) or now['use']}; leave this as it "
         "was in the stage before, or set 'fresh: true' to begin anew"
     )
+
+
+def _restore_decoder(decoder: nn.Module, checkpoint: Path | None) -> None:
+    """Give a decoder the weights of a checkpoint, if there are such: a model may be asked by another decoder
+    than it was trained with."""
+    stored = checkpoint / f"{DECODER}.safetensors" if checkpoint else None
+    if stored is None or not stored.is_file():
+        return
+    state = load_file(stored)
+    if {key: value.shape for key, value in decoder.state_dict().items()} == {
+        key: value.shape for key, value in state.items()
+    }:
+        decoder.load_state_dict(state)
 
 
 class Misfit(UserError):
@@ -140,6 +157,9 @@ class Recommender(nn.Module):
                     _restore(part, load_file(stored), name, parts, stored.parent)
                 part.to(env.device)
         searcher = catalogue.build("decoder", decoder, inner)
+        if isinstance(searcher, nn.Module):
+            _restore_decoder(searcher, env.checkpoint)
+            searcher.to(env.device)
         searcher.bind(table)
         template = catalogue.build("prompt", parts.prompt, inner)
         prompts = PromptBuilder(template, backbone.tokenizer, table, parts.max_history, parts.prompt.use)
@@ -193,6 +213,16 @@ class Recommender(nn.Module):
             states.append(state[:, :, None])
         return torch.cat(states, dim=2)
 
+    @torch.no_grad()
+    def item_vectors(self) -> Float[np.ndarray, "I E"]:
+        """Return the input embeddings of each item's tokens, without dropout, side by side."""
+        training = self.training
+        self.eval()
+        rows = self.backbone.embed(self.prompts.table.tokens.to(self.device)).flatten(1)
+        self.train(training)
+        vectors: Float[np.ndarray, "I E"] = rows.float().cpu().numpy()
+        return vectors
+
     def frozen(self) -> Recommender:
         """A copy that stays as it is while this one is trained, in evaluation mode.
 
@@ -215,7 +245,7 @@ class Recommender(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         self.backbone.save(folder)
         self.parts.save(folder)
-        for name in TRAINED:
+        for name in (*TRAINED, DECODER):
             part = getattr(self, name)
             if isinstance(part, nn.Module) and (state := part.state_dict()):
                 save_file(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
-from lasar_kit.core.dataset import Sequences
+from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_kit.serve.ranker_config import RunConfig
@@ -31,17 +32,14 @@ class RunRanker:
 
     def fit(self, train: Sequences, items: pl.DataFrame) -> None:
         """`UserError` where the run has other items, or was trained on other interactions."""
-        row = {item: place for place, item in enumerate(self.model.dataset.items["id"])}
-        unknown = [item for item in items["id"] if item not in row]
-        if unknown or len(row) != items.height:
-            other = f"{unknown[0]!r} is none of its items" if unknown else f"it has {len(row):,} items"
+        unknown = set(items["id"]).symmetric_difference(self.model.dataset.items["id"])
+        if unknown:
+            has = f"{self.model.dataset.items.height:,} items"
+            missing = next((item for item in items["id"] if item in unknown), None)
+            other = f"it has {has}" if missing is None else f"{missing!r} is none of its items"
             raise UserError(f"{self.config.run}: has another catalogue than this run: {other}")
-        self._own = np.array([row[item] for item in items["id"]], dtype=np.int64)
-        if _rows(train, self._own) != _rows(self.model.dataset.train, np.arange(len(row))):
-            raise UserError(
-                f"{self.config.run}: was trained on other interactions than this run's training part, so the "
-                "two do not compare"
-            )
+        self._own = own_rows(items, self.model.dataset)
+        same_training(self.config.run, train, self._own, self.model.dataset)
 
     def score(self, histories: Sequence[Int[np.ndarray, " H"]]) -> Float[np.ndarray, "U I"]:
         """Log-probabilities; -inf for what is not in the beam."""
@@ -52,6 +50,21 @@ class RunRanker:
         )  # -1 is the last column
         scores: Float[np.ndarray, "U I"] = own[:, self._own]
         return scores
+
+
+def own_rows(items: pl.DataFrame, dataset: Dataset) -> Int[np.ndarray, " I"]:
+    """Return the row of each item in the item table of a run's data set, -1 for what is none of its items."""
+    row = {item: place for place, item in enumerate(dataset.items["id"])}
+    return np.array([row.get(item, -1) for item in items["id"]], dtype=np.int64)
+
+
+def same_training(run: Path, train: Sequences, own: Int[np.ndarray, " I"], dataset: Dataset) -> None:
+    """Raise `UserError` unless a run, whose rows of the items are `own`, was trained on the same."""
+    if _rows(train, own) != _rows(dataset.train, np.arange(dataset.items.height)):
+        raise UserError(
+            f"{run}: was trained on other interactions than this run's training part, so the two do not "
+            "compare"
+        )
 
 
 def _rows(sequences: Sequences, own: Int[np.ndarray, " I"]) -> list[bytes]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from accelerate import Accelerator
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -111,6 +111,10 @@ class LoadedRun:
         accelerator = self._accelerator
         ranked = rank_users(self._recommender, histories, self._width, batch_size, accelerator, shared=False)
         return with_sharers(ranked, self._recommender.prompts.table)
+
+    def item_vectors(self) -> Float[np.ndarray, "I E"]:
+        """Return the input embeddings of each item's tokens, side by side."""
+        return self._recommender.item_vectors()
 
     def rows(self, history: Sequence[str]) -> Int[np.ndarray, " L"]:
         """Rows of raw ids in the item table; all unknown ones are reported."""

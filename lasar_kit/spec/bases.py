@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from lasar_kit.spec.component import ComponentConfig
 
@@ -32,6 +32,11 @@ class StageConfig(ComponentConfig):
     sharded: ClassVar[bool] = False
     longest_list: ClassVar[int] = 0
     stoppable: ClassVar[bool] = False
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Artifact types that its options ask for besides those that it always consumes."""
+        return ()
 
     @property
     def implied(self) -> tuple[ComponentConfig, ...]:
@@ -128,6 +133,11 @@ class DecoderConfig(ComponentConfig):
 
     width: int = Field(50, ge=1, description="Beams kept at each level, and items returned.")
 
+    @property
+    def learns(self) -> bool:
+        """Whether it has weights of its own, which an SFT objective that `trains_decoder` trains."""
+        return False
+
 
 def _ranks(decoder: DecoderConfig | None) -> DecoderConfig | None:
     if decoder is not None and decoder.draws:
@@ -197,10 +207,12 @@ class DepthPolicyConfig(ComponentConfig):
 class SftObjectiveConfig(ComponentConfig):
     """Options of a term of the supervised loss.
 
-    `instead_of`: the objective of the stage's own that it takes the place of where `objectives` lists it.
+    `instead_of`: the objective of the stage's own that it takes the place of where `objectives` lists it. One
+    that `trains_decoder` trains weights of the decoder's own.
     """
 
     instead_of: ClassVar[str | None] = None
+    trains_decoder: ClassVar[bool] = False
 
     @property
     def wants(self) -> tuple[str, ...]:
@@ -259,3 +271,20 @@ BASES: Mapping[str, type[ComponentConfig]] = {
     "ranker": RankerConfig,
 }
 """The class that options of each kind's components derive from; `ComponentConfig` where none is named."""
+
+
+def components(value: object) -> Iterator[ComponentConfig]:
+    """Yield all component configs in a value, itself first."""
+    if isinstance(value, ComponentConfig):
+        yield value
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from components(getattr(value, name))
+        if isinstance(value, StageConfig):
+            yield from (part for config in value.implied for part in components(config))
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from components(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from components(part)

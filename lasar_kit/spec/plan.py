@@ -9,6 +9,9 @@ from lasar_kit.errors import UserError, nearest
 from lasar_kit.spec.bases import StageConfig
 from lasar_kit.spec.run_spec import DATASET, RunSpec
 
+SIDS = "sids"
+"""The type of artifact that holds semantic IDs."""
+
 Where = Callable[[tuple[str, ...]], str]
 """Where a key of the spec was written, as the beginning of a message."""
 
@@ -47,7 +50,8 @@ class _Planner:
         With `from`, the line of that stage comes first, and optional inputs come from nowhere else, so
         that a stage can be told not to continue an earlier one.
         """
-        reads = (*config.consumes, *config.accepts)
+        needed = (*config.consumes, *config.needs)
+        reads = (*needed, *config.accepts)
         chosen: dict[str, str] = {}
         if config.from_ is not None:
             produced = self.produces.get(config.from_)
@@ -59,7 +63,7 @@ class _Planner:
                 raise ValueError(f"from: {config.from_!r} makes {produced}, but {config.use} reads {wanted}")
             line = self.lineage[config.from_]
             chosen = {artifact: line[artifact] for artifact in reads if artifact in line}
-        for artifact in config.consumes:
+        for artifact in needed:
             if artifact not in chosen:
                 stage = self.nearest_of(artifact)
                 if stage is None:
@@ -78,12 +82,13 @@ class _Planner:
         """How two inputs disagree, such as a checkpoint trained on other SIDs than those that are read.
 
         One that goes on from what the other was made with (anchors of a checkpoint, and a checkpoint trained
-        further from that) is no disagreement.
+        further from that) is no disagreement; but SIDs that were made from a checkpoint are none of its own.
         """
         for artifact, source in chosen.items():
             for other, ancestor in self.lineage[source].items():
                 read = chosen.get(other, ancestor)
-                if other != artifact and read != ancestor and ancestor not in self.ancestors[read]:
+                goes_on = other != SIDS and ancestor in self.ancestors[read]
+                if other != artifact and read != ancestor and not goes_on:
                     return (
                         f"reads {other} of {chosen[other]!r} and {artifact} of {source!r}, "
                         f"which was made with {other} of {ancestor!r}; say which by 'from'"
@@ -95,7 +100,10 @@ class _Planner:
         line: dict[str, str] = {}
         for source in inputs.values():
             line |= self.lineage[source]
-        self.lineage[name] = line | inputs | {config.produces: name}
+        line |= inputs
+        if config.produces == SIDS:  # what they were made from is not what is trained on them
+            line = {artifact: source for artifact, source in line.items() if artifact == DATASET}
+        self.lineage[name] = line | {config.produces: name}
         self.ancestors[name] = set(inputs.values()).union(*(self.ancestors[s] for s in inputs.values()))
 
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from lasar_kit.core.model_name import PACKAGE
 from lasar_kit.hookspecs import SHAPING
-from lasar_kit.spec import ComponentConfig, StageConfig
+from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec.bases import components
 from lasar_kit.spec.files import read_paths
 from lasar_kit.store.artifacts import key_of
 
@@ -61,7 +62,7 @@ def _described(config: ComponentConfig, catalogue: Catalogue, unread: Sequence[s
     what changes no result, or is `unread`."""
     options = {name: value for name, value in config.model_dump(mode="json").items() if name not in unread}
     _leave_out(options, config)
-    code = [_code(part, catalogue) for part in _components(config)]
+    code = [_code(part, catalogue) for part in components(config)]
     return {"options": options, "code": code, "files": list(_files(config)), "packages": _packages(options)}
 
 
@@ -102,23 +103,6 @@ def _packages(options: object) -> list[str]:
         return []
     names = packages_distributions().get(options.removeprefix(PACKAGE), ())
     return [f"{name} {version(name)}" for name in sorted(set(names))]
-
-
-def _components(value: object) -> Iterator[ComponentConfig]:
-    """All component configs in a value, itself first."""
-    if isinstance(value, ComponentConfig):
-        yield value
-    if isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _components(getattr(value, name))
-        if isinstance(value, StageConfig):
-            yield from (part for config in value.implied for part in _components(config))
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _components(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _components(part)
 
 
 def _code(config: ComponentConfig, catalogue: Catalogue) -> str:

@@ -16,7 +16,7 @@ from lasar_kit.core.lesson import Lesson, Prompts, TaskRows
 from lasar_kit.core.values import Anchors, Env, LatentTrace, Prompt
 from lasar_kit.testing import tiny
 from lasar_kit.testing.strategies import SEEDS, numbers
-from lasar_kit.testing.tiny import WIDTH, TinyBackbone, TinyLoop, TinyPolicy
+from lasar_kit.testing.tiny import WIDTH, TinyBackbone, TinyDecoder, TinyLoop, TinyPolicy
 
 MOST = 3
 """Most segments of a prompt, and the deepest that the tiny policy thinks."""
@@ -87,6 +87,7 @@ class TinyView:
         self.backbone: Any = TinyBackbone(None, env)
         self.latent_loop: Any = TinyLoop(None, env)
         self.depth_policy: Any = TinyPolicy(None, env)
+        self.decoder: Any = TinyDecoder(None, env)
 
     @property
     def rows(self) -> TaskRows:
@@ -146,7 +147,7 @@ class TinyView:
         """The same models, the states read anew; noise is not drawn."""
         other = TinyView(self.lesson, self.own)
         other.backbone, other.latent_loop = self.backbone, self.latent_loop
-        other.depth_policy = self.depth_policy
+        other.depth_policy, other.decoder = self.depth_policy, self.decoder
         return other
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -139,6 +140,27 @@ def test_embedding_dropout_acts_in_training_alone() -> None:
     kept = dropped != 0
     assert 0.45 < kept.float().mean() < 0.55
     torch.testing.assert_close(dropped[kept], 2 * table[:100][kept])
+
+
+@pytest.mark.parametrize("map_of", ["self_attn.o_proj", "mlp.down_proj"])
+def test_residual_dropout_acts_in_training_alone_on_what_is_added(map_of: str) -> None:
+    sizes = {"hidden_size": 16, "layers": 1, "heads": 2, "text_vocabulary": 259, "initializer_std": 0.3}
+    backbone = Qwen3Backbone(Qwen3Config(use="qwen3", **sizes, residual_dropout=0.5), Env())
+    seen: dict[str, Tensor] = {}
+    last = backbone.model.base_model.layers[0].get_submodule(map_of)
+    last.register_forward_hook(lambda module, inputs, output: seen.update(given=inputs[0], kept=output))
+    inputs, parent = random_inputs(8, 40, 0), chain_parents(torch.ones(8, 40).bool())
+    copied = copy.deepcopy(backbone).eval()
+    whole = Qwen3Backbone(Qwen3Config(use="qwen3", **sizes), Env()).eval().advance(inputs, parent, None)[0]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        backbone.train().advance(inputs, parent, None)
+    expected = seen["given"] @ last.weight.T
+    kept = seen["kept"] != 0
+    assert 0.45 < kept.float().mean() < 0.55
+    torch.testing.assert_close(seen["kept"][kept], 2 * expected[kept])
+    for still in (backbone.eval(), copied):
+        assert torch.equal(still.advance(inputs, parent, None)[0], whole)
 
 
 def test_bfloat16_follows_float32(tiny: Tiny) -> None:

@@ -34,6 +34,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "qwen3", **QWEN, "heads": 4, "kv_heads": 2, "attention": "eager", "tied_embeddings": False},
         {"use": "qwen3", "pretrained": "{model}", "lora": {"rank": 2}},
         {"use": "qwen3", **QWEN, "dtype": "bfloat16", "embedding_dropout": 0.2, "attention_dropout": 0.2},
+        {"use": "qwen3", **QWEN, "residual_dropout": 0.2},
     ],
     "latent_loop": [
         {"use": "none"},
@@ -167,7 +168,9 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
 }
 ELSEWHERE = {
     ("teacher", "hops"): "answers the questions of its own data set alone",
+    ("sft_objective", "mixture"): "trains a decoder that mixes alone",
     ("ranker", "run"): "ranks the items of its own run alone",
+    ("text_encoder", "trained"): "knows the items of a trained model alone",
 }
 """Components that are not tried here, and why."""
 DECLARED = {

@@ -13,7 +13,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.lesson import Prompts
 from lasar_kit.core.values import Env, LatentTrace, SidTable
@@ -45,9 +47,16 @@ class Scored:
         return self.table[sum(history) % len(self.table)]
 
 
-def decoder(table: list[list[int]], ranker: Any, **options: Any) -> MixedTrie:
+def decoder(
+    table: list[list[int]], ranker: Any, fresh: Callable[[], Any] | None = None, **options: Any
+) -> MixedTrie:
     items = pl.DataFrame({"id": [str(item) for item in range(len(table))]})
-    env = Env(items=items, train=Sequences.of([[0]]), build=lambda kind, config, env: ranker)
+    env = Env(
+        items=items,
+        train=Sequences.of([[0]]),
+        build=lambda kind, config, env: fresh() if fresh else ranker,
+        hidden_size=1,
+    )
     options = {"prior": {"use": "any"}, **options}
     bound = MixedTrie(MixedTrieConfig.model_construct(**{**DEFAULTS, **options}), env)
     bound.bind(SidTable(torch.tensor(table)))
@@ -196,6 +205,42 @@ def test_a_trace_that_shows_nothing_is_ranked_by_the_model(path_model: Make) -> 
     )
     assert torch.equal(found.items, expected.items)
     assert torch.equal(found.logp, expected.logp)
+
+
+def test_a_learned_share_is_each_branchs_own(path_model: Make) -> None:
+    table, model = [[token, code] for token in range(4) for code in range(3)], path_model(VOCABULARY)
+    ranker = Scored([torch.rand(12, generator=torch.Generator().manual_seed(n)).tolist() for n in range(2)])
+    trace = behind(model.trace([[3, 1], [2, 5]], [[0, 1], [1, 1]]), [[[0], [1]], [[2], [5]]])
+    learned = decoder(table, ranker, weight=0.3, learned=True)
+    fixed = decoder(table, ranker, weight=0.3).search(model, trace, 12)
+    begun = learned.search(model, trace, 12)
+    assert torch.equal(begun.items, fixed.items)
+    torch.testing.assert_close(begun.logp, fixed.logp)
+    assert learned.gate is not None
+    with torch.no_grad():
+        learned.gate.weight.fill_(2.0)
+        learned.gate.bias.fill_(-0.4)
+    found = learned.search(model, trace, 12)
+    for b, r in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        share = 1 / (1 + math.exp(0.4 - 2 * float(trace.last[b, r, 0])))
+        alone = decoder(table, ranker, weight=share).search(model, trace, 12)
+        assert found.items[b, r].tolist() == alone.items[b, r].tolist()
+        torch.testing.assert_close(found.logp[b, r], alone.logp[b, r])
+
+
+def test_a_share_that_is_learned_begins_between_0_and_1() -> None:
+    catalogue = Catalogue.discover()
+    options = {"use": "mixed_trie", "learned": True, "weight": 1.0}
+    with pytest.raises(ValidationError, match=r"begins between 0 and 1 \(got weight 1\)"):
+        MixedTrieConfig.model_validate(options, context={"catalogue": catalogue})
+
+
+def test_a_prior_fitted_elsewhere_leaves_the_one_that_ranks_as_it_is() -> None:
+    rankers = [Scored([[1.0, 2.0, 5.0]]), Scored([[4.0, 4.0, 2.0]])]
+    mixed = decoder([[1, 7], [2, 7], [1, 7]], None, fresh=lambda: rankers.pop(0))
+    ask = mixed.remembered(Sequences.of([[0, 1], [2]]))
+    np.testing.assert_allclose(ask([np.array([0])] * 2, np.array([[1, 7], [2, 7]])), [0.6, 0.4])
+    np.testing.assert_allclose(mixed.prior.of_items([np.array([0])], np.array([[1, 7]])), [0.75])
 
 
 def test_the_prior_is_fitted_on_the_training_part() -> None:

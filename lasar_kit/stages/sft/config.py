@@ -222,6 +222,14 @@ class SftConfig(TrainingConfig):
         for term in self._terms:
             if term.objective.trains_text and term.weight and not backbone.reads_text:
                 yield term.place, f"{term.objective.use} trains words, and backbone {backbone.use} has none"
+            if term.objective.trains_decoder and not around.decoder.learns:
+                yield (
+                    term.place,
+                    (
+                        f"{term.objective.use} trains weights of the decoder's own, and this "
+                        f"{around.decoder.use} has none; set 'decoder: {{use: mixed_trie, learned: true}}'"
+                    ),
+                )
             if term.place and term.objective.wants and "anchors" not in around.inputs:
                 yield (
                     term.place,

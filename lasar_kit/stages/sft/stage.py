@@ -239,6 +239,7 @@ class _SftTraining(Training):
             lesson = prompts.packed(rows, transparent=loop.transparent)
         else:
             lesson = prompts.answered([(row[:-1], int(row[-1])) for row in rows])
+        lesson = replace(lesson, users=torch.tensor([window.user for window in windows]))
         if self.anchors is not None:
             places = [self._places(window) for window in windows]
             anchors, label = self.anchors.batch(places, lesson.prompts.tips.shape[1])

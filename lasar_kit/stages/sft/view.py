@@ -28,6 +28,7 @@ class LessonView:
         self.backbone: Any = recommender.backbone
         self.depth_policy: Any = recommender.depth_policy
         self.latent_loop: Any = recommender.latent_loop
+        self.decoder: Any = recommender.decoder
         self.name = ""
 
     def of(self, name: str) -> LessonView:

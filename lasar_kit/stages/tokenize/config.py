@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from lasar_kit.spec import ComponentConfig, QuantizerConfig, StageConfig, component
+from lasar_kit.spec.bases import components
 
 
 class TokenizeConfig(StageConfig):
@@ -27,3 +28,9 @@ class TokenizeConfig(StageConfig):
         description="Items with one SID: move all but one to the nearest free code of the last level, "
         "tell them apart by one more level for all items, or let them share it.",
     )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """A checkpoint, where an encoder reads the item vectors of one."""
+        encoders = components(self.text_encoder) if self.quantizer.reads_vectors else ()
+        return ("checkpoint",) if any(getattr(part, "reads_checkpoint", False) for part in encoders) else ()

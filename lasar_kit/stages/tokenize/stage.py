@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
+from jaxtyping import Float
 from rich.markup import escape
 from safetensors.torch import save_file
 
@@ -14,6 +17,7 @@ from lasar_kit.core.capabilities import Remarks
 from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
 from lasar_kit.data.stage_context import StageContext
+from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import is_main
 from lasar_kit.stages.tokenize.collisions import resolve
 from lasar_kit.stages.tokenize.config import TokenizeConfig
@@ -31,7 +35,8 @@ class TokenizeStage:
         """Write the SIDs and the fitted quantizer; report how good they are."""
         dataset = context.dataset()
         item_ids = tuple(dataset.items["id"])
-        env = context.env(device=str(PartialState().device))
+        device = str(PartialState().device)
+        env = context.env(device=device, item_vectors=partial(_trained, context, device))
         embeddings = torch.zeros(len(dataset.items), 0)
         if self.config.quantizer.reads_vectors:
             encoder = context.catalogue.build("text_encoder", self.config.text_encoder, env)
@@ -54,3 +59,11 @@ class TokenizeStage:
         if "caution" in report:
             context.screen.print(f"[yellow]warning: {escape(report['caution'])}[/yellow]")
         return report
+
+
+def _trained(context: StageContext, device: str) -> Float[np.ndarray, "I E"]:
+    """Return the item vectors of the checkpoint that the stage reads."""
+    sids = Sids.load(context.origins["checkpoint"]["sids"])
+    decoder, folder = context.spec.decoder, context.inputs["checkpoint"]
+    env = context.env(device=device)
+    return Recommender.load(folder, context.catalogue, decoder, sids, env).item_vectors()

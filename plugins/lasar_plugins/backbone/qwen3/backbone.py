@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import dropout
 from transformers import PreTrainedTokenizerBase
 
 from lasar_kit.core.token_tree import additive
@@ -31,6 +33,13 @@ class Qwen3Backbone(HfCausalBackbone):
     """
 
     only = ("qwen3",)
+
+    def __init__(self, config: Qwen3Config, env: Env) -> None:
+        super().__init__(config, env)
+        if config.residual_dropout:
+            for layer in self.model.base_model.layers:
+                for last in (layer.self_attn.o_proj, layer.mlp.down_proj):
+                    last.register_forward_hook(partial(_drop, config.residual_dropout))
 
     def _loaded(self, config: CausalOptions, env: Env) -> tuple[Any, PreTrainedTokenizerBase, Architecture]:
         assert isinstance(config, Qwen3Config)
@@ -59,3 +68,8 @@ class Qwen3Backbone(HfCausalBackbone):
         mask = additive(reading.seen, inputs.dtype)
         hidden = step(self.model.model, inputs, mask, reading.position, fresh, layers)
         return hidden, TreeContext(reading.tree, layers, room)
+
+
+def _drop(rate: float, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    """Drop out what a map gives, in the mode of that map, whichever model it was copied to."""
+    return dropout(output, rate, module.training)

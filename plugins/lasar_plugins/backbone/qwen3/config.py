@@ -65,6 +65,9 @@ class Qwen3Config(CausalOptions):
     rope_theta: float = Field(10_000.0, gt=0, description="Base of the rotary position frequencies.")
     tied_embeddings: bool = Field(True, description="Whether input and output embeddings are one matrix.")
     initializer_std: float = Field(0.02, gt=0, description="Standard deviation of initial weights.")
+    residual_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Dropout, in training, of what attention and MLP add to the states."
+    )
     lora: LoraConfig | None = Field(
         None,
         description="Train low-rank adapters and the rows of SID and latent tokens, freeze all else; null "

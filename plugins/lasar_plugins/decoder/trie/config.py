@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lasar_kit.spec import DecoderConfig, RankerConfig, component
 
@@ -46,11 +46,27 @@ class MixedTrieConfig(TrieConfig):
     weight: float = Field(
         0.5, ge=0, le=1, description="The prior's share of the probability; the model has the rest."
     )
+    learned: bool = Field(
+        False,
+        description="Whether the share is one for each user, from the state that answers: a linear map that "
+        "begins at `weight` and is trained by the SFT objective `mixture`.",
+    )
     normalise: Literal["sum", "softmax"] = Field(
         "sum",
         description="How the prior's scores become probabilities: divided by their sum, those below 0 being "
         "0, or by softmax, as those of a ranker whose scores are logarithms. Uniform where none is listed.",
     )
+
+    @property
+    def learns(self) -> bool:
+        """By `learned`."""
+        return self.learned
+
+    @model_validator(mode="after")
+    def _can_be_moved(self) -> Self:
+        if self.learned and not 0 < self.weight < 1:
+            raise ValueError(f"a share that is learned begins between 0 and 1 (got weight {self.weight:g})")
+        return self
 
 
 class TrieSampleConfig(TrieConfig):

@@ -10,41 +10,63 @@ Shape letters as in `lasar_kit.core.values`, and w beams of the level at hand (w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
-from lasar_kit.core.interfaces import Backbone
+from lasar_kit.core.capabilities import Remembered
+from lasar_kit.core.dataset import Sequences
+from lasar_kit.core.interfaces import Backbone, Ranker
+from lasar_kit.core.lesson import moved
 from lasar_kit.core.values import Beams, Env, LatentTrace, SidTable
 from lasar_plugins.decoder.trie.config import MixedTrieConfig
 from lasar_plugins.decoder.trie.prior import ItemPrior
 from lasar_plugins.decoder.trie.walk import TrieWalk, stable_topk
 
 
-class MixedTrie(TrieWalk):
+class MixedTrie(TrieWalk, nn.Module):
     """Constrained beam search by the mixture; exact where the beam is as wide as every level but the last.
 
     Log-probabilities are the mixture's, an item's own being that of its leaf. What a trace does not say the
-    history of is ranked by the model alone.
+    history of is ranked by the model alone. The prior's share is the same for all, or learnt from the state
+    that answers, that of the last thought where there are thoughts.
     """
 
     config: MixedTrieConfig
 
     def __init__(self, config: MixedTrieConfig, env: Env) -> None:
-        super().__init__(config, env)
-        assert env.build is not None, "Catalogue.build gives it"
+        nn.Module.__init__(self)
+        TrieWalk.__init__(self, config, env)
         assert env.train is not None, "a run has data"
-        assert env.items is not None, "a run has data"
-        ranker = env.build("ranker", config.prior, env)
-        ranker.fit(env.train, env.items)
-        self.prior = ItemPrior(ranker, config.normalise)
+        self.fitted = _fits(config, env)
+        self.prior = ItemPrior(self.fitted(env.train), config.normalise)
+        self.gate: nn.Linear | None = None
+        if config.learned:
+            self.gate = nn.Linear(env.hidden_size, 1, device=env.device)
+            nn.init.zeros_(self.gate.weight)
+            nn.init.constant_(self.gate.bias, _log_odds(config.weight))
 
     def bind(self, table: SidTable) -> None:
         """Build the trie of a catalogue, in place of any bound before."""
         super().bind(table)
+        self.table = table
         self.prior.bind(table)
+
+    def odds(self, last: Float[Tensor, "*S D"]) -> Float[Tensor, "*S"]:
+        """Return the log-odds of the prior's share behind states that answer."""
+        if self.gate is None:
+            return last.new_full(last.shape[:-1], _log_odds(self.config.weight), dtype=torch.float32)
+        return self.gate(last.to(self.gate.weight.dtype))[..., 0].float()  # type: ignore[no-any-return]
+
+    def remembered(self, train: Sequences) -> Remembered:
+        """Fit the prior on these sequences alone, and leave the one that ranks as it is."""
+        prior = ItemPrior(self.fitted(train), self.config.normalise)
+        prior.bind(self.table)
+        return prior.of_items
 
     def search(self, backbone: Backbone, trace: LatentTrace, width: int) -> Beams:
         """The `width` best items of each branch, by a beam of that width.
@@ -69,11 +91,27 @@ class MixedTrie(TrieWalk):
         rows, branches, _ = trace.shown.shape
         shown = trace.shown.flatten(0, 1).cpu().numpy()
         masses = self.prior.masses([history[history >= 0] for history in shown])
-        logs = [torch.from_numpy(mass).log().float().to(trace.last.device) for mass in masses]
-        share = torch.tensor(self.config.weight, dtype=torch.float64)
-        return _Mixture(
-            [log.view(rows, branches, -1) for log in logs], float((1 - share).log()), float(share.log())
-        )
+        logs = [moved(torch.from_numpy(mass).log().float(), trace.last.device) for mass in masses]
+        odds = self.odds(trace.last)[..., None, None]
+        return _Mixture([log.view(rows, branches, -1) for log in logs], logsigmoid(-odds), logsigmoid(odds))
+
+
+def _fits(config: MixedTrieConfig, env: Env) -> Callable[[Sequences], Ranker]:
+    """Return what fits a prior; a function, which copies of the decoder share."""
+
+    def fit(train: Sequences) -> Ranker:
+        assert env.build is not None, "Catalogue.build gives it"
+        assert env.items is not None, "a run has data"
+        ranker: Ranker = env.build("ranker", config.prior, env)
+        ranker.fit(train, env.items)
+        return ranker
+
+    return fit
+
+
+def _log_odds(share: float) -> float:
+    """Return log(w / (1 - w)), infinite at 0 and 1."""
+    return float(torch.tensor(share, dtype=torch.float64).logit())
 
 
 @dataclass(frozen=True)
@@ -81,8 +119,8 @@ class _Mixture:
     """Log-probabilities of each level's nodes by the prior, and the logarithms of both shares."""
 
     prior: list[Float[Tensor, "B R n"]]
-    model_share: float
-    prior_share: float
+    model_share: Float[Tensor, "B R 1 1"]
+    prior_share: Float[Tensor, "B R 1 1"]
 
     def __call__(
         self, level: int, logp: Float[Tensor, "B R w C"], child: Int[Tensor, "B R w C"]

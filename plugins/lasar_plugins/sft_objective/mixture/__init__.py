@@ -1,0 +1,1 @@
+"""Cross-entropy of the next item under the model and a memory of histories together."""
