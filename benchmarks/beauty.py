@@ -1,6 +1,6 @@
 """Collects the results of finished Beauty runs, and prints the table that the documents show.
 
-lasar-kit run tutorials/beauty/minionerec_cpu.yaml --output runs/beauty
+lasar-kit run tutorials/beauty/minionerec_cpu.yaml --set dataset.path=data/Beauty --output runs/beauty
 python benchmarks/beauty.py runs/beauty        # writes benchmarks/results/beauty.json
 python benchmarks/beauty.py --table            # prints the table
 """

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.spec import load_spec
+from lasar_kit.spec import cautions, load_spec
 
 BEAUTY = Path(__file__).resolve().parents[1] / "tutorials" / "beauty"
 ABLATIONS = sorted((BEAUTY / "ablations").glob("*.yaml"))
@@ -33,14 +33,14 @@ ROWS: dict[str, dict[str, Any]] = {
     "figure3_two_stage": SFT_ONLY,
     "figure3_mixed": SFT_ONLY | {"stages.reason.fresh": True, "stages.reason.optimizer.lr": 3e-4},
     "figure3_mixed_fast": SFT_ONLY | {"stages.reason.fresh": True, "stages.reason.optimizer.lr": 5e-3},
-    "figure4_steps": {"dataset.path": "sports", "stages.lasar_sft": "evaluate"},
-    "figure5": {"dataset.path": "sports", "stages.rl.log_every": 1},
+    "figure4_steps": {"dataset.path": "Sports", "stages.lasar_sft": "evaluate"},
+    "figure5": {"dataset.path": "Sports", "stages.rl.log_every": 1},
 }
 for n in range(1, 9):
-    ROWS[f"figure4_force_{n}"] = {"dataset.path": "sports", "stages.evaluate.depth": n}
-for data in ("sports", "instruments"):
+    ROWS[f"figure4_force_{n}"] = {"dataset.path": "Sports", "stages.evaluate.depth": n}
+for data in ("Sports", "Instruments"):
     for row in ("pure_sft", "no_alignment", "kl"):
-        ROWS[f"table9_{data}_{row}"] = ROWS[f"table2_{row}"] | {"dataset.path": data}
+        ROWS[f"table9_{data.lower()}_{row}"] = ROWS[f"table2_{row}"] | {"dataset.path": data}
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:
@@ -106,6 +106,29 @@ def test_every_row_has_its_file_and_the_index_names_them_all() -> None:
     assert all((BEAUTY / "ablations" / name).is_file() for name in linked)
 
 
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+def test_an_ablation_works_on_the_model_for_two_cores_too(path: Path, tmp_path: Path) -> None:
+    """As the index says: with `lasar_cpu.yaml` in the place of the file that it extends, nothing in it is
+    hardly meant, and the stage `evaluate` is its row."""
+    for other in ABLATIONS:
+        text = re.sub(r"extends: \.\./\w+\.yaml", f"extends: {BEAUTY / 'lasar_cpu.yaml'}", other.read_text())
+        (tmp_path / other.name).write_text(text)
+    loaded = load_spec(tmp_path / path.name, (), Catalogue.discover())
+    assert cautions(loaded) == []
+    stages = {stage.name: stage for stage in loaded.plan}
+    row, expected = stages["evaluate"], ROWS[path.stem]
+    assert row.config.label is None  # type: ignore[attr-defined]
+    last = [name for name in ("rl", "reason", "refine") if expected.get(f"stages.{name}") != GONE]
+    assert row.inputs["checkpoint"] == last[0]
+    assert ("lasar_sft" in stages) == ("reason" in stages)
+
+
+@pytest.mark.parametrize("path", sorted(BEAUTY.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_data_are_named_inside_the_project(path: Path) -> None:
+    data = load_spec(path, (), Catalogue.discover()).spec.dataset.path  # type: ignore[attr-defined]
+    assert data.parent == BEAUTY / "data"
+
+
 SETTLED: dict[str, Any] = {
     "max_history": 20,
     "decoder.width": 50,
@@ -130,6 +153,7 @@ SETTLED: dict[str, Any] = {
     "stages.reason.depth_policy.allow_zero": False,
     "stages.reason.depth_policy.detach_h0": False,
     "stages.reason.depth": "label",
+    "stages.reason.validate_first": True,
     f"{ALIGN}.distance": "bikl",
     f"{ALIGN}.temperature": 1.0,
     f"{ALIGN}.space": "hidden",
@@ -148,6 +172,7 @@ SETTLED: dict[str, Any] = {
     "stages.rl.objectives.0.objective.beta": 1e-3,
     "stages.rl.objectives.0.objective.clip": 0.2,
     "stages.rl.objectives.0.objective.constant_groups": "skip",
+    "stages.rl.objectives.0.objective.mean_over": "prompts",
     "stages.rl.objectives.1.objective.step_penalty": 5e-4,
     "stages.rl.objectives.1.objective.entropy": 1e-3,
     "stages.rl.objectives.1.objective.momentum": 0.95,
@@ -172,8 +197,12 @@ def test_the_literal_reading_differs_in_what_the_paper_prints() -> None:
         f"{teacher}.missing": "skip",
         f"{teacher}.recommendation": "keep",
         f"{teacher}.saw_target": False,
+        "decoder.score": "trie",
+        "stages.reason.latent_loop.h0": "prompt_last",
+        "stages.reason.latent_loop.exit": "hN_as_input",
         "stages.reason.depth": "policy",
         f"{ALIGN}.excess": "skip",
         "stages.rl.rewards.1.reward.sign": 1,
         "stages.rl.objectives.0.objective.ratio": "ref",
+        "stages.rl.objectives.0.objective.constant_groups": "keep",
     }

@@ -24,7 +24,7 @@ from lasar_kit.core.metrics import HISTORY_IN, HISTORY_OUT, PROTOCOLS
 from lasar_kit.errors import UserError, nearest
 from lasar_kit.process.screen import Screen
 from lasar_kit.report.bootstrap import paired_bootstrap
-from lasar_kit.report.table import TITLES, read_metrics
+from lasar_kit.report.table import TITLES, read_metrics, unchanged_line
 from lasar_kit.store.layout import LOCK, PREDICTIONS
 from lasar_kit.store.run_folder import reading_run
 
@@ -57,13 +57,15 @@ class Finished:
 @dataclass(frozen=True)
 class Evaluated:
     """One evaluate stage of a run, or of S runs that differ in their seed: what run and stage are called,
-    each user's target, by protocol the metrics by seed with users in the order of their ids, mean depths."""
+    each user's target, by protocol the metrics by seed with users in the order of their ids, mean depths, and
+    the reports of those that the stage before them left as they were."""
 
     run: str
     stage: str
     targets: dict[str, str]
     values: dict[str, dict[str, Float[np.ndarray, "S U"]]]
     depth: Float[np.ndarray, " S"]
+    unchanged: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def label(self) -> str:
@@ -120,7 +122,8 @@ def _over_seeds(runs: Sequence[Finished], stage: str | None) -> Evaluated:
         for protocol in _common(seeds)
     }
     depth = np.concatenate([one.depth for one in seeds])
-    return replace(seeds[0], run=runs[0].spec["name"], values=values, depth=depth)
+    unchanged = tuple(report for one in seeds for report in one.unchanged)
+    return replace(seeds[0], run=runs[0].spec["name"], values=values, depth=depth, unchanged=unchanged)
 
 
 def _read(run: Finished, stage: str | None) -> Evaluated:
@@ -147,7 +150,8 @@ def _evaluated(run: Finished, name: str) -> Evaluated:
         raise UserError(f"{run.path}: the stage {name!r} holds no predictions; run the spec again")
     values = {protocol: _values(places) for protocol, places in ranks.items()}
     depth = np.array([float(row.get("mean_depth", np.nan))])
-    return Evaluated(run.path.name, str(row.get("label", name)), targets, values, depth)
+    unchanged = (row,) if "unchanged_by" in row else ()
+    return Evaluated(run.path.name, str(row.get("label", name)), targets, values, depth, unchanged)
 
 
 def _values(places: Mapping[str, tuple[int, int]]) -> dict[str, Float[np.ndarray, "1 U"]]:
@@ -191,6 +195,10 @@ def _table(found: Sequence[Evaluated], protocol: str) -> Table:
         caption += "; mean ± standard deviation over seeds"
     if len(found) > 1:
         caption += f"; change against the first row, two-sided p of {RESAMPLES:,} paired resamples"
+    for row, name in zip(found, told, strict=True):
+        if row.unchanged:
+            some = f" ({len(row.unchanged)} of {len(row.depth)} seeds)" if len(row.depth) > 1 else ""
+            caption += "\n" + unchanged_line(name + some, row.unchanged[0])
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, title=TITLES[protocol], title_justify="left"
     )

@@ -115,8 +115,17 @@ def _table(rows: Sequence[_Row], protocol: str | None) -> Table:
     for row in rows:
         table.add_row(f"[bold]{escape(row.name)}", *_cells(row.numbers), row.depth)
     lists = [*baselines.items(), *((row.name, row.numbers) for row in rows)]
-    table.caption = "\n".join(_limits(first, lists)) or None
+    unchanged = [line for row in rows if (line := unchanged_line(row.name, row.report))]
+    table.caption = "\n".join([*_limits(first, lists), *unchanged]) or None
     return table
+
+
+def unchanged_line(name: str, report: Mapping[str, Any]) -> str:
+    """Says of a row that is the model before the stage it is of, as none of its updates was kept; else
+    nothing."""
+    stage = report.get("unchanged_by")
+    told = f"{name} is the model before {stage}: no update of {stage} made it better on validation"
+    return escape(told) if stage else ""
 
 
 def _limits(first: _Row, lists: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:

@@ -82,6 +82,9 @@ class TrainingConfig(StageConfig):
     patience: int = Field(
         3, ge=0, description="Validations without a better NDCG@10 before stopping; 0 never stops."
     )
+    keep: Literal["best", "last"] = Field(
+        "best", description="Which model is left: that of the best validation, or that of the last update."
+    )
     log_every: int = Field(20, ge=1, description="Updates between two lines of the log.")
     checkpoint_every: int = Field(
         100, ge=0, description="Updates between checkpoints, from which a cut-off run goes on; 0 for none."

@@ -76,6 +76,7 @@ class Training(ABC):
             config.patience,
             config.score,
             precision=config.precision,
+            keep=config.keep,
         )
 
     @abstractmethod
@@ -85,6 +86,11 @@ class Training(ABC):
     def note(self, update: Update, numbers: Mapping[str, float], seconds: float) -> str:
         """Return the text behind the progress bar: the loss, and the best validation so far."""
         return f"loss {update.loss:.3f} · best {max(self.best.best, 0):.4f}"
+
+    @property
+    def validates_first(self) -> bool:
+        """Whether the model is validated before the first update as well."""
+        return self.goes_on
 
     def share(self, windows: Sequence[samples.Window]) -> tuple[Sequence[samples.Window], float]:
         """This process's part of a global batch, and its weight, 1.
@@ -124,6 +130,10 @@ class Training(ABC):
 
     def _kept(self) -> str:
         """Which model the artifact is."""
+        if self.best.keep == "last":
+            better = f"; that of update {self.best.best_update:,} was the best on validation"
+            told = better if self.best.best_update != self.best.kept_update else ""
+            return f"the model of the last update, {self.best.kept_update:,}{told}"
         if self.best.best_update:
             return f"the model of update {self.best.best_update:,}"
         return "the model before the first update; no update made it better on validation"
@@ -161,7 +171,7 @@ class Training(ABC):
         eval_at = max(1, round(self.schedule.eval_every * self.per_epoch))
         due = self.done % eval_at == 0 or self.done == self.updates or self.stopped is not None
         last = self.best.history[-1]["update"] if self.best.history else None
-        if not due or last == self.done or (self.done == 0 and not self.goes_on):
+        if not due or last == self.done or (self.done == 0 and not self.validates_first):
             return False
         name = self.context.name
         advice = f"lower stages.{name}.eval_batch_size or stages.{name}.eval_width"
@@ -170,7 +180,8 @@ class Training(ABC):
         return True
 
     def _validate(self, done: int) -> None:
-        values = self.best.validate(self.updater.readable(), self.accelerator, done)
+        counts = done > 0 or self.goes_on
+        values = self.best.validate(self.updater.readable(), self.accelerator, done, counts)
         self._emit(done, {f"validation_{name}": value for name, value in values.items()})
 
     def _emit(self, done: int, metrics: Mapping[str, float]) -> None:
@@ -193,6 +204,7 @@ class Training(ABC):
             "epochs": round(done / self.per_epoch, 3),
             f"best_{SELECTED_BY}": self.best.best,
             "best_update": self.best.best_update,
+            "kept_update": self.best.kept_update,
             "validations": self.best.history,
             **({"stopped": self.stopped} if self.stopped else {}),
         }

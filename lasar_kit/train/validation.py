@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from lasar_kit.core import metrics
 from lasar_kit.core.scoring import Score
@@ -24,34 +24,49 @@ from lasar_kit.process.world import in_shares
 from lasar_kit.spec.precision import Precision
 
 SELECTED_BY = "ndcg@10"
-REMEMBERED = ("best", "best_score", "best_update", "waited", "history")
+REMEMBERED = ("best", "best_score", "best_update", "kept_update", "waited", "history")
 """Of `BestCheckpoint`, by a checkpoint of training."""
 
 
 def answer_loss(recommender: Recommender, held_out: HeldOut, score: Score, batch_size: int) -> float:
     """Mean cross-entropy of the held-out items' tokens, in nats, at the depths that the policy chooses
     (the evaluation loss of the paper's Figure 3)."""
+    logp = answer_logp(recommender, held_out.histories, held_out.target, score, batch_size)
+    return -math.fsum(logp) / (len(logp) * recommender.prompts.table.tokens.shape[1])
+
+
+def answer_logp(
+    recommender: Recommender,
+    histories: Sequence[Int[np.ndarray, " H"]],
+    target: Int[np.ndarray, " U"],
+    score: Score,
+    batch_size: int,
+) -> Float[np.ndarray, " U"]:
+    """Log-probability of each target's tokens together, in nats, behind its history, at the depth that the
+    policy chooses; all processes share in it."""
     scorer = AnswerScorer(recommender.prompts.table, score, str(recommender.device))
     training = recommender.training
     recommender.eval()
 
     @torch.inference_mode()
-    def one(users: Int[np.ndarray, " b"]) -> float:
-        asked = [(held_out.histories[user], int(held_out.target[user])) for user in users]
+    def some(users: Int[np.ndarray, " b"]) -> Float[np.ndarray, " b"]:
+        asked = [(histories[user], int(target[user])) for user in users]
         lesson = recommender.prompts.answered(asked).to(recommender.device)
         prompt = recommender.read(lesson.prompts)
         trace = recommender.think(prompt, recommender.choose_depth(recommender.depth_policy, prompt))
         states = recommender.answer_states(trace, lesson.targets)
-        return -float(scorer.logp(recommender.backbone, states[:, 0], lesson.targets[:, 0]).double().sum())
+        logp = scorer.logp(recommender.backbone, states[:, 0], lesson.targets[:, 0])
+        return logp.double().sum(-1).cpu().numpy()
 
-    sums = in_shares(batches_of_users(held_out.histories, batch_size), one)
+    batches = batches_of_users(histories, batch_size)
+    found = np.concatenate(in_shares(batches, some))
     recommender.train(training)
-    return math.fsum(sums) / (len(held_out.target) * recommender.prompts.table.tokens.shape[1])
+    return found[np.argsort(np.concatenate(batches))]
 
 
 @dataclass
 class BestCheckpoint:
-    """Keeps the checkpoint with the best validation NDCG@10 in `folder`; runs out of patience.
+    """Keeps the checkpoint with the best validation NDCG@10, or the last, in `folder`; runs out of patience.
 
     `patience` counts validations without a better one; 0 never stops. Each thought costs `depth_cost` of
     NDCG@10. Files that are `shared` with a checkpoint of training are left to it, not written over.
@@ -65,9 +80,11 @@ class BestCheckpoint:
     score: Score
     depth_cost: float = 0.0
     precision: Precision = "fp32"
+    keep: Literal["best", "last"] = "best"
     best: float = -1.0
     best_score: float = -math.inf
     best_update: int = 0
+    kept_update: int = 0
     waited: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     shared: set[Path] = field(default_factory=set)
@@ -85,8 +102,11 @@ class BestCheckpoint:
         for name, value in state.items():
             setattr(self, name, value)
 
-    def validate(self, recommender: Recommender, accelerator: Accelerator, update: int) -> dict[str, float]:
-        """Rank the validation items; write the checkpoint if it is the best so far."""
+    def validate(
+        self, recommender: Recommender, accelerator: Accelerator, update: int, counts: bool = True
+    ) -> dict[str, float]:
+        """Rank the validation items; write the checkpoint if it is the best so far, or the last is to be
+        kept. One that does not count is looked at alone."""
         with autocast(accelerator.device, self.precision):
             ranking = rank_users(
                 recommender, self.held_out.histories, self.width, self.batch_size, accelerator
@@ -99,15 +119,20 @@ class BestCheckpoint:
             values["depth"] = float(ranking.depth.mean())
         values["loss"] = loss
         score = values[SELECTED_BY] - self.depth_cost * float(ranking.depth.mean())
-        better = score > self.best_score
+        better = counts and score > self.best_score
         if better:
             self.best, self.best_score, self.waited = values[SELECTED_BY], score, 0
             self.best_update = update
-            if accelerator.is_main_process:
-                while self.shared:
-                    self.shared.pop().unlink(missing_ok=True)
-                recommender.save(self.folder)
-        else:
+        elif counts:
             self.waited += 1
+        if better or (counts and self.keep == "last"):
+            self._write(recommender, accelerator, update)
         self.history.append({"update": update, **values})
         return values
+
+    def _write(self, recommender: Recommender, accelerator: Accelerator, update: int) -> None:
+        self.kept_update = update
+        if accelerator.is_main_process:
+            while self.shared:
+                self.shared.pop().unlink(missing_ok=True)
+            recommender.save(self.folder)

@@ -66,6 +66,20 @@ def test_metrics_and_changes_are_those_of_the_ranks(tmp_path: Path, capsys: Show
     assert float(change[1].removeprefix("p=")) == pytest.approx(0.578, abs=0.02)
 
 
+def test_a_row_that_is_the_model_before_rl_is_told(tmp_path: Path, capsys: Shown) -> None:
+    runs = [finished(tmp_path / f"rl-{seed}", [1, 7], seed=seed) for seed in range(3)]
+    for run in runs[:2]:
+        stored = json.loads((run / "metrics.json").read_text())
+        stored["evaluate"]["unchanged_by"] = "rl"
+        (run / "metrics.json").write_text(json.dumps(stored))
+    compare([finished(tmp_path / "sft", [1, 2], keep=9), runs[0]], None)
+    told = "is the model before rl: no update of rl made it better on validation"
+    assert f"rl-0 {told}" in (printed := " ".join(capsys.readouterr().out.split()))
+    assert printed.count("is the model before") == 1
+    compare([tmp_path / "sft", *runs], None)
+    assert f"lasar (2 of 3 seeds) {told}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_equal_runs_do_not_differ(tmp_path: Path, capsys: Shown) -> None:
     compare([finished(tmp_path / name, [3, 0, 9]) for name in ("a", "b")], "evaluate")
     assert capsys.readouterr().out.count("+0.0000 p=1.000") == 4

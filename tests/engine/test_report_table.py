@@ -57,6 +57,19 @@ def test_baselines_asked_something_else_are_shown_again(
     assert first == ["9", "model", "popularity", "test", "9", "model", "popularity", "validation"]
 
 
+def test_a_row_that_is_the_model_before_rl_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = {
+        "sft": row(0.5, mean_depth=0, users=9),
+        "last": row(0.5, mean_depth=0, users=9, unchanged_by="rl", label="LASAR [RL]"),
+    }
+    lines = [" ".join(line) for line in shown(tmp_path, metrics, capsys)]
+    told = "LASAR [RL] is the model before rl: no update of rl made it better on validation"
+    assert told in " ".join(lines)
+    assert " ".join(lines).count("is the model before") == 1
+
+
 def both(inside: float, outside: float, **out: object) -> dict[str, object]:
     """Return a stage's report of both protocols, its headline being that with the history."""
     beside = {"popularity": row(inside - 0.1, short_lists=2)}, {"popularity": row(outside - 0.1)}

@@ -112,6 +112,31 @@ def test_the_best_on_validation_is_kept_the_model_it_began_with_among_them(
     kept = [load_file(folder / "stages" / name / "model.safetensors") for name in ("rl", "reason")]
     same = [torch.equal(weight, kept[1][name]) for name, weight in kept[0].items()]
     assert all(same) if ranks[0] == 1 else not any(same)
+    evaluated = json.loads((folder / "metrics.json").read_text())["evaluate"]
+    assert evaluated.get("unchanged_by") == ("rl" if ranks[0] == 1 else None)
+    assert ("is the model before rl" in shown) == (ranks[0] == 1)
+
+
+def test_the_last_model_is_left_if_asked_for_and_prompts_may_be_chosen_and_refilled(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every target stands at the first place before the first update, and at the second later."""
+    coming = iter((1, 2))
+    monkeypatch.setattr(
+        validation, "target_ranks", lambda items, *_: (np.full(len(items), next(coming)), np.ones(len(items)))
+    )
+    options = ("keep=last", "prompts=likely", "max_samples=80", "refill=2", "rewards=[{reward: rule}]")
+    folder = run(finished.parent / "last", *(f"stages.rl.{option}" for option in options))
+    report = json.loads((folder / "stages" / "rl" / "artifact.json").read_text())["report"]
+    assert (report["best_update"], report["kept_update"]) == (0, 3)
+    assert report["samples"] == 80
+    assert 0 < report["chance"]["all"] < report["chance"]["chosen"] < 1
+    printed = capsys.readouterr().out
+    assert "kept: the model of the last update, 3; that of update 0 was the best on validation" in printed
+    assert "unchanged_by" not in json.loads((folder / "metrics.json").read_text())["evaluate"]
+    lines = log(folder)
+    assert all(line["zero_variance"] <= line["refilled"] <= 2 for line in lines)
+    assert any(line["refilled"] > line["zero_variance"] for line in lines)
 
 
 def test_what_fails_is_said_at_once_and_in_the_report(

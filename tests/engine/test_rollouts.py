@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.draws import RowDraws
+from lasar_kit.core.groups import varied
+from lasar_kit.core.samples import Window
 from lasar_kit.core.values import Env, Judged, Prompt
 from lasar_kit.data.held_out import HeldOut
 from lasar_kit.model.depth import depth_at
@@ -23,6 +26,7 @@ from lasar_kit.model.recommender import Recommender
 from lasar_kit.stages.evaluate.config import EvaluateConfig
 from lasar_kit.stages.evaluate.stage import EvaluateStage
 from lasar_kit.stages.rl.rollouts import RolloutMaker, Share
+from lasar_kit.stages.rl.stage import _RlTraining
 from lasar_kit.stages.rl.step import Group
 from lasar_kit.testing.strategies import prompt_of
 
@@ -82,6 +86,13 @@ class Hits:
     def reward(self, judged: Judged) -> Tensor:
         hit = (judged.candidates == judged.target[:, None]).float()
         return hit + judged.candidates.clamp_min(0) / 100
+
+
+class Near:
+    """A reward of 1 for every sixth item, the target among them: about half of all groups are constant."""
+
+    def reward(self, judged: Judged) -> Tensor:
+        return (judged.candidates % 6 == judged.target[:, None] % 6).float()
 
 
 def make(
@@ -167,6 +178,56 @@ def test_evaluation_draws_by_user(processes: int) -> None:
             found[torch.from_numpy(users)] = rule(Level(), prompt_of(torch.zeros(len(users), 1, 3)))
     assert torch.equal(found, expected)
     assert len(expected.unique()) > 3
+
+
+@pytest.mark.parametrize("processes", [2, 3, 8])
+def test_refilled_groups_are_those_of_one_process(
+    build: Callable[..., Recommender], catalogue: Catalogue, processes: int
+) -> None:
+    """Constant groups are replaced, up to three times, by the same prompts with the same draws."""
+    recommender = build(thinks=True)
+    config = catalogue.config_class("decoder", "trie_sample").model_validate(DECODERS["sample"])
+    decoder = catalogue.build("decoder", config, Env())
+    decoder.bind(recommender.prompts.table)
+    rolled = [refilled(recommender, decoder, process, processes) for process in range(processes)]
+    whole, target, count = refilled(recommender, decoder, 0, 1)
+    assert 0 < count <= 3
+    first = refilled(recommender, decoder, 0, 1, rounds=0)[0]
+    constant = ~varied(first.rewards, first.items >= 0)
+    assert 0 < int(constant.sum()) < len(constant)
+    changed = (first.items != whole.items).any(1)
+    assert not bool((changed & ~constant).any())
+    assert int((~varied(whole.rewards, whole.items >= 0)).sum()) < int(constant.sum())
+    mine = [found for found, process in zip(rolled, range(processes), strict=True) if process < len(constant)]
+    for name in ("items", "rewards", "depth", "depth_index"):
+        parts = torch.cat([getattr(group, name) for group, _, _ in mine])
+        assert torch.equal(parts, getattr(whole, name)), name
+    assert torch.equal(torch.cat([targets for _, targets, _ in mine]), target)
+    ids = [row[row != 0].tolist() for group, _, _ in mine for row in group.lesson.prompts.ids]
+    assert ids == [row[row != 0].tolist() for row in whole.lesson.prompts.ids]
+    shares = [Share.of(5, len(constant), process, processes).weight for process in range(processes)]
+    assert sum(s * found[2] for s, found in zip(shares, rolled, strict=True)) == pytest.approx(count)
+
+
+def refilled(
+    recommender: Recommender, decoder: Any, process: int, processes: int, rounds: int = 3
+) -> tuple[Group, Tensor, float]:
+    """What a training stage makes of the seven prompts, as one of several processes."""
+    rows = [np.array([*history, target]) for history, target in zip(HISTORIES, TARGETS, strict=True)]
+    windows = [Window(user, 0, len(row)) for user, row in enumerate(rows)]
+    training: Any = SimpleNamespace(
+        train=rows,
+        windows=windows,
+        seed=0,
+        recommender=recommender,
+        anchors=None,
+        accelerator=Kept(),
+        config=SimpleNamespace(refill=rounds),
+        rollouts=RolloutMaker(recommender, decoder, [(1.0, Near())], 4, Kept(), True, 0),
+    )
+    training._collate = partial(_RlTraining._collate, training)
+    share = Share.of(5, len(rows), process, processes)
+    return _RlTraining._rolled_out(training, [windows[row] for row in share.made], share)
 
 
 def test_a_wider_search_is_cut_to_its_best(build: Callable[..., Recommender], catalogue: Catalogue) -> None:

@@ -19,7 +19,10 @@ from lasar_kit.train.validation import BestCheckpoint, answer_loss
 
 
 def follow(
-    monkeypatch: pytest.MonkeyPatch, found: list[tuple[int, int]], **options: Any
+    monkeypatch: pytest.MonkeyPatch,
+    found: list[tuple[int, int]],
+    counts: Callable[[int], bool] = lambda update: True,
+    **options: Any,
 ) -> tuple[BestCheckpoint, list[int]]:
     """Validations of two users, whose targets stand at the given rank after the given number of thoughts;
     and at which of them a checkpoint was written."""
@@ -37,7 +40,7 @@ def follow(
             save=lambda folder, update=update: written.append(update),
         )
         world: Any = SimpleNamespace(is_main_process=True, device="cpu")
-        best.validate(recommender, world, update)
+        best.validate(recommender, world, update, counts(update))
     return best, written
 
 
@@ -50,6 +53,24 @@ def test_the_best_is_kept_and_patience_counts_from_it(monkeypatch: pytest.Monkey
     assert [line["update"] for line in best.history] == [0, 1, 2, 3]
     assert "depth" not in best.history[0]
     assert best.history[0]["loss"] == 1.5
+
+
+def test_the_last_is_kept_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    best, written = follow(monkeypatch, [(3, 0), (1, 0), (2, 0)], keep="last")
+    assert written == [0, 1, 2]
+    assert (best.best_update, best.kept_update, best.waited) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_validation_that_does_not_count_is_looked_at_alone(
+    monkeypatch: pytest.MonkeyPatch, keep: str
+) -> None:
+    """The first of all is better than any: it is in the history, and nowhere else."""
+    best, written = follow(monkeypatch, [(1, 0), (3, 0), (2, 0)], counts=lambda update: update > 0, keep=keep)
+    assert written == [1, 2]
+    assert (best.best_update, best.kept_update, best.waited) == (2, 2, 0)
+    assert best.best == pytest.approx(0.6309, abs=1e-4)
+    assert [line["update"] for line in best.history] == [0, 1, 2]
 
 
 def test_depth_is_told_and_counts_for_nothing_unless_it_costs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ TEXTS = ("index.json", "texts.jsonl")
 """Files that hold no float: semantic IDs, and a teacher's texts."""
 SIGNLESS = "quantizer.safetensors"
 """Holds principal directions, each of which may come out turned round; the codes do not change with them."""
-UNKEPT = ("exclude_history", "targets_in_history", "history_in", "history_out")
+UNKEPT = ("unchanged_by", "exclude_history", "targets_in_history", "history_in", "history_out")
 RANKERS = ("popularity", "item_knn")
 Recording = dict[str, Any]
 

@@ -59,8 +59,9 @@ def by_loop(rollout: Rollout, config: GrpoConfig) -> tuple[float, dict[str, floa
             kl = tokens.sum() if config.level == "sequence" else tokens.mean()
             total += config.beta * kl - np.mean(gain)
             seen.append((np.mean(ratios), np.mean(cut), kl))
-        if there and not (same and config.constant_groups == "skip"):
-            losses.append(total / len(there))
+        skipped = same and config.constant_groups == "skip"
+        if there and not (skipped and config.mean_over == "varied"):
+            losses.append(0.0 if skipped else total / len(there))
     ratio, clipped, kl = np.mean(seen, axis=0) if seen else np.zeros(3)
     report = {"ratio": ratio, "clipped": clipped, "kl": kl, "zero_variance": constant / len(rewards)}
     return float(np.mean(losses)) if losses else 0.0, report
@@ -70,7 +71,7 @@ OPTIONS = {
     "ratio": st.sampled_from(["old", "ref"]),
     "level": st.sampled_from(["token", "sequence"]),
     "kl": st.sampled_from(["k3", "exact"]),
-    "constant_groups": st.sampled_from(["skip", "keep"]),
+    "groups": st.sampled_from([("skip", "prompts"), ("skip", "varied"), ("keep", "prompts")]),
     "std_ddof": st.integers(0, 1),
     "epsilon": st.sampled_from([0.0, 1e-4, 0.1]),
     "clip": st.sampled_from([0.05, 0.2]),
@@ -90,6 +91,8 @@ def test_loss_and_report_are_those_of_a_loop(
     valid = torch.rand(5, group, generator=generator) < 0.8
     kl = torch.rand(5, group, 3, generator=generator)
     made = rollout(seed, group=group, rewards=rewards, valid=valid, ref_kl=kl)
+    constant, over = options.pop("groups")
+    options |= {"constant_groups": constant, "mean_over": over}
     if options["scale"] == "none":
         options = {name: value for name, value in options.items() if name not in ("std_ddof", "epsilon")}
     objective = grpo(**options)
@@ -159,7 +162,9 @@ def test_skipped_groups_leave_no_trace_and_kept_ones_their_kl(rollout: Make) -> 
         if field.name != "world_reward" and getattr(made, field.name) is not None
     }
     without = replace(made, **rest)
-    torch.testing.assert_close(grpo().loss(made)[0], grpo().loss(without)[0])
+    alone = grpo().loss(without)[0]
+    torch.testing.assert_close(grpo(mean_over="varied").loss(made)[0], alone)
+    torch.testing.assert_close(grpo().loss(made)[0], alone * 3 / 5)  # two of five weigh nothing
     kept, skipped = (grpo(constant_groups=rule, beta=1.0) for rule in ("keep", "skip"))
     alone = replace(made, rewards=torch.zeros(5, 4))
     assert float(skipped.loss(alone)[0]) == 0

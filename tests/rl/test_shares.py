@@ -40,6 +40,7 @@ def counted(objective: Any, rollout: Rollout) -> int:
     "objective",
     [
         Grpo(GrpoConfig(use="grpo", constant_groups="skip"), Env(seed=0)),
+        Grpo(GrpoConfig(use="grpo", constant_groups="skip", mean_over="varied"), Env(seed=0)),
         Grpo(GrpoConfig(use="grpo", constant_groups="keep", beta=0.3), Env(seed=0)),
         Reinforce(ReinforceConfig(use="reinforce"), Env(seed=0)),
     ],
@@ -58,10 +59,11 @@ def test_shares_make_up_the_batch(rollout: Callable[..., Rollout], objective: An
     torch.testing.assert_close(mean, objective.loss(whole)[0])
 
 
-def test_groups_that_are_left_out_are_not_counted(rollout: Callable[..., Rollout]) -> None:
+def test_the_groups_that_the_loss_is_a_mean_over_are_counted(rollout: Callable[..., Rollout]) -> None:
     whole = rollout(seed=3, rows=7)
     whole.rewards[[1, 4, 5]] = 0.5
     whole.valid[5] = False
-    for rule, expected in (("skip", 4), ("keep", 6)):
-        objective = Grpo(GrpoConfig(use="grpo", constant_groups=rule), Env(seed=0))
+    for rule, over, expected in (("skip", "varied", 4), ("skip", "prompts", 6), ("keep", "prompts", 6)):
+        options = {"constant_groups": rule, "mean_over": over}
+        objective = Grpo(GrpoConfig.model_validate({"use": "grpo", **options}), Env(seed=0))
         assert objective.counted(whole.rewards, whole.valid) == expected

@@ -6,6 +6,7 @@ import pytest
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.metrics import CUTOFFS
+from lasar_kit.errors import UserError
 from lasar_kit.spec import cautions, load_spec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,15 +145,16 @@ def test_one_candidate_is_no_group(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("objective", "idle"),
     [
-        ("grpo, clip: 0.1", "grpo's clip"),
-        ("grpo, clip: 0.2, clip_high: 0.28", "grpo's clip, clip_high"),
+        ("grpo, clip: 0.2", "grpo's clip"),
+        ("grpo, clip: 0.2, clip_high: null", "grpo's clip, clip_high"),
         ("grpo, clip: 0.2, ratio: ref", None),
         ("grpo", None),
-        ("reinforce, clip: 0.1", "reinforce's clip"),
+        ("reinforce, clip: 0.2", "reinforce's clip"),
     ],
 )
 def test_a_clip_that_cannot_act(tmp_path: Path, objective: str, idle: str | None) -> None:
-    """In the first update on its candidates the policy is what made them, and every ratio is 1."""
+    """In the first update on its candidates the policy is what made them, and every ratio is 1. Told of a
+    value that is the default's, as it stands in every spec that is filled in."""
     text = (
         f"{idle} cannot act: updates_per_rollout is 1, and in a rollout's first update every ratio is 1; set "
         "'updates_per_rollout: 2', or leave it out"
@@ -161,6 +163,38 @@ def test_a_clip_that_cannot_act(tmp_path: Path, objective: str, idle: str | None
     spec, chosen = THINKS, OBJECTIVES.format(objective)
     assert told(tmp_path, spec, chosen) == expected
     assert told(tmp_path, spec, chosen, "stages.rl.updates_per_rollout=2") == []
+
+
+@pytest.mark.parametrize(
+    ("objective", "idle"),
+    [
+        ("grpo, clip: 0.1", "grpo's clip"),
+        ("grpo, clip: 0.2, clip_high: 0.28", "grpo's clip_high"),
+        ("grpo, clip: 0.1, ratio: ref", None),
+        ("reinforce, clip: 0.1", "reinforce's clip"),
+    ],
+)
+def test_a_clip_that_was_chosen_and_cannot_act_is_refused(
+    tmp_path: Path, objective: str, idle: str | None
+) -> None:
+    chosen = OBJECTIVES.format(objective)
+    assert told(tmp_path, THINKS, chosen, "stages.rl.updates_per_rollout=2") == []
+    if idle is None:
+        assert told(tmp_path, THINKS, chosen) == []
+        return
+    with pytest.raises(UserError) as refused:
+        told(tmp_path, THINKS, chosen)
+    assert refused.value.lines == (
+        f"--set stages.rl.objectives: stages.rl.objectives.0: {idle} cannot act: updates_per_rollout is 1, "
+        "and in a rollout's first update every ratio is 1; set 'updates_per_rollout: 2', or leave it out",
+    )
+
+
+def test_prompts_are_chosen_for_a_number_of_them(tmp_path: Path) -> None:
+    likely = "stages.rl.prompts=likely"
+    assert told(tmp_path, THINKS, likely, "stages.rl.max_samples=9") == []
+    with pytest.raises(UserError, match=r"stages\.rl\.prompts: likely chooses 'max_samples'"):
+        told(tmp_path, THINKS, likely)
 
 
 @pytest.mark.parametrize(("stage", "weight"), [("reason", "stages.reason"), ("rl", "stages.rl")])

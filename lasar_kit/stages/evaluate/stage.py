@@ -24,6 +24,7 @@ from lasar_kit.stages.evaluate.beside import rows_beside
 from lasar_kit.stages.evaluate.config import EvaluateConfig
 from lasar_kit.stages.evaluate.placed import both_lists, by_depth, in_own_history, placed, summary
 from lasar_kit.stages.evaluate.predictions import write_predictions
+from lasar_kit.stages.evaluate.unchanged import unchanged
 from lasar_kit.store.artifacts import write_json
 from lasar_kit.store.layout import METRICS, PREDICTIONS
 
@@ -61,7 +62,7 @@ class EvaluateStage:
         table, target = recommender.prompts.table, held_out.target
         places = {protocol: placed(ranking, target, table) for protocol, ranking in lists.items()}
         ranking, path = lists[self.headline], context.folder / PREDICTIONS
-        report = self._metrics(ranking, places, beside, held_out)
+        report = self._metrics(ranking, places, beside, held_out) | unchanged(context)
         write_json(context.folder / METRICS, report)
         write_predictions(path, dataset, held_out, ranking, places, self.headline, self.config.keep)
         return report

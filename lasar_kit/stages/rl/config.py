@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -84,6 +84,18 @@ class RlConfig(TrainingConfig):
     max_samples: int = Field(
         0, ge=0, description="Prompts to train on, drawn once by the seed, the same every epoch; 0 for all."
     )
+    prompts: Literal["uniform", "likely"] = Field(
+        "uniform",
+        description="Which prompts `max_samples` draws: any alike, or each in proportion to the chance that "
+        "as many drawn candidates hold the target and something else (1 - (1 - p)^G - p^G, p of the policy "
+        "as RL finds it).",
+    )
+    refill: int = Field(
+        0,
+        ge=0,
+        description="Times that a prompt whose candidates all earned the same is replaced by another one, "
+        "drawn by the seed, before an update is made.",
+    )
     gradient_accumulation: int = Field(
         1, ge=1, description="Forward passes that one update of a process is split into; rollouts are not."
     )
@@ -106,7 +118,13 @@ class RlConfig(TrainingConfig):
         return rollout
 
     def mistakes(self, around: Around) -> Iterator[tuple[str, str]]:
-        """A loop that thinks between answer tokens needs candidates from a decoder that lets it."""
+        """A loop that thinks between answer tokens needs candidates from a decoder that lets it; prompts to
+        choose from, a number to choose; a clip, a ratio that can leave 1."""
+        if self.prompts == "likely" and not self.max_samples:
+            yield "prompts", "likely chooses 'max_samples' of the prompts, but that is 0, for all of them"
+        for number, entry in enumerate(self.objectives):
+            if changed := [name for name in self._idle(entry.objective) if _differs(entry.objective, name)]:
+                yield f"objectives.{number}", self._idly(entry.objective, changed)
         if around.loop is not None and around.loop.thinks_between and not self.rollout.offers_between:
             yield (
                 "rollout",
@@ -130,14 +148,22 @@ class RlConfig(TrainingConfig):
                     f"{entry.objective.use} compares the candidates of a prompt, but candidates is 1: every "
                     "advantage is 0, so it teaches nothing; set 'candidates: 8'"
                 )
-            later = [
-                name
-                for name in entry.objective.acts_later
-                if name in entry.objective.model_fields_set and self.updates_per_rollout == 1
-            ]
-            if later:
-                yield (
-                    f"{entry.objective.use}'s {', '.join(later)} cannot act: updates_per_rollout is 1, and "
-                    "in a rollout's first update every ratio is 1; set 'updates_per_rollout: 2', or leave "
-                    "it out"
-                )
+            if idle := self._idle(entry.objective):
+                yield self._idly(entry.objective, idle)
+
+    def _idle(self, objective: RlObjectiveConfig) -> list[str]:
+        """Options of an objective that the spec names and that cannot act."""
+        named = [name for name in objective.acts_later if name in objective.model_fields_set]
+        return named if self.updates_per_rollout == 1 else []
+
+    def _idly(self, objective: RlObjectiveConfig, idle: Sequence[str]) -> str:
+        return (
+            f"{objective.use}'s {', '.join(idle)} cannot act: updates_per_rollout is 1, and in a rollout's "
+            "first update every ratio is 1; set 'updates_per_rollout: 2', or leave it out"
+        )
+
+
+def _differs(objective: RlObjectiveConfig, name: str) -> bool:
+    """Whether an option has another value than by default, and so is no line of a spec filled in."""
+    default: object = type(objective).model_fields[name].get_default(call_default_factory=True)
+    return bool(getattr(objective, name) != default)

@@ -64,7 +64,8 @@ class Health:
                 "zero_variance",
                 f"the candidates of every prompt have one reward (zero_variance 1, reward "
                 f"{numbers['reward']:.3g}), so grpo's advantages are 0; raise candidates "
-                f"({config.candidates}), or choose rewards that tell candidates apart",
+                f"({config.candidates}), set 'prompts: likely' or 'refill: 2', or choose rewards that tell "
+                "candidates apart ('prefix')",
             )
         if self.depths > 1 and numbers.get("depth_entropy", SETTLED) < SETTLED:
             yield (
@@ -123,6 +124,8 @@ class Watched(Training):
                 f"first, at most {max(later):.4f} after; look at optimizer.lr "
                 f"({self.config.optimizer.lr:g}), epochs, and the reward in log.jsonl"
             )
+            if self.best.keep == "last":
+                line += "; the last model is left all the same, as 'keep: last' asks"
             self.health.told["kept"] = line
             self._tell([line])
         return {**super()._report(done), "warnings": list(self.health.told.values())}

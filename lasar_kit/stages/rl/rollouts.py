@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,11 +27,13 @@ from lasar_kit.stages.rl.step import Group
 
 @dataclass(frozen=True)
 class Share:
-    """The rows of an update's global batch of `count` that this process has."""
+    """The rows of an update's global batch of `count` that this process has; `number` counts how often they
+    were replaced."""
 
     update: int
     rows: Sequence[int]
     count: int
+    number: int = 0
 
     @classmethod
     def of(cls, update: int, count: int, process: int, processes: int) -> Share:
@@ -48,9 +50,14 @@ class Share:
         """How much of the global batch this is."""
         return len(self.rows) / self.count
 
+    def again(self, places: Sequence[int], number: int) -> Share:
+        """Those of its rows at these places, to be made for the `number`-th time more."""
+        return Share(self.update, [self.rows[place] for place in places], self.count, number)
+
     def draws(self, key: str) -> RowDraws:
         """Numbers for the rows to make, the same however the batch is shared out."""
-        return RowDraws(f"{key} {self.update}", self.made, self.count)
+        again = f" {self.number}" if self.number else ""
+        return RowDraws(f"{key} {self.update}{again}", self.made, self.count)
 
 
 @dataclass
@@ -71,19 +78,30 @@ class RolloutMaker:
     precision: Precision = "fp32"
     width: int = 0
 
-    @torch.no_grad()
     def make(
         self, lesson: Lesson, target: Int[Tensor, " B"], history: Int[Tensor, "B H"], share: Share
     ) -> Group:
         """The group of each prompt; the model is left in evaluation mode."""
+        return self.weighed(self.roll(lesson, target, history, share), share)
+
+    @torch.no_grad()
+    def weighed(self, group: Group, share: Share) -> Group:
+        """A group with the mean reward over all processes, which all must ask for."""
+        mean = masked_mean(group.rewards, group.items >= 0).mean()
+        world = self.accelerator.reduce(mean * share.weight, reduction="sum")
+        assert isinstance(world, Tensor)
+        return replace(group, world_reward=world)
+
+    @torch.no_grad()
+    def roll(
+        self, lesson: Lesson, target: Int[Tensor, " B"], history: Int[Tensor, "B H"], share: Share
+    ) -> Group:
+        """What `make` makes, of this process alone: the mean reward is yet to be found."""
         with autocast(self.accelerator.device, self.precision):
             items, depth, index, trace = self._candidates(lesson, share)
         written = None if trace.written is None else trace.written[:, 0]
         rewards = total_reward(self.rewards, Judged(items, target, history, written))
-        mean = masked_mean(rewards, items >= 0).mean()
-        world = self.accelerator.reduce(mean * share.weight, reduction="sum")
-        assert isinstance(world, Tensor)
-        return Group(lesson, items, rewards, depth, index, world, written=written)
+        return Group(lesson, items, rewards, depth, index, rewards.new_zeros(()), written=written)
 
     def _candidates(
         self, lesson: Lesson, share: Share

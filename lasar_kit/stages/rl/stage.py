@@ -14,13 +14,15 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from lasar_kit.core import samples
-from lasar_kit.core.dataset import Dataset, Sequences
+from lasar_kit.core.dataset import Dataset
+from lasar_kit.core.groups import varied
 from lasar_kit.core.interfaces import RLObjective
 from lasar_kit.core.lesson import Lesson, moved
 from lasar_kit.core.values import Env
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import mean_of, world_mean, world_sum
+from lasar_kit.stages.rl import choice
 from lasar_kit.stages.rl.config import RlConfig, WeightedObjective
 from lasar_kit.stages.rl.health import Watched
 from lasar_kit.stages.rl.rollouts import RolloutMaker, Share
@@ -62,17 +64,29 @@ class RlStage:
             context.sids(),
             context.env(device=str(accelerator.device)),
         )
-        windows = _windows(dataset.train, self.config, context.spec.max_history, context.spec.seed)
-        return _RlTraining(self.config, context, dataset, windows, accelerator, recommender).run()
+        windows, chosen = self._windows(context, dataset, recommender, accelerator)
+        training = _RlTraining(self.config, context, dataset, windows, accelerator, recommender)
+        return training.run() | chosen
 
-
-def _windows(train: Sequences, config: RlConfig, max_history: int, seed: int) -> list[samples.Window]:
-    """The prompts to roll out, thinned by the seed if so asked."""
-    windows = samples.RULES[config.samples](train, max_history)
-    if 0 < config.max_samples < len(windows):
-        chosen = np.random.default_rng(seed).choice(len(windows), config.max_samples, replace=False)
-        windows = [windows[index] for index in np.sort(chosen)]
-    return windows
+    def _windows(
+        self, context: StageContext, dataset: Dataset, recommender: Recommender, accelerator: Accelerator
+    ) -> tuple[list[samples.Window], dict[str, Any]]:
+        """The prompts to roll out, thinned by the seed if so asked; and what to report of the choice."""
+        config, seed = self.config, context.spec.seed
+        windows = samples.RULES[config.samples](dataset.train, context.spec.max_history)
+        if not 0 < config.max_samples < len(windows):
+            return windows, {}
+        if config.prompts == "uniform":
+            uniform = np.random.default_rng(seed).choice(len(windows), config.max_samples, replace=False)
+            return [windows[index] for index in np.sort(uniform)], {}
+        chance = choice.chances(recommender, dataset.train, windows, config, accelerator)
+        likely = choice.drawn(chance, config.max_samples, seed)
+        told = {"all": float(chance.mean()), "chosen": float(chance[likely].mean())}
+        context.screen.print(
+            f"  {len(likely):,} of {len(windows):,} prompts, whose candidates differ with a chance of "
+            f"{told['chosen']:.3f} (all: {told['all']:.3f})"
+        )
+        return [windows[index] for index in likely], {"chance": told}
 
 
 class _RlTraining(Watched):
@@ -141,9 +155,8 @@ class _RlTraining(Watched):
         """Roll out the prompts once, then update on the candidates as often as configured."""
         accelerator = self.accelerator
         share = Share.of(self.done, len(windows), accelerator.process_index, accelerator.num_processes)
-        lesson, target, history = self._collate([windows[row] for row in share.made])
         self.rollouts.recommender = self.updater.readable()
-        group = self.rollouts.make(lesson, target, history, share)
+        group, target, refilled = self._rolled_out([windows[row] for row in share.made], share)
         self.inner.eval()
         terms, passes = self._counted(group, share), self._passes(group, share)
         for _ in range(self.config.updates_per_rollout):
@@ -160,10 +173,31 @@ class _RlTraining(Watched):
         numbers = {
             "reward": float(group.world_reward),
             "group_hit": float(hit(group.items, target).float().mean()),
+            **({"refilled": refilled} if self.config.refill else {}),
             **depth_numbers(group.depth, max(self.recommender.depth_policy.support)),
             **mean_of([(result.numbers, len(result.rollout.depth)) for result in real]),
         }
         return update, self.watched(world_mean(numbers, share.weight))
+
+    def _rolled_out(
+        self, windows: list[samples.Window], share: Share
+    ) -> tuple[Group, Int[Tensor, " B"], float]:
+        """The groups of some prompts, or of others where all candidates earned the same, with their targets;
+        and how many others there were for each prompt."""
+        lesson, target, history = self._collate(windows)
+        group, replaced = self.rollouts.roll(lesson, target, history, share), 0
+        for number in range(1, self.config.refill + 1 if share.rows else 1):
+            constant = (~varied(group.rewards, group.items >= 0)).nonzero()[:, 0].tolist()
+            if not constant:
+                break
+            again = share.again(constant, number)
+            fresh = choice.others(self.windows, again, self.seed)
+            for place, window in zip(constant, fresh, strict=True):
+                windows[place] = window
+            rolled = self.rollouts.roll(*self._collate(fresh), again)
+            lesson, target, _ = self._collate(windows)
+            group, replaced = group.replaced(constant, rolled, lesson), replaced + len(constant)
+        return self.rollouts.weighed(group, share), target, replaced / len(windows)
 
     def _passes(self, group: Group, share: Share) -> list[tuple[Group, float]]:
         """The group's prompts split for accumulation, each part with its weight; as many parts on every

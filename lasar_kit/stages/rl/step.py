@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from lasar_kit.core.capabilities import Halts, SkipsPrompts, Writes
 from lasar_kit.core.interfaces import Aligner, RLObjective
@@ -55,6 +56,24 @@ class Group:
         }
         return replace(self, lesson=self.lesson.take(which), **taken)
 
+    def replaced(self, places: Sequence[int], others: Group, lesson: Lesson) -> Group:
+        """With other groups at some places, and the prompts of all, `lesson`; before any update on them."""
+        assert self.old_logp is None
+        mixed = {}
+        for name, filler in (
+            ("items", -1),
+            ("rewards", 0),
+            ("depth", 0),
+            ("depth_index", 0),
+            ("written", -1),
+        ):
+            mine, theirs = getattr(self, name), getattr(others, name)
+            if mine is not None:
+                wide = max(mine.shape[-1], theirs.shape[-1]) if mine.ndim > 1 else 0
+                mine, theirs = (_as_wide(value, wide, filler) for value in (mine, theirs))
+                mixed[name] = mine.index_copy(0, torch.tensor(places, device=mine.device), theirs)
+        return replace(self, lesson=lesson, **mixed)
+
     def made_by(self, rollout: Rollout) -> Group:
         """The group with the log-probabilities under the policy that made it."""
         if self.old_logp is not None:
@@ -66,6 +85,11 @@ class Group:
             old_halt_logp=rollout.halt_logp,
             old_written_logp=rollout.written_logp,
         )
+
+
+def _as_wide(values: Tensor, width: int, filler: float) -> Tensor:
+    """Rows filled up behind, to a width; a value a row stays as it is."""
+    return values if values.ndim == 1 else pad(values, (0, width - values.shape[-1]), value=filler)
 
 
 @dataclass(frozen=True)

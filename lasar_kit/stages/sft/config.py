@@ -122,6 +122,11 @@ class SftConfig(TrainingConfig):
     gradient_accumulation: int = Field(
         1, ge=1, description="Forward passes that one update of a process is split into."
     )
+    validate_first: bool = Field(
+        False,
+        description="Validate before the first update as well, for the curve (Figure 3); that model is never "
+        "kept.",
+    )
 
     _terms: tuple[SftTerm, ...] = PrivateAttr(())
 

@@ -129,6 +129,11 @@ class _SftTraining(Training):
         step = SftStep(recommender, config.score, objectives)
         self.updater = Updater(accelerator, step, config.optimizer, self.updates, config.precision)
 
+    @property
+    def validates_first(self) -> bool:
+        """By `validate_first`."""
+        return self.config.validate_first
+
     def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:
         """One on the mean of each objective over all that it counts in the global batch."""
         windows = self._thinned(windows)

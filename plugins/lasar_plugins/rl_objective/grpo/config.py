@@ -52,6 +52,12 @@ class GrpoConfig(RlObjectiveConfig):
         description="Groups whose rewards are all equal: left out of the loss as if they were not there, or "
         "kept with advantage 0 so that their KL counts.",
     )
+    mean_over: Literal["prompts", "varied"] = Field(
+        "prompts",
+        description="With `constant_groups: skip`, what the loss is a mean over: all prompts, so that a "
+        "group weighs the same however few have rewards that differ; or those few alone, which makes each "
+        "the louder beside REINFORCE and the alignment, the fewer there are.",
+    )
 
     @property
     def acts_later(self) -> tuple[str, ...]:
@@ -59,9 +65,11 @@ class GrpoConfig(RlObjectiveConfig):
         return ("clip", "clip_high") if self.ratio == "old" else ()
 
     @model_validator(mode="after")
-    def _deviation_is_read(self) -> GrpoConfig:
+    def _options_act(self) -> GrpoConfig:
         fields = type(self).model_fields
         for name in ("std_ddof", "epsilon"):
             if self.scale == "none" and getattr(self, name) != fields[name].default:
                 raise ValueError(f"{name} has no effect with scale none, only with group_std")
+        if self.constant_groups == "keep" and self.mean_over == "varied":
+            raise ValueError("mean_over: varied leaves out what constant_groups: keep would keep")
         return self

@@ -20,7 +20,8 @@ class Grpo:
     """Raises the candidates that did better than their group, lowers the others, and stays near a reference.
 
     A candidate's loss is a mean over its tokens, a group's over its valid candidates, and the loss one over
-    the groups of this rank. As SIDs are equally long, a mean over all tokens of a group would be the same.
+    the groups of this rank that have a candidate, those that are skipped among them unless `mean_over` says
+    otherwise. As SIDs are equally long, a mean over all tokens of a group would be the same.
     """
 
     reads_answers = True
@@ -40,14 +41,15 @@ class Grpo:
         gain = torch.minimum(ratio * advantage[..., None], clipped * advantage[..., None])
         kl = self._kl(rollout)
         groups = masked_mean(self.config.beta * kl - gain.mean(dim=-1), valid)
-        counted = self._counted(rollout.rewards, valid)
+        if self.config.constant_groups == "skip":
+            groups = groups.masked_fill(~differs, 0.0)
         held = (clipped - ratio) * advantage[..., None] < 0
         report = {
             **_means(valid, ratio=ratio.mean(-1), clipped=held.float().mean(-1), kl=kl),
             **_spread(advantage, valid),
             "zero_variance": (~differs).float().mean(),
         }
-        return masked_mean(groups, counted), read(report)
+        return masked_mean(groups, self._counted(rollout.rewards, valid)), read(report)
 
     def counted(self, rewards: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> int:
         """How many groups the loss is a mean over."""
@@ -57,7 +59,9 @@ class Grpo:
         """Nothing to remember."""
 
     def _counted(self, rewards: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> Bool[Tensor, " B"]:
-        return varied(rewards, valid) if self.config.constant_groups == "skip" else valid.any(dim=1)
+        """Over which groups the loss is a mean."""
+        left_out = self.config.constant_groups == "skip" and self.config.mean_over == "varied"
+        return varied(rewards, valid) if left_out else valid.any(dim=1)
 
     def _advantage(self, rewards: Float[Tensor, "B G"], valid: Bool[Tensor, "B G"]) -> Float[Tensor, "B G"]:
         """How much better a candidate did than its group; of mean 0 in each group."""
