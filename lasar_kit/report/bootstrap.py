@@ -1,4 +1,4 @@
-"""Whether two models differ: a paired bootstrap over users."""
+"""How sure a number is, and whether two models differ: bootstraps over users."""
 
 from __future__ import annotations
 
@@ -48,3 +48,25 @@ def paired_bootstrap(
         as_far += int((np.abs(means - observed) >= abs(observed) - slack).sum())
         done += size
     return Comparison(observed, (1 + as_far) / (1 + resamples))
+
+
+def interval(
+    values: Float[np.ndarray, " U"],
+    generator: np.random.Generator,
+    level: float = 0.95,
+    resamples: int = 2_000,
+) -> tuple[float, float] | None:
+    """Both ends of the percentile interval of a mean over users; None where all users have one value, of
+    which resamples tell nothing.
+
+    Users are drawn with replacement (Efron, An Introduction to the Bootstrap, 1993, chapter 13).
+    """
+    distinct, counts = np.unique(values.astype(np.float64), return_counts=True)
+    if len(distinct) < 2:
+        return None
+    users, means, chunk = int(counts.sum()), [], max(1, _CELLS // len(distinct))
+    for start in range(0, resamples, chunk):
+        drawn = generator.multinomial(users, counts / users, size=min(chunk, resamples - start))
+        means.append(drawn @ distinct / users)
+    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -5,7 +5,6 @@ Runs of one spec under several seeds are one row. Method: paired bootstrap over 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,9 +22,10 @@ from lasar_kit.core import metrics
 from lasar_kit.core.metrics import HISTORY_IN, HISTORY_OUT, PROTOCOLS
 from lasar_kit.errors import UserError, nearest
 from lasar_kit.process.screen import Screen
+from lasar_kit.report.answers import lines, places, predictions
 from lasar_kit.report.bootstrap import paired_bootstrap
 from lasar_kit.report.table import TITLES, read_metrics
-from lasar_kit.store.layout import LOCK, PREDICTIONS
+from lasar_kit.store.layout import LOCK
 from lasar_kit.store.run_folder import reading_run
 
 SHOWN = ("hr@5", "hr@10", "ndcg@5", "ndcg@10")
@@ -68,11 +68,6 @@ class Evaluated:
     @property
     def label(self) -> str:
         return f"{self.run} {self.stage}"
-
-
-def predictions(run: Path, stage: str) -> Path:
-    """Where a stage of a run keeps what it ranked."""
-    return run / "stages" / stage / PREDICTIONS
 
 
 def compare(runs: Sequence[Path], stage: str | None) -> None:
@@ -134,25 +129,19 @@ def _read(run: Finished, stage: str | None) -> Evaluated:
 def _evaluated(run: Finished, name: str) -> Evaluated:
     targets: dict[str, str] = {}
     ranks: dict[str, dict[str, tuple[int, int]]] = {}
-    row, options = run.stages[name], run.spec["stages"][name]
-    headline = HISTORY_OUT if options.get("exclude_history") else HISTORY_IN
-    with predictions(run.path, name).open(encoding="utf-8") as file:
-        for text in file:
-            line = json.loads(text)
-            targets[line["user"]] = line["target"]
-            places = {protocol: line[protocol] for protocol in PROTOCOLS if protocol in line}
-            for protocol, place in (places or {headline: line}).items():  # runs from before tell of one alone
-                ranks.setdefault(protocol, {})[line["user"]] = place["rank"], place["ties"]
-    if not ranks:
-        raise UserError(f"{run.path}: the stage {name!r} holds no predictions; run the spec again")
-    values = {protocol: _values(places) for protocol, places in ranks.items()}
+    for line in lines(run.path, name):
+        targets[line["user"]] = line["target"]
+        for protocol, place in places(line, run.spec["stages"][name]).items():
+            ranks.setdefault(protocol, {})[line["user"]] = place
+    row = run.stages[name]
+    values = {protocol: _values(place) for protocol, place in ranks.items()}
     depth = np.array([float(row.get("mean_depth", np.nan))])
     return Evaluated(run.path.name, str(row.get("label", name)), targets, values, depth)
 
 
-def _values(places: Mapping[str, tuple[int, int]]) -> dict[str, Float[np.ndarray, "1 U"]]:
+def _values(found: Mapping[str, tuple[int, int]]) -> dict[str, Float[np.ndarray, "1 U"]]:
     """Each user's metrics, users in the order of their ids."""
-    rank, ties = np.array([places[user] for user in sorted(places)]).T
+    rank, ties = np.array([found[user] for user in sorted(found)]).T
     return {key: value[None] for key, value in metrics.per_user(rank, ties).items()}
 
 
