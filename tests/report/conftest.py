@@ -27,3 +27,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     catalogue, output = Catalogue.discover(), folder / "shop"
     runner.run_spec(load_spec(folder / "spec.yaml", (), catalogue), catalogue, output, True)
     return output
+
+
+@pytest.fixture(scope="session")
+def page_file(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of that run."""
+    pytest.importorskip("matplotlib", reason="figures need matplotlib (lasar-kit[figures])")
+    from lasar_kit.report.html import write_page
+
+    file = tmp_path_factory.mktemp("page") / "out.html"
+    write_page([shop], file)
+    return file

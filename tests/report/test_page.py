@@ -47,10 +47,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="session")
-def page(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
-    file = tmp_path_factory.mktemp("page") / "out.html"
-    write_page([shop], file)
-    return Page(file)
+def page(page_file: Path) -> Page:
+    return Page(page_file)
 
 
 def test_it_is_whole_by_itself(page: Page) -> None:
