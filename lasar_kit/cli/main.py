@@ -193,11 +193,12 @@ def compare(
     stage: Annotated[
         str | None, typer.Option(metavar="NAME", help="Evaluate stage; the last when absent.")
     ] = None,
+    format: FormatOption = Format.text,
 ) -> None:
-    """Compare runs, or the models of one run, user by user: metrics, changes against the first, p-values."""
+    """Compare runs, or the models of one run, user by user: metrics, changes, p-values."""
     from lasar_kit.report.compare import compare as show
 
-    show(runs, stage)
+    show(runs, stage, format.value)
 
 
 def _load(spec: Path, overrides: list[str] | None, catalogue: Catalogue) -> LoadedSpec:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lasar_kit.process.screen import Screen
-from lasar_kit.report.grid import Cell, Column, Grid, Measured, shown
+from lasar_kit.report.grid import Cell, Column, Grid, Measured, Told, shown
 
 Format = Literal["text", "markdown", "latex", "csv"]
 
@@ -58,7 +58,8 @@ def as_rich(grid: Grid) -> Table:
         first, *cells = (
             escape(shown(cell, column)) for cell, column in zip(row.cells, grid.columns, strict=True)
         )
-        table.add_row(f"[bold]{first}" if row.model else first, *cells, style="dim" if row.aside else None)
+        named = f"[bold]{first}" if row.model else f"  {first}" if row.aside else first
+        table.add_row(named, *cells, style="dim" if row.aside else None)
     return table
 
 
@@ -93,7 +94,7 @@ def _latex(grid: Grid) -> Iterator[str]:
     yield r"\begin{table}[t]"
     yield r"  \centering"
     if grid.title:
-        yield f"  \\caption{{{_escaped(' '.join((grid.title + '.', *grid.notes)))}}}"
+        yield f"  \\caption{{{_escaped('. '.join((grid.title, *grid.notes)))}}}"
     yield f"  \\begin{{tabular}}{{l{'r' * (len(grid.columns) - 1)}}}"
     yield r"    \toprule"
     yield f"    {' & '.join(_escaped(column.name) for column in grid.columns)} \\\\"
@@ -122,25 +123,37 @@ def _marked(grid: Grid, escaped: Callable[[str], str], marks: tuple[str, str]) -
 
 def as_csv(grids: Sequence[Grid]) -> str:
     """Tables for other programs: numbers in full, an interval in columns of its own, behind each row's
-    title. Tables of like columns are one, others follow behind an empty line."""
+    title; an aside says under `line` what it tells of its row. Tables of like columns are one, others follow
+    behind an empty line."""
     parts = []
     for header, like in groupby(grids, key=_header):
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["table", *header])
         for grid in like:
-            wide = [_wide(grid, place) for place in range(len(grid.columns))]
-            for row in grid.rows:
-                cells = [
-                    part for cell, one in zip(row.cells, wide, strict=True) for part in _parts(cell, one)
-                ]
-                writer.writerow([grid.title, *cells])
+            writer.writerows(_records(grid))
         parts.append(file.getvalue())
     return "\n".join(parts)
 
 
+def _records(grid: Grid) -> Iterator[list[Cell]]:
+    wide = [_wide(grid, place) for place in range(len(grid.columns))]
+    named: Cell = ""
+    for row in grid.rows:
+        first, *cells = row.cells
+        named, line = (named, [first]) if row.aside else (first, [""])
+        parts = [part for cell, one in zip(cells, wide[1:], strict=True) for part in _parts(cell, one)]
+        yield [grid.title, *_parts(named, wide[0]), *(line if _asides(grid) else []), *parts]
+
+
+def _asides(grid: Grid) -> bool:
+    return any(row.aside for row in grid.rows)
+
+
 def _header(grid: Grid) -> list[str]:
-    return [name for place, column in enumerate(grid.columns) for name in _names(column, _wide(grid, place))]
+    wide = [_wide(grid, place) for place in range(len(grid.columns))]
+    first, *names = (_names(column, one) for column, one in zip(grid.columns, wide, strict=True))
+    return [*first, *(["line"] if _asides(grid) else []), *(name for part in names for name in part)]
 
 
 def _names(column: Column, wide: bool) -> list[str]:
@@ -156,4 +169,6 @@ def _wide(grid: Grid, place: int) -> bool:
 def _parts(cell: Cell, wide: bool) -> list[Cell]:
     if isinstance(cell, Measured):
         return [cell.value, cell.low, cell.high] if wide else [cell.value]
+    if isinstance(cell, Told):
+        cell = cell.value
     return [cell, None, None] if wide else [cell]

@@ -15,7 +15,15 @@ class Measured:
     high: float | None = None
 
 
-Cell = str | int | float | Measured | None
+@dataclass(frozen=True)
+class Told:
+    """A number that is read as `text`: a change with its sign, a share in per cent."""
+
+    value: float
+    text: str
+
+
+Cell = str | int | float | Measured | Told | None
 """None is an empty cell."""
 
 
@@ -31,7 +39,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """Cells from left to right; those of a `model` are what a table is about, `aside` is said in passing."""
+    """Cells from left to right; those of a `model` are what a table is about. An `aside` tells more of the
+    row above it."""
 
     cells: tuple[Cell, ...]
     model: bool = False
@@ -73,7 +82,7 @@ class Grid:
 
 def number(cell: Cell) -> float | None:
     """The number in a cell; None where it holds none."""
-    if isinstance(cell, Measured):
+    if isinstance(cell, Measured | Told):
         return cell.value
     return None if isinstance(cell, str) or cell is None else float(cell)
 
@@ -84,6 +93,8 @@ def shown(cell: Cell, column: Column) -> str:
     >>> [shown(cell, Column("x", 2)) for cell in (None, "a", 1200, 0.125, Measured(0.5, 0.4, 0.6))]
     ['', 'a', '1,200', '0.12', '0.50']
     """
+    if isinstance(cell, Told):
+        return cell.text
     if isinstance(cell, Measured):
         cell = cell.value
     if isinstance(cell, float):

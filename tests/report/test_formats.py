@@ -6,7 +6,7 @@ import io
 import pytest
 
 from lasar_kit.report.formats import Format, as_csv, latex, markdown, show
-from lasar_kit.report.grid import Column, Grid, Measured, Row
+from lasar_kit.report.grid import Column, Grid, Measured, Row, Told
 
 GRID = Grid(
     "HR & more",
@@ -14,7 +14,7 @@ GRID = Grid(
     (
         Row(("a_b", Measured(0.12345, 0.1, 0.2), None)),
         Row(("c|d", Measured(0.5), 2.5), model=True),
-        Row(("change", "+0.3766", None), aside=True),
+        Row(("change", Told(0.3766, "+0.3766"), None), aside=True),
         Row(("e", Measured(0.12344), 1)),
     ),
     ("50 % of them",),
@@ -46,9 +46,10 @@ def test_latex_underlines_the_second_and_compiles_by_its_rules() -> None:
 
 def test_csv_holds_numbers_in_full_with_their_intervals() -> None:
     rows = list(csv.reader(io.StringIO(as_csv([GRID, GRID]))))
-    assert rows[0] == ["table", "model", "HR@10", "HR@10 low", "HR@10 high", "N"]
-    assert rows[1] == ["HR & more", "a_b", "0.12345", "0.1", "0.2", ""]
-    assert rows[2] == ["HR & more", "c|d", "0.5", "", "", "2.5"]
+    assert rows[0] == ["table", "model", "line", "HR@10", "HR@10 low", "HR@10 high", "N"]
+    assert rows[1] == ["HR & more", "a_b", "", "0.12345", "0.1", "0.2", ""]
+    assert rows[2] == ["HR & more", "c|d", "", "0.5", "", "", "2.5"]
+    assert rows[3] == ["HR & more", "c|d", "change", "0.3766", "", "", ""]
     assert len(rows) == 1 + 2 * 4, "tables of like columns share a head"
     other = Grid.of("x", ["y"], [[1]])
     assert as_csv([GRID, other]).endswith("\n\ntable,y\nx,1\n")
