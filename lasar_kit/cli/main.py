@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
@@ -155,12 +156,35 @@ def recommend(
     show(run, asked, k, catalogue, exclude_history, as_json, refuse)
 
 
+class Format(StrEnum):
+    """How tables are printed."""
+
+    text = "text"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How tables are printed.")]
+
+
 @app.command()
-def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
-    """Print the table that a run ended with."""
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Folders of runs.")],
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with figures instead.")
+    ] = None,
+    format: FormatOption = Format.text,
+) -> None:
+    """Print the tables that runs ended with, or write a page about them: tables, curves, figures."""
+    if html is not None:
+        from lasar_kit.report.html import write_page
+
+        write_page(runs, html)
+        return
     from lasar_kit.report.table import report as show
 
-    show(run)
+    show(runs, format.value)
 
 
 @app.command()
@@ -169,11 +193,12 @@ def compare(
     stage: Annotated[
         str | None, typer.Option(metavar="NAME", help="Evaluate stage; the last when absent.")
     ] = None,
+    format: FormatOption = Format.text,
 ) -> None:
-    """Compare runs, or the models of one run, user by user: metrics, changes against the first, p-values."""
+    """Compare runs, or the models of one run, user by user: metrics, changes, p-values."""
     from lasar_kit.report.compare import compare as show
 
-    show(runs, stage)
+    show(runs, stage, format.value)
 
 
 def _load(spec: Path, overrides: list[str] | None, catalogue: Catalogue) -> LoadedSpec:

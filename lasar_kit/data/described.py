@@ -89,12 +89,13 @@ def table(facts: Facts, title: str) -> Table:
     )
     shown.add_column(no_wrap=True)
     shown.add_column()
-    for name, value in _rows(facts):
+    for name, value in rows(facts):
         shown.add_row(name, Text(one_line(value)))
     return shown
 
 
-def _rows(facts: Facts) -> list[tuple[str, str]]:
+def rows(facts: Facts) -> list[tuple[str, str]]:
+    """Every fact: what it is called, and what it is."""
     return [*_sizes(facts), *_order(facts), *_of_items(facts)]
 
 

@@ -31,6 +31,11 @@ def rank() -> int:
     return dist.get_rank() if several() else 0
 
 
+def size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if several() else 1
+
+
 def from_all(value: Found) -> list[Found]:
     """The value that each process has, by rank."""
     if not several():

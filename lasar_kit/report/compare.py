@@ -1,13 +1,12 @@
 """Compares finished runs, or the models of one, on the users that all were asked about.
 
-Runs of one spec under several seeds are one row. Method: paired bootstrap over users.
+Runs of one spec under several seeds are one row; each data set has tables of its own.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,23 @@ from typing import Any
 import numpy as np
 import yaml
 from jaxtyping import Float
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 from lasar_kit.core import metrics
 from lasar_kit.core.metrics import HISTORY_IN, HISTORY_OUT, PROTOCOLS
 from lasar_kit.errors import UserError, nearest
-from lasar_kit.process.screen import Screen
-from lasar_kit.report.bootstrap import paired_bootstrap
-from lasar_kit.report.table import TITLES, read_metrics, unchanged_line
-from lasar_kit.store.layout import LOCK, PREDICTIONS
+from lasar_kit.report.answers import lines, places, predictions
+from lasar_kit.report.comparison import Compared, comparison, over_data_sets
+from lasar_kit.report.formats import Format, show
+from lasar_kit.report.grid import Grid
+from lasar_kit.report.table import read_metrics, unchanged_line
+from lasar_kit.store.layout import LOCK
 from lasar_kit.store.run_folder import reading_run
 
-SHOWN = ("hr@5", "hr@10", "ndcg@5", "ndcg@10")
-RESAMPLES = 10_000
 SAME_MODEL = ("name", "seed", "tracking")
 """Keys of a spec in which the runs of one row may differ."""
+
+DATA = "dataset"
+"""The key in which the rows of one model over several data sets differ too."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,13 @@ class Finished:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluate stage of a run, or of S runs that differ in their seed: what run and stage are called,
-    each user's target, by protocol the metrics by seed with users in the order of their ids, mean depths, and
-    the reports of those that the stage before them left as they were."""
+    """One evaluate stage of a run, or of S runs that differ in their seed: names of run and stage, the data
+    set as the spec has it, each user's target, by protocol the metrics by seed with users in the order of
+    their ids, mean depths, and the reports of those that the stage before them left as they were."""
 
     run: str
     stage: str
+    data: str
     targets: dict[str, str]
     values: dict[str, dict[str, Float[np.ndarray, "S U"]]]
     depth: Float[np.ndarray, " S"]
@@ -72,29 +72,77 @@ class Evaluated:
         return f"{self.run} {self.stage}"
 
 
-def predictions(run: Path, stage: str) -> Path:
-    """Where a stage of a run keeps what it ranked."""
-    return run / "stages" / stage / PREDICTIONS
-
-
-def compare(runs: Sequence[Path], stage: str | None) -> None:
-    """Print each model's metrics, and, for all but the first, the change against it with its p-value: a table
-    for each protocol that all were asked under.
+def compare(runs: Sequence[Path], stage: str | None, format: Format = "text") -> None:
+    """Print each model's metrics, and, for all but the first, the change against it and against the row
+    above, with p-values: a table for each protocol that all were asked under.
 
     Runs whose specs differ in the seed alone are one row: means, standard deviations over seeds, and tests of
-    each user's mean. `stage` names the evaluate stage, the last of each run when None; of a single spec all
-    are compared. Raises `UserError` where they were not asked for the same items of the same users, or under
-    no protocol together, as of two runs from before there were two.
+    each user's mean. Runs on other data sets have tables of their own, and one over all data sets where each
+    has as many models. `stage` names the evaluate stage, the last of each run when None; of a single spec
+    all are compared. Raises `UserError` where runs on one data set were not asked for the same items of the
+    same users, or under no protocol together, as of two runs from before there were two.
     """
-    specs = _by_spec([Finished.read(run) for run in runs])
+    show(comparisons([Finished.read(run) for run in runs], stage), format)
+
+
+def comparisons(runs: Sequence[Finished], stage: str | None) -> list[Grid]:
+    """The tables of `compare`."""
+    specs = _by_spec(runs)
     if len(specs) == 1 and stage is None:
         rows = [_over_seeds(specs[0], name) for name in specs[0][0].stages]
     else:
         rows = [_over_seeds(same, stage) for same in specs]
     if len(rows) == len(specs[0]) == 1:
         raise UserError("compare: give at least two runs, or one with several evaluate stages")
-    for protocol in _common(rows):
-        Screen().print(_table(rows, protocol))
+    sets = _by_data_set(rows)
+    told = {
+        name: {protocol: _compared(same, protocol, name) for protocol in _common(same)}
+        for name, same in sets.items()
+    }
+    grids = [comparison(one) for protocols in told.values() for one in protocols.values()]
+    if len(sets) > 1 and len({len(same) for same in sets.values()}) == 1:
+        shared = [protocol for protocol in PROTOCOLS if all(protocol in one for one in told.values())]
+        grids += [over_data_sets([one[protocol] for one in told.values()]) for protocol in shared]
+    return grids
+
+
+def _by_data_set(rows: Sequence[Evaluated]) -> dict[str, list[Evaluated]]:
+    """Rows on each data set, by a name that tells it from the others; a single one needs none."""
+    sets: dict[str, list[Evaluated]] = {}
+    for row in rows:
+        sets.setdefault(row.data, []).append(row)
+    if len(sets) == 1:
+        return {"": list(rows)}
+    names = _data_names([yaml.safe_load(data) for data in sets])
+    return dict(zip(names, sets.values(), strict=True))
+
+
+def _data_names(specs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The last part of the path, or the source; numbered where two are alike."""
+    names = [Path(str(spec.get("path") or spec.get("use"))).name for spec in specs]
+    return [
+        name if names.count(name) == 1 else f"{name} {place}" for place, name in enumerate(names, start=1)
+    ]
+
+
+def _compared(rows: Sequence[Evaluated], protocol: str, data: str) -> Compared:
+    common, names = _names(rows)
+    users = f"{len(rows[0].targets):,} users"
+    return Compared(
+        data,
+        f"{common}{users}",
+        protocol,
+        {name: (row.values[protocol], row.depth) for name, row in zip(names, rows, strict=True)},
+        tuple(_unchanged(names, rows)),
+    )
+
+
+def _unchanged(names: Sequence[str], rows: Sequence[Evaluated]) -> Iterator[str]:
+    """A line for each row that is, under some seeds, the model before the stage it is of."""
+    for row, name in zip(rows, names, strict=True):
+        if row.unchanged:
+            some = f" ({len(row.unchanged)} of {len(row.depth)} seeds)" if len(row.depth) > 1 else ""
+            yield unchanged_line(name + some, row.unchanged[0])
 
 
 def _by_spec(runs: Sequence[Finished]) -> list[list[Finished]]:
@@ -137,21 +185,16 @@ def _read(run: Finished, stage: str | None) -> Evaluated:
 def _evaluated(run: Finished, name: str) -> Evaluated:
     targets: dict[str, str] = {}
     ranks: dict[str, dict[str, tuple[int, int]]] = {}
-    row, options = run.stages[name], run.spec["stages"][name]
-    headline = HISTORY_OUT if options.get("exclude_history") else HISTORY_IN
-    with predictions(run.path, name).open(encoding="utf-8") as file:
-        for text in file:
-            line = json.loads(text)
-            targets[line["user"]] = line["target"]
-            places = {protocol: line[protocol] for protocol in PROTOCOLS if protocol in line}
-            for protocol, place in (places or {headline: line}).items():  # runs from before tell of one alone
-                ranks.setdefault(protocol, {})[line["user"]] = place["rank"], place["ties"]
-    if not ranks:
-        raise UserError(f"{run.path}: the stage {name!r} holds no predictions; run the spec again")
-    values = {protocol: _values(places) for protocol, places in ranks.items()}
+    for line in lines(run.path, name):
+        targets[line["user"]] = line["target"]
+        for protocol, place in places(line, run.spec["stages"][name]).items():
+            ranks.setdefault(protocol, {})[line["user"]] = place
+    row = run.stages[name]
+    values = {protocol: _values(place) for protocol, place in ranks.items()}
     depth = np.array([float(row.get("mean_depth", np.nan))])
+    data = yaml.safe_dump(run.spec.get(DATA, {}))
     unchanged = (row,) if "unchanged_by" in row else ()
-    return Evaluated(run.path.name, str(row.get("label", name)), targets, values, depth, unchanged)
+    return Evaluated(run.path.name, str(row.get("label", name)), data, targets, values, depth, unchanged)
 
 
 def _values(places: Mapping[str, tuple[int, int]]) -> dict[str, Float[np.ndarray, "1 U"]]:
@@ -187,49 +230,14 @@ def _check_same_question(first: Evaluated, other: Evaluated) -> None:
     )
 
 
-def _table(found: Sequence[Evaluated], protocol: str) -> Table:
-    users = len(found[0].targets)
-    common, told = _names(found)
-    caption = f"{escape(common)}{users:,} users"
-    if any(len(row.depth) > 1 for row in found):
-        caption += "; mean ± standard deviation over seeds"
-    if len(found) > 1:
-        caption += f"; change against the first row, two-sided p of {RESAMPLES:,} paired resamples"
-    for row, name in zip(found, told, strict=True):
-        if row.unchanged:
-            some = f" ({len(row.unchanged)} of {len(row.depth)} seeds)" if len(row.depth) > 1 else ""
-            caption += "\n" + unchanged_line(name + some, row.unchanged[0])
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, title=TITLES[protocol], title_justify="left"
-    )
-    table.add_column("run")
-    for name in (*(name.upper() for name in SHOWN), "depth"):
-        table.add_column(name, justify="right")
-    for row, name in zip(found, told, strict=True):
-        cells = [row.values[protocol][name].mean(1) for name in SHOWN]
-        depth = "" if np.isnan(row.depth).any() else f"{row.depth.mean():.2f}"
-        table.add_row(escape(name), *(f"{cell.mean():.4f}" for cell in cells), depth)
-        if len(row.depth) > 1:
-            deviations = [f"± {cell.std(ddof=1):.4f}" for cell in cells]
-            table.add_row(
-                f"  {len(row.depth)} seeds", *deviations, depth and f"± {row.depth.std(ddof=1):.2f}"
-            )
-        if row is not found[0]:
-            first, own = found[0].values[protocol], row.values[protocol]
-            changes = (_change(first[name], own[name]) for name in SHOWN)
-            table.add_row("", *changes, style="dim")
-    return table
-
-
 def _names(rows: Sequence[Evaluated]) -> tuple[str, list[str]]:
     """Split names into what all rows have in common, if anything, and what tells them apart."""
     runs, stages = [row.run for row in rows], [row.stage for row in rows]
     for names, others in ((runs, stages), (stages, runs)):
         if len(set(names)) == len(names) and len(set(others)) == 1:
             return f"{others[0]}: ", names
-    return "", [row.label for row in rows]
-
-
-def _change(first: Float[np.ndarray, "S U"], other: Float[np.ndarray, "T U"]) -> str:
-    test = paired_bootstrap(other.mean(0), first.mean(0), np.random.default_rng(0), RESAMPLES)
-    return f"{round(test.difference, 4) + 0.0:+.4f} p={test.p_value:.3f}"  # 0.0 has no sign to show
+    labels = [row.label for row in rows]
+    return "", [
+        label if labels.count(label) == 1 else f"{label} {place}"
+        for place, label in enumerate(labels, start=1)
+    ]

@@ -12,7 +12,8 @@ from rich.markup import escape
 
 from lasar_kit.hookspecs import hookimpl
 from lasar_kit.process.screen import duration
-from lasar_kit.report.table import metrics_tables
+from lasar_kit.report.formats import as_rich
+from lasar_kit.report.table import metrics_grids
 from lasar_kit.store.layout import LOG
 
 if TYPE_CHECKING:
@@ -81,6 +82,6 @@ class Narrator:
 
     @hookimpl
     def lasar_run_end(self, run: Run, metrics: Mapping[str, Any]) -> None:
-        for table in metrics_tables(metrics):
-            run.screen.print(table)
+        for grid in metrics_grids(metrics):
+            run.screen.print(as_rich(grid))
         run.screen.print(f"results in {escape(str(run.output))}")

@@ -1,19 +1,17 @@
-"""Evaluation results for a terminal."""
+"""Results of evaluations, as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.markup import escape
-from rich.table import Table
-
 from lasar_kit.core.metrics import CUTOFFS, HISTORY_IN, HISTORY_OUT, PROTOCOLS
 from lasar_kit.errors import UserError
-from lasar_kit.process.screen import Screen
+from lasar_kit.report.formats import Format, show
+from lasar_kit.report.grid import Cell, Column, Grid, Measured, Row
 from lasar_kit.store.artifacts import read_json
 from lasar_kit.store.layout import METRICS
 from lasar_kit.store.run_folder import reading_run
@@ -38,35 +36,44 @@ def read_metrics(run: Path) -> dict[str, Any]:
     return stored
 
 
-def report(run: Path) -> None:
-    """Print the tables that a run ended with."""
-    stored = read_metrics(run)
-    with reading_run(run):
-        tables = metrics_tables(stored)
-    if not tables:
-        raise UserError(f"{run}: no stage of this run reports {', '.join(SHOWN)}")
-    for table in tables:
-        Screen().print(table)
+Interval = Callable[[str, str | None, str], tuple[float, float] | None]
+"""By stage, ranker (None for the stage's model) and metric, where both ends of its interval are."""
 
 
-def metrics_tables(metrics: Mapping[str, Mapping[str, Any]]) -> list[Table]:
+def report(runs: Sequence[Path], format: Format = "text") -> None:
+    """Print the tables that runs ended with."""
+    grids = []
+    for run in runs:
+        stored = read_metrics(run)
+        with reading_run(run):
+            tables = metrics_grids(stored)
+        if not tables:
+            raise UserError(f"{run}: no stage of this run reports {', '.join(SHOWN)}")
+        grids += [replace(grid, title=f"{run}: {grid.title}") if len(runs) > 1 else grid for grid in tables]
+    show(grids, format)
+
+
+def metrics_grids(
+    metrics: Mapping[str, Mapping[str, Any]], interval: Mapping[str | None, Interval] | None = None
+) -> list[Grid]:
     """Tables of each protocol, one for all models that were asked about the same users, behind the baselines.
 
     Numbers of two protocols stand in no column together. Stages that know of none (those of runs from before
-    there were two, or of plugins) have tables of their own.
+    there were two, or of plugins) have tables of their own. `interval` gives those of a protocol's numbers.
     """
     tables = []
     for protocol in (*PROTOCOLS, None):
+        known = (interval or {}).get(protocol, lambda stage, ranker, metric: None)
         asked: list[_Row] = []
         for stage, report in metrics.items():
             row = _Row.of(stage, report, protocol)
             if row is None:
                 continue
             if asked and row.question not in (None, asked[0].question):
-                tables.append(_table(asked, protocol))
+                tables.append(_grid(asked, protocol, known))
                 asked = []
             asked.append(row)
-        tables += [_table(asked, protocol)] if asked else []
+        tables += [_grid(asked, protocol, known)] if asked else []
     return tables
 
 
@@ -74,6 +81,7 @@ def metrics_tables(metrics: Mapping[str, Mapping[str, Any]]) -> list[Table]:
 class _Row:
     """A model's numbers under one protocol, and its whole report."""
 
+    stage: str
     name: str
     numbers: Mapping[str, Any]
     report: Mapping[str, Any]
@@ -85,7 +93,7 @@ class _Row:
         numbers = report.get(protocol, {}) if protocol else {} if told else report
         if not any(name in numbers for name in SHOWN):
             return None
-        return cls(str(report.get("label", stage)), numbers, report)
+        return cls(stage, str(report.get("label", stage)), numbers, report)
 
     @property
     def question(self) -> tuple[Any, ...] | None:
@@ -95,29 +103,27 @@ class _Row:
         return self.report["users"], self.numbers["baselines"]
 
     @property
-    def depth(self) -> str:
-        return f"{self.report['mean_depth']:.2f}" if "mean_depth" in self.report else ""
+    def depth(self) -> float | None:
+        return float(self.report["mean_depth"]) if "mean_depth" in self.report else None
 
 
-def _table(rows: Sequence[_Row], protocol: str | None) -> Table:
+def _grid(rows: Sequence[_Row], protocol: str | None, interval: Interval) -> Grid:
     first = rows[0]
     users = f"{first.report['users']:,} users" if "users" in first.report else ""
     title = ", ".join(part for part in (users, TITLES[protocol]) if part)
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left", caption_justify="left"
-    )
-    table.add_column("model", no_wrap=True)
-    for name in (*(name.upper() for name in SHOWN), "mean N"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = (Column("model"), *(Column(name.upper(), best=True) for name in SHOWN), Column("mean N", 2))
     baselines: Mapping[str, Mapping[str, Any]] = first.numbers.get("baselines", {})
-    for name, values in baselines.items():
-        table.add_row(escape(name), *_cells(values))
-    for row in rows:
-        table.add_row(f"[bold]{escape(row.name)}", *_cells(row.numbers), row.depth)
+    beside = [
+        Row((name, *_cells(values, partial(interval, first.stage, name)), None))
+        for name, values in baselines.items()
+    ]
+    models = [
+        Row((row.name, *_cells(row.numbers, partial(interval, row.stage, None)), row.depth), model=True)
+        for row in rows
+    ]
     lists = [*baselines.items(), *((row.name, row.numbers) for row in rows)]
     unchanged = [line for row in rows if (line := unchanged_line(row.name, row.report))]
-    table.caption = "\n".join([*_limits(first, lists), *unchanged]) or None
-    return table
+    return Grid(title, columns, (*beside, *models), (*_limits(first, lists), *unchanged))
 
 
 def unchanged_line(name: str, report: Mapping[str, Any]) -> str:
@@ -125,12 +131,12 @@ def unchanged_line(name: str, report: Mapping[str, Any]) -> str:
     nothing."""
     stage = report.get("unchanged_by")
     told = f"{name} is the model before {stage}: no update of {stage} made it better on validation"
-    return escape(told) if stage else ""
+    return told if stage else ""
 
 
 def _limits(first: _Row, lists: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
     """Tell what no list could hold, and which lists are short, a line each."""
-    short = [f"{escape(name)} {row['short_lists']:,}" for name, row in lists if row.get("short_lists")]
+    short = [f"{name} {row['short_lists']:,}" for name, row in lists if row.get("short_lists")]
     users = first.report.get("users", 0)
     if short:
         yield f"lists of fewer than {LONGEST} items, of {users:,}: {', '.join(short)}"
@@ -139,5 +145,8 @@ def _limits(first: _Row, lists: Sequence[tuple[str, Mapping[str, Any]]]) -> Iter
         yield f"{unreachable:,} targets stand in their users' histories: HR can reach {ceiling:.4f}"
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    return [f"{row[name]:.4f}" if name in row else "" for name in SHOWN]
+def _cells(row: Mapping[str, Any], interval: Callable[[str], tuple[float, float] | None]) -> list[Cell]:
+    return [
+        Measured(float(row[name]), *(interval(name) or (None, None))) if name in row else None
+        for name in SHOWN
+    ]

@@ -16,10 +16,10 @@ from rich.table import Table
 
 from lasar_kit.errors import UserError
 from lasar_kit.hookspecs import Run, hookimpl
-from lasar_kit.process import faults
+from lasar_kit.process import faults, footprint
 from lasar_kit.process.environment import check_environment
 from lasar_kit.process.screen import Screen, quiet_libraries
-from lasar_kit.process.world import from_main, is_main, wait_for_all
+from lasar_kit.process.world import from_main, is_main, size, wait_for_all
 from lasar_kit.run.hooks import attached, should_stop
 from lasar_kit.spec.plan import PlannedStage, plan
 from lasar_kit.spec.run_spec import DATASET
@@ -196,6 +196,7 @@ def _run_stage(run: Run, step: Step, store: ArtifactStore, use_cache: bool) -> A
     """
     stage, hooks, main = step.stage, run.catalogue.hooks.hook, is_main()
     started = time.monotonic()
+    footprint.reset_peaks()
     if main:
         hooks.lasar_stage_start(run=run, stage=stage)
     with store.writing(stage.name) if main else nullcontext(Path()) as folder:
@@ -210,7 +211,11 @@ def _run_stage(run: Run, step: Step, store: ArtifactStore, use_cache: bool) -> A
         wait_for_all()
         produces = type(stage.config).produces or DATASET
         seconds = time.monotonic() - started
-        artifact = from_main(lambda: store.finish(folder, stage.name, produces, step.key, report, seconds))
+        artifact = from_main(
+            lambda: store.finish(
+                folder, stage.name, produces, step.key, report, seconds, footprint.made_with(size())
+            )
+        )
     if main:
         hooks.lasar_stage_end(run=run, stage=stage, report=report)
     return artifact

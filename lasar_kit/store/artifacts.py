@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -85,12 +85,14 @@ def _files(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished stage: its folder, and what the manifest says of it; it took `seconds` to make."""
+    """A finished stage: its folder, and what the manifest says of it; it took `seconds` to make, by what
+    `made` says (nothing where an older version made it)."""
 
     path: Path
     key: str
     report: Mapping[str, Any]
     seconds: float
+    made: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Artifact | None:
@@ -99,7 +101,7 @@ class Artifact:
             manifest = read_json(path / MANIFEST)
             whole = all((path / name).stat().st_size == size for name, size in manifest["files"].items())
             fields = (manifest["key"], manifest["report"], manifest["seconds"])
-            return cls(path, *fields) if whole else None
+            return cls(path, *fields, manifest.get("made", {})) if whole else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -210,7 +212,14 @@ class ArtifactStore:
         return folder
 
     def finish(
-        self, partial: Path, name: str, kind: str, key: str, report: Mapping[str, Any], seconds: float
+        self,
+        partial: Path,
+        name: str,
+        kind: str,
+        key: str,
+        report: Mapping[str, Any],
+        seconds: float,
+        made: Mapping[str, Any] | None = None,
     ) -> Artifact:
         """Write the manifest last, then put the folder in its place."""
         files = {str(path.relative_to(partial)): path for path in _files(partial)}
@@ -218,6 +227,7 @@ class ArtifactStore:
             "type": kind,
             "key": key,
             "seconds": round(seconds, 1),
+            "made": dict(made or {}),
             "report": report,
             "files": {name: path.stat().st_size for name, path in files.items()},
             "sha256": {name: sha256(path) for name, path in files.items()},

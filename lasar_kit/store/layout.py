@@ -5,3 +5,6 @@ LOCK = "spec.lock.yaml"
 
 METRICS, PREDICTIONS, LOG, MODEL = "metrics.json", "predictions.jsonl", "log.jsonl", "model"
 """Further names; the first three also in the folder of a stage that makes such."""
+
+BESIDE = "beside.parquet"
+"""In the folder of an evaluation: where each ranker beside the model put every user's target."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import combinations, product
 from statistics import NormalDist
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lasar_kit.report import bootstrap
-from lasar_kit.report.bootstrap import paired_bootstrap
+from lasar_kit.report.bootstrap import holm, paired_bootstrap, stratified_bootstrap
 
 
 def draws(seed: int = 0) -> np.random.Generator:
@@ -83,3 +85,34 @@ def test_sides_are_treated_alike() -> None:
     there, back = paired_bootstrap(first, second, draws()), paired_bootstrap(second, first, draws())
     assert there.difference == pytest.approx(-back.difference)
     assert there.p_value == pytest.approx(back.p_value, abs=0.03)
+
+
+def test_over_data_sets_users_are_drawn_within_theirs() -> None:
+    """Against all resamples of both; the larger data set counts as much as the smaller one."""
+    first, second = np.array([0.5, -0.2, 0.1, 0.3]), np.array([1.0, 0.0, 0.0])
+    observed = (first.mean() + second.mean()) / 2
+    means = np.add.outer(
+        [np.mean(one) for one in product(first, repeat=4)],
+        [np.mean(one) for one in product(second, repeat=3)],
+    )
+    exact = float((np.abs(means / 2 - observed) >= abs(observed) - 1e-9).mean())
+    zeros = [np.zeros(4), np.zeros(3)]
+    got = stratified_bootstrap([(first, zeros[0]), (second, zeros[1])], draws(), 200_000)
+    assert got.difference == pytest.approx(observed)
+    assert got.p_value == pytest.approx(exact, abs=0.005)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_is_the_closed_test_of_bonferroni(p_values: list[float]) -> None:
+    """A hypothesis is rejected where every set of hypotheses that holds it is, each by Bonferroni."""
+    places = range(len(p_values))
+    expected = [
+        max(
+            min(1.0, len(chosen) * min(p_values[other] for other in chosen))
+            for size in range(1, len(p_values) + 1)
+            for chosen in combinations(places, size)
+            if place in chosen
+        )
+        for place in places
+    ]
+    assert holm(p_values) == pytest.approx(expected)

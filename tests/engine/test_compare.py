@@ -1,5 +1,6 @@
 """Comparison of finished runs, from their files alone."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from lasar_kit.errors import UserError
 from lasar_kit.report.bootstrap import paired_bootstrap
 from lasar_kit.report.compare import compare
 
+WORDS = ("change", "relative", "p")
 Shown = pytest.CaptureFixture[str]
 
 
@@ -20,6 +22,7 @@ def finished(
     stage: str = "evaluate",
     target: str = "t",
     ties: int = 1,
+    data: str | None = None,
     depth: float = 2.5,
     label: str | None = None,
     seed: int = 0,
@@ -40,6 +43,8 @@ def finished(
     spec = (
         yaml.safe_load(lock.read_text()) if lock.exists() else {"name": "lasar", "seed": seed, "stages": {}}
     )
+    if data:
+        spec["dataset"] = {"use": "lcrec", "path": f"files/{data}"}
     spec["stages"][stage] = {"use": "evaluate", "exclude_history": False, **options}
     lock.write_text(yaml.safe_dump(spec))
     return folder
@@ -51,19 +56,26 @@ def shown(capsys: Shown) -> list[list[str]]:
 
 def test_metrics_and_changes_are_those_of_the_ranks(tmp_path: Path, capsys: Shown) -> None:
     first = finished(tmp_path / "first", [1, 7, 0, 0])
-    second = finished(tmp_path / "second", [1, 2, 7, 0])
+    second = finished(tmp_path / "second", [1, 2, 7, 15])
     compare([first, second], None)
     lines = shown(capsys)
-    assert ["first", "0.2500", "0.5000", "0.2500", "0.3333", "2.50"] in lines
-    assert any(row[:3] == ["evaluate:", "4", "users;"] for row in lines)
-    ndcg = (1 + 1 / np.log2(3) + 1 / np.log2(8)) / 4
+    assert ["first", *["0.2500", "0.5000", "0.5000", "0.2500", "0.3333", "0.3333", "2.50"]] in lines
+    assert any(row[:3] == ["evaluate:", "4", "users"] for row in lines)
+    gains = np.array([1, 1 / np.log2(3), 1 / np.log2(8), 1 / np.log2(16)])
+    ndcg = [gains[:2].sum() / 4, gains[:3].sum() / 4, gains.sum() / 4]
     second_row = next(row for row in lines if row[:1] == ["second"])
-    assert second_row[1:5] == ["0.5000", "0.7500", f"{(1 + 1 / np.log2(3)) / 4:.4f}", f"{ndcg:.4f}"]
-    change = next(row for row in lines if row[:1] == ["+0.2500"])
-    assert change[2] == "+0.2500"
+    assert second_row[1:7] == ["0.5000", "0.7500", "1.0000", *(f"{value:.4f}" for value in ndcg)]
+    change, relative, p = (next(row for row in lines if row[:1] == [what]) for what in WORDS)
+    before = (1 / 4, 1 / 3, 1 / 3)
+    expected = [0.25, 0.25, 0.5, *(new - old for new, old in zip(ndcg, before, strict=True))]
+    assert change[1:] == [f"{value:+.4f}" for value in expected]
+    shares = [1.0, 0.5, 1.0, *(new / old - 1 for new, old in zip(ndcg, before, strict=True))]
+    assert relative[1:] == [f"{value:+.1%}" for value in shares]
     # HR@5 differs for one user of four, 0 0 0 1: a resample's mean lies as far from 1/4 as 0 does unless
     # that user is drawn exactly once: 1 - 4 (1/4) (3/4)^3 = 0.578.
-    assert float(change[1].removeprefix("p=")) == pytest.approx(0.578, abs=0.02)
+    assert float(p[1]) == pytest.approx(0.578, abs=0.02)
+    assert not any(row[:2] == ["change", "to"] for row in lines), "the row above is the first"
+    assert not any("Holm" in word for row in lines for word in row), "one comparison needs no correction"
 
 
 def test_a_row_that_is_the_model_before_rl_is_told(tmp_path: Path, capsys: Shown) -> None:
@@ -82,7 +94,56 @@ def test_a_row_that_is_the_model_before_rl_is_told(tmp_path: Path, capsys: Shown
 
 def test_equal_runs_do_not_differ(tmp_path: Path, capsys: Shown) -> None:
     compare([finished(tmp_path / name, [3, 0, 9]) for name in ("a", "b")], "evaluate")
-    assert capsys.readouterr().out.count("+0.0000 p=1.000") == 4
+    lines = shown(capsys)
+    assert ["change", *["+0.0000"] * 6] in lines
+    assert ["relative", *["+0.0%"] * 6] in lines
+    assert ["p", *["1.0000"] * 6] in lines
+
+
+def test_a_third_row_is_held_against_both_and_corrected(tmp_path: Path, capsys: Shown) -> None:
+    """Three comparisons a column, by Holm: the smallest p-value three times, and so on."""
+    generator = np.random.default_rng(0)
+    ranks = [generator.integers(0, 12, 40).tolist() for _ in range(3)]
+    ranks[1] = [max(1, rank - 5) for rank in ranks[0]]
+    compare([finished(tmp_path / name, own) for name, own in zip("abc", ranks, strict=True)], None, "csv")
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    hits = [np.array([0 < rank <= 5 for rank in own], dtype=float) for own in ranks]
+    plain = [
+        paired_bootstrap(hits[row], hits[other], np.random.default_rng(0), 10_000).p_value
+        for row, other in ((1, 0), (2, 0), (2, 1))
+    ]
+    order = np.argsort(plain)
+    corrected = np.maximum.accumulate(np.minimum(1, np.array(plain)[order] * [3, 2, 1]))
+    expected = dict(zip(order.tolist(), corrected.tolist(), strict=True))
+    found = [float(row["HR@5"]) for row in rows if row["line"] == "p"]
+    assert found == pytest.approx([expected[place] for place in range(3)])
+    above = [row for row in rows if row["line"] == "change to above"]
+    assert [row["run"] for row in above] == ["c"]
+    assert float(above[0]["HR@5"]) == pytest.approx(hits[2].mean() - hits[1].mean())
+
+
+def test_each_data_set_has_its_table_and_all_have_one(tmp_path: Path, capsys: Shown) -> None:
+    """The mean counts data sets, not users."""
+    names = ("plain", "lasar")
+    ranks = {"Beauty": ([1, 0, 0, 0], [1, 1, 0, 0]), "Sports": ([0, 0], [1, 1])}
+    runs = [
+        finished(tmp_path / f"{data}-{name}", own, data=data)
+        for data, both in ranks.items()
+        for name, own in zip(names, both, strict=True)
+    ]
+    compare(runs, None)
+    lines = shown(capsys)
+    titles = [row[0] for row in lines if row[1:] == ["history", "in", "the", "lists"]]
+    assert titles == ["Beauty,", "Sports,"]
+    start = next(
+        place for place, row in enumerate(lines) if row[:5] == ["mean", "over", "2", "data", "sets,"]
+    )
+    over = [row for row in lines[start:] if row]
+    assert over[3][:2] == ["Beauty-plain", "0.1250"]
+    assert over[4][:2] == ["Beauty-lasar", "0.7500"]
+    assert over[5][:2] == ["change", "+0.6250"]
+    compare(runs[:3], None)
+    assert "mean over" not in capsys.readouterr().out, "one of them has another model beside"
 
 
 def test_runs_with_other_test_sets_are_refused(tmp_path: Path) -> None:
@@ -106,8 +167,8 @@ def test_the_models_of_one_run_are_compared(tmp_path: Path, capsys: Shown) -> No
     finished(run, [1, 2], stage="after", label="LASAR [b]")
     compare([run], None)
     lines = shown(capsys)
-    assert ["before", "0.5000", "0.5000", "0.5000", "0.5000", "0.00"] in lines
-    assert any(row[:3] == ["run:", "2", "users;"] for row in lines)
+    assert ["before", *["0.5000"] * 6, "0.00"] in lines
+    assert any(row[:3] == ["run:", "2", "users"] for row in lines)
     after = next(row for row in lines if row[:1] == ["LASAR"])
     assert after[1:4] == ["[b]", "1.0000", "1.0000"]
     with pytest.raises(UserError, match="at least two runs, or one with several evaluate stages"):
@@ -120,8 +181,8 @@ def test_a_hit_among_items_of_one_sid_is_shared(tmp_path: Path, capsys: Shown) -
     compare([first, second], None)
     lines = shown(capsys)
     ndcg = [1 / np.log2(rank + 1) for rank in (4, 5, 6, 7)]
-    expected = [0.5 / 2, 1 / 2, sum(ndcg[:2]) / 4 / 2, sum(ndcg) / 4 / 2]
-    assert next(row for row in lines if row[:1] == ["a"])[1:5] == [f"{value:.4f}" for value in expected]
+    expected = [0.5 / 2, 1 / 2, 1 / 2, sum(ndcg[:2]) / 4 / 2, sum(ndcg) / 4 / 2, sum(ndcg) / 4 / 2]
+    assert next(row for row in lines if row[:1] == ["a"])[1:7] == [f"{value:.4f}" for value in expected]
     assert next(row for row in lines if row[:1] == ["b"])[1:3] == [
         "0.0000",
         "0.2500",
@@ -136,18 +197,20 @@ def test_seeds_of_one_spec_are_one_row(tmp_path: Path, capsys: Shown) -> None:
     compare([plain, *seeds], None)
     lines = shown(capsys)
     row = next(row for row in lines if row[:1] == ["lasar"])
-    assert row[1:] == [*["0.5000"] * 4, "1.00"]
-    assert lines[lines.index(row) + 1] == ["3", "seeds", *["±", "0.2500"] * 4, "±", "1.00"]
+    assert row[1:] == [*["0.5000"] * 6, "1.00"]
+    below = lines[lines.index(row) + 1 :]
+    assert below[0] == [*["sd", "of", "3", "seeds"], *["±", "0.2500"] * 6, "±", "1.00"]
     means, one = np.array([1, 2 / 3, 1 / 3, 0]), np.array([1.0, 0, 0, 0])
     found = paired_bootstrap(means, one, np.random.default_rng(0), 10_000)
-    assert lines[lines.index(row) + 2][:3] == ["+0.2500", f"p={found.p_value:.3f}", "+0.0000"]
+    assert below[1][:3] == ["change", "+0.2500", "+0.0000"]
+    assert below[3][:2] == ["p", f"{found.p_value:.4f}"]
 
 
 def test_a_spec_is_compared_with_itself_over_seeds_model_by_model(tmp_path: Path, capsys: Shown) -> None:
     runs = [finished(tmp_path / f"s{n}", [1, 0], stage="before", seed=n) for n in range(2)]
     compare(runs, None)
     starts = [row[:2] for row in shown(capsys)]
-    assert starts[starts.index(["lasar", "0.5000"]) + 1] == ["2", "seeds"]
+    assert starts[starts.index(["lasar", "0.5000"]) + 1] == ["sd", "of"]
     for run in runs:
         finished(run, [1, 2], stage="after")
     compare(runs, None)

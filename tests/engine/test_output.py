@@ -114,7 +114,7 @@ def test_runs_with_damaged_results(tmp_path: Path, metrics: str, predictions: st
     with pytest.raises(UserError, match=told):
         compare([tmp_path, tmp_path], None)
     with pytest.raises(UserError):
-        report(tmp_path)
+        report([tmp_path])
 
 
 @pytest.mark.parametrize(

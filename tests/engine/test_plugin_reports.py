@@ -11,7 +11,8 @@ import pytest
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.errors import UserError
 from lasar_kit.report.compare import compare
-from lasar_kit.report.table import metrics_tables, report
+from lasar_kit.report.formats import as_rich
+from lasar_kit.report.table import metrics_grids, report
 from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
 
@@ -70,13 +71,14 @@ def test_a_report_on_something_else(plugin: Path, tmp_path: Path, capsys: pytest
     runner.dry_run(loaded, catalogue, run, True)
     assert f"Stagesof{path}" in solid(capsys.readouterr().out)
     with pytest.raises(UserError, match="no stage of this run reports hr@5, hr@10"):
-        report(run)
+        report([run])
     with pytest.raises(UserError, match="no stage of this run holds predictions"):
         compare([run, run], None)
 
 
 def test_a_row_holds_what_its_stage_reports() -> None:
-    [table] = metrics_tables({"a": {"hr@10": 0.5}, "b": {"items": 3}, "c": {"ndcg@5": 0.25, "mean_depth": 1}})
+    [grid] = metrics_grids({"a": {"hr@10": 0.5}, "b": {"items": 3}, "c": {"ndcg@5": 0.25, "mean_depth": 1}})
+    table = as_rich(grid)
     columns = [list(column.cells) for column in table.columns]
     assert columns[0] == ["[bold]a", "[bold]c"]
     assert columns[2] == ["0.5000", ""]

@@ -16,7 +16,7 @@ def row(value: float, **more: object) -> dict[str, object]:
 def shown(run: Path, metrics: object, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
     run.mkdir(exist_ok=True)
     (run / "metrics.json").write_text(json.dumps(metrics))
-    report(run)
+    report([run])
     return [line.split() for line in capsys.readouterr().out.splitlines() if line.split()]
 
 
@@ -130,4 +130,4 @@ def test_a_folder_without_results_is_a_mistake(tmp_path: Path, stored: str | Non
     if stored is not None:
         (tmp_path / "metrics.json").write_text(stored)
     with pytest.raises(UserError, match=message):
-        report(tmp_path)
+        report([tmp_path])

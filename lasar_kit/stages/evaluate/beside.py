@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -16,26 +15,26 @@ from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
 from lasar_kit.process.world import in_shares
 from lasar_kit.spec import RankerConfig
-from lasar_kit.stages.evaluate.placed import summary
 
 ROWS = 512
 """Users whose scores of the whole catalogue are held at once."""
 
 
-def rows_beside(
+def places_beside(
     configs: tuple[RankerConfig, ...], dataset: Dataset, held_out: HeldOut, context: StageContext, device: str
-) -> dict[str, dict[str, Any]]:
-    """For each protocol a row for each ranker, by what it is called; processes share in the users.
+) -> dict[str, dict[str, Places]]:
+    """For each protocol where each ranker puts the targets, by what it is called; processes share in the
+    users.
 
     Rankers see the training part, which is all that any stage trains on, and whole histories.
     """
-    rows: dict[str, dict[str, Any]] = {HISTORY_IN: {}, HISTORY_OUT: {}}
+    rows: dict[str, dict[str, Places]] = {HISTORY_IN: {}, HISTORY_OUT: {}}
     env = context.env(device=device)
     for config in configs:
         ranker: Ranker = context.catalogue.build("ranker", config, env)
         ranker.fit(dataset.train, dataset.items)
         for protocol, row in ask(ranker, config.use, held_out, dataset.items.height).items():
-            rows[protocol][config.called] = summary(row)
+            rows[protocol][config.called] = row
     return rows
 
 

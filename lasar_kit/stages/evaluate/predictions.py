@@ -1,4 +1,4 @@
-"""Ranked lists, a line of JSON a user."""
+"""Ranked lists, a line of JSON a user, and where what stands beside put the targets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from jaxtyping import Int
 
 from lasar_kit.core.dataset import Dataset
@@ -49,3 +50,14 @@ def write_predictions(
 
 def _shown(items: Int[np.ndarray, " W"], keep: int) -> Int[np.ndarray, " k"]:
     return np.flatnonzero(items >= 0)[:keep]
+
+
+def write_beside(path: Path, users: Sequence[str], beside: Mapping[str, Mapping[str, Places]]) -> None:
+    """A row a user, in the order of the predictions: by protocol and ranker the target's rank and its ties,
+    in columns `PROTOCOL/NAME/rank` and `…/ties`."""
+    columns: dict[str, Sequence[str] | np.ndarray] = {"user": users}
+    for protocol, rows in beside.items():
+        for name, found in rows.items():
+            columns[f"{protocol}/{name}/rank"] = found.rank.astype(np.int32)
+            columns[f"{protocol}/{name}/ties"] = found.ties.astype(np.int32)
+    pl.DataFrame(columns).write_parquet(path)

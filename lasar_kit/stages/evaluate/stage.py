@@ -20,13 +20,13 @@ from lasar_kit.model.depth import depth_at, forced_depth, greedy_depth
 from lasar_kit.model.precision import autocast
 from lasar_kit.model.ranking import Ranking, batches_of_users, rank_users, with_sharers
 from lasar_kit.model.recommender import Recommender
-from lasar_kit.stages.evaluate.beside import rows_beside
+from lasar_kit.stages.evaluate.beside import places_beside
 from lasar_kit.stages.evaluate.config import EvaluateConfig
 from lasar_kit.stages.evaluate.placed import both_lists, by_depth, in_own_history, placed, summary
-from lasar_kit.stages.evaluate.predictions import write_predictions
+from lasar_kit.stages.evaluate.predictions import write_beside, write_predictions
 from lasar_kit.stages.evaluate.unchanged import unchanged
 from lasar_kit.store.artifacts import write_json
-from lasar_kit.store.layout import METRICS, PREDICTIONS
+from lasar_kit.store.layout import BESIDE, METRICS, PREDICTIONS
 
 
 class EvaluateStage:
@@ -41,13 +41,13 @@ class EvaluateStage:
         return HISTORY_OUT if self.config.exclude_history else HISTORY_IN
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
-        """Write `metrics.json` and `predictions.jsonl`; the report is the metrics."""
+        """Write `metrics.json`, `predictions.jsonl` and `beside.parquet`; the report is the metrics."""
         dataset = context.dataset()
         held_out = HeldOut.of(dataset, self.config.split, self.config.max_users, context.spec.seed)
         accelerator = Accelerator()
         device = str(accelerator.device)
         # First, as a ranker that cannot be fitted must not be told of after the decoding.
-        beside = rows_beside(self.config.beside, dataset, held_out, context, device)
+        beside = places_beside(self.config.beside, dataset, held_out, context, device)
         recommender = Recommender.load(
             context.inputs["checkpoint"],
             context.catalogue,
@@ -65,6 +65,7 @@ class EvaluateStage:
         report = self._metrics(ranking, places, beside, held_out) | unchanged(context)
         write_json(context.folder / METRICS, report)
         write_predictions(path, dataset, held_out, ranking, places, self.headline, self.config.keep)
+        write_beside(context.folder / BESIDE, [dataset.users[user] for user in held_out.users], beside)
         return report
 
     def _depth_rule(
@@ -106,12 +107,16 @@ class EvaluateStage:
         self,
         ranking: Ranking,
         places: Mapping[str, Places],
-        beside: Mapping[str, Mapping[str, Any]],
+        beside: Mapping[str, Mapping[str, Places]],
         held_out: HeldOut,
     ) -> dict[str, Any]:
         """The model's row and those beside it under either protocol, and those of the headline on top."""
         unreachable, users = int(in_own_history(held_out).sum()), len(held_out.users)
-        protocols = {name: {**summary(places[name]), "baselines": beside[name]} for name in PROTOCOLS}
+        rows = {
+            protocol: {name: summary(row) for name, row in found.items()}
+            for protocol, found in beside.items()
+        }
+        protocols = {name: {**summary(places[name]), "baselines": rows[name]} for name in PROTOCOLS}
         protocols[HISTORY_OUT]["ceiling"] = 1.0 - unreachable / users
         headline = {name: value for name, value in protocols[self.headline].items() if name != "ceiling"}
         thinks = {"by_depth": by_depth(places[self.headline], ranking.depth)} if ranking.depth.any() else {}
