@@ -13,11 +13,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.lesson import Prompts, TaskRows
-from lasar_kit.core.values import LatentTrace, Prompt
+from lasar_kit.core.values import Beams, LatentTrace, Prompt
 
 
 @runtime_checkable
@@ -59,6 +60,28 @@ class Mixes(Protocol):
 
     def remembered(self, train: Sequences) -> Remembered:
         """Fit the prior on these sequences alone, and leave the one that ranks as it is."""
+
+
+@runtime_checkable
+class SearchesAmong(Protocol):
+    """A decoder that searches among some items only: what is not allowed takes no place in the search.
+
+    Of other decoders lists hold what is left of a search among all.
+    """
+
+    def search_among(self, backbone: Backbone, trace: LatentTrace, width: int, allowed: Allowed) -> Beams:
+        """The `width` best of the items that each row may list, with the scores that `search` gives them; -1
+        where it may list fewer. Of items that share a SID the first stands for all, if any is allowed."""
+
+
+@runtime_checkable
+class ScoresWithout(Protocol):
+    """A ranker that scores few items, and others once histories are left out: a model with a beam."""
+
+    def score_both(
+        self, histories: Sequence[Int[np.ndarray, " H"]]
+    ) -> tuple[Float[np.ndarray, "U I"], Float[np.ndarray, "U I"]]:
+        """What `score` gives, and the scores of lists that hold no item of their history."""
 
 
 @runtime_checkable

@@ -13,9 +13,12 @@ import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
+from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.values import SidTable
 
 MEGABYTE = 2**20
+SORTED_SHARE = 32
+"""Sets of more than one item in so many are counted and not sorted."""
 
 
 class Alphabet:
@@ -103,10 +106,16 @@ def candidates(
 
 @dataclass(frozen=True)
 class Trie:
-    """M levels of transitions from the root, and the item of each leaf."""
+    """M levels of transitions from the root, and the item of each leaf.
+
+    Sorted by SID, the items below a node follow each other: `place` is where each item then stands, and those
+    below node n of a level have the places `first[level][n]` up to `first[level][n + 1]`.
+    """
 
     levels: tuple[Level, ...]
     item: Int[Tensor, " leaves"]
+    place: Int[Tensor, " I"]
+    first: tuple[Int[Tensor, " bounds"], ...]
 
     @classmethod
     def of(cls, table: SidTable, budget_megabytes: int, device: str) -> Trie:
@@ -118,6 +127,7 @@ class Trie:
         order, firsts = prefixes(tokens)
         parent = np.zeros(len(order), dtype=np.int64)
         levels: list[Level] = []
+        first: list[Int[Tensor, " bounds"]] = []
         budget = budget_megabytes * MEGABYTE
         for column, starts in zip(tokens[order].T, firsts, strict=True):
             node = starts.cumsum() - 1
@@ -125,8 +135,13 @@ class Trie:
             if isinstance(level, DenseLevel):
                 budget -= level.table.nbytes
             levels.append(level)
+            bounds = np.append(np.flatnonzero(starts), len(order)).astype(np.int32)
+            first.append(torch.from_numpy(bounds).to(device))
             parent = node
-        return cls(tuple(levels), torch.from_numpy(order[starts]).to(device))
+        place = np.empty(len(order), dtype=np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        item, places = (torch.from_numpy(array).to(device) for array in (order[starts], place))
+        return cls(tuple(levels), item, places, tuple(first))
 
 
 def prefixes(
@@ -162,3 +177,48 @@ def _level(
         torch.from_numpy(token).to(device),
         widest=int(np.diff(first).max()),
     )
+
+
+class OpenNodes:
+    """The nodes of a trie below which an allowed item stands; asked of the nodes that a search meets.
+
+    The items of a node follow each other, so how many of them a row's set names is a difference of two looks:
+    into the places that are named, sorted, by binary search; or, of a set that is a good part of the
+    catalogue, into a running count over all places, which takes less time to make than sorting them. Kept are
+    E numbers a row, or I.
+    """
+
+    def __init__(self, trie: Trie, allowed: Allowed) -> None:
+        self.trie, self.only = trie, allowed.only[:, None]
+        count = len(trie.place)  # of places; itself it is none
+        places = torch.where(allowed.items < 0, count, trie.place[allowed.items])
+        self.counted = places.shape[1] * SORTED_SHARE > count
+        self.named = _running_count(places, count) if self.counted else _ascending(places, count)
+
+    def among(self, level: int, node: Int[Tensor, "B R w C"]) -> Bool[Tensor, "B R w C"]:
+        """Which of these nodes of a level are open."""
+        flat, bounds = node.flatten(1).long(), self.trie.first[level]
+        start, end = bounds[flat], bounds[flat + 1]
+        named = self._before(end) - self._before(start)
+        return torch.where(self.only, named > 0, named < end - start).view(node.shape)
+
+    def _before(self, bound: Int[Tensor, "B n"]) -> Int[Tensor, "B n"]:
+        """How many of the places before these are named."""
+        if self.counted:
+            return self.named.gather(1, bound.long())
+        return torch.searchsorted(self.named, bound)
+
+
+def _running_count(places: Int[Tensor, "B E"], count: int) -> Int[Tensor, "B bounds"]:
+    """For each place, how many before it are named."""
+    marks = torch.zeros(len(places), count + 2, dtype=torch.int32, device=places.device)
+    marks.scatter_(1, places.long() + 1, 1)  # the last column is that of no place
+    return marks.cumsum(1, dtype=torch.int32)[:, : count + 1]
+
+
+def _ascending(places: Int[Tensor, "B E"], count: int) -> Int[Tensor, "B E"]:
+    """The places that are named, each once; what is none comes last."""
+    ordered = places.int().sort(1).values
+    again = torch.zeros_like(ordered, dtype=torch.bool)
+    again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+    return ordered.masked_fill(again, count).sort(1).values

@@ -9,6 +9,7 @@ import numpy as np
 from accelerate import Accelerator
 from jaxtyping import Float, Int
 
+from lasar_kit.core.allowed import Allowed, Limit
 from lasar_kit.core.values import SidTable
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import in_shares
@@ -47,51 +48,76 @@ def rank_users(
 
     All processes share in the batches, unless `shared` is false: then this one decodes for itself.
     """
+    (ranking,) = rank_among(recommender, histories, [None], width, batch_size, accelerator, advance, shared)
+    return ranking
+
+
+def rank_among(
+    recommender: Recommender,
+    histories: Sequence[Int[np.ndarray, " H"]],
+    limits: Sequence[Sequence[Limit] | None],
+    width: int,
+    batch_size: int,
+    accelerator: Accelerator,
+    advance: Callable[[int], None] = lambda users: None,
+    shared: bool = True,
+) -> list[Ranking]:
+    """Several lists of every user, from one reading of the prompt: one for each of `limits`, which are None
+    (all items may be listed) or a limit for each user."""
     training = recommender.training
     recommender.eval()
 
-    def decode(users: Int[np.ndarray, " b"]) -> tuple[np.ndarray, ...]:
+    def decode(users: Int[np.ndarray, " b"]) -> list[tuple[np.ndarray, ...]]:
         prompts = recommender.prompts.prompts([histories[user] for user in users])
-        beams, depth = recommender.recommend(prompts, width)
+        allowed = [
+            None if own is None else Allowed.of([own[user] for user in users], recommender.device)
+            for own in limits
+        ]
+        lists, depth = recommender.recommend(prompts, width, allowed)
         advance(len(users) * accelerator.num_processes)  # the others are about as far
-        parts = (beams.items[:, 0], beams.logp[:, 0].float(), depth[:, 0])
-        return tuple(part.cpu().numpy() for part in parts)
+        parts = [(beams.items[:, 0], beams.logp[:, 0].float(), depth[:, 0]) for beams in lists]
+        return [tuple(part.cpu().numpy() for part in own) for own in parts]
 
     batches = batches_of_users(histories, batch_size)
     every = in_shares(batches, decode) if shared else [decode(users) for users in batches]
     recommender.train(training)
     order = np.argsort(np.concatenate(batches))
-    ranked: list[np.ndarray] = [np.concatenate([part[k] for part in every])[order] for k in range(3)]
-    return Ranking(*ranked)
+    return [
+        Ranking(*(np.concatenate([parts[number][k] for parts in every])[order] for k in range(3)))
+        for number in range(len(limits))
+    ]
 
 
-def without_history(ranking: Ranking, histories: Sequence[Int[np.ndarray, " H"]]) -> Ranking:
-    """The same lists less what each user already has; what follows moves up."""
-    seen = np.stack(
-        [np.isin(items, history) for items, history in zip(ranking.items, histories, strict=True)]
-    )
-    order = np.argsort(seen, axis=1, kind="stable")
-    gone = np.take_along_axis(seen, order, axis=1)
-    items = np.where(gone, -1, np.take_along_axis(ranking.items, order, axis=1))
-    scores = np.where(gone, -np.inf, np.take_along_axis(ranking.scores, order, axis=1))
-    return Ranking(items, scores, ranking.depth)
+def without(histories: Sequence[Int[np.ndarray, " H"]]) -> list[Limit]:
+    """Limits that leave each user's history out."""
+    return [Limit(history) for history in histories]
 
 
-def with_sharers(ranking: Ranking, table: SidTable) -> Ranking:
-    """Where items share a SID, each in place of their leaf, in the order of the item table."""
-    if not table.shared:
+def whole_lists(ranking: Ranking, table: SidTable, limits: Sequence[Limit] | None = None) -> Ranking:
+    """Lists of items from lists of leaves: where items share a SID, each in place of their leaf, in the order
+    of the item table; and without what is not allowed, where the search left it in. What follows moves up."""
+    if limits is None and not table.shared:
         return ranking
-    width = ranking.items.shape[1]
     items = np.full_like(ranking.items, -1)
     scores = np.full_like(ranking.scores, -np.inf)
     for user, (row, row_scores) in enumerate(zip(ranking.items, ranking.scores, strict=True)):
-        groups = [table.items_like(int(item)).cpu().numpy() for item in row[row >= 0]]
-        if groups:
-            flat = np.concatenate(groups)[:width]
-            items[user, : len(flat)] = flat
-            score = np.repeat(row_scores[row >= 0], [len(group) for group in groups])
-            scores[user, : len(flat)] = score[:width]
+        listed, score = _sharers(row[row >= 0], row_scores[row >= 0], table)
+        if limits is not None:
+            kept = limits[user].holds(listed)
+            listed, score = listed[kept], score[kept]
+        listed, score = listed[: items.shape[1]], score[: items.shape[1]]
+        items[user, : len(listed)], scores[user, : len(listed)] = listed, score
     return Ranking(items, scores, ranking.depth)
+
+
+def _sharers(
+    items: Int[np.ndarray, " w"], scores: Float[np.ndarray, " w"], table: SidTable
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """All items of these leaves, and their scores."""
+    if not table.shared or not len(items):
+        return items, scores
+    groups = [table.items_like(int(item)).cpu().numpy() for item in items]
+    return np.concatenate(groups), np.repeat(scores, [len(group) for group in groups])
 
 
 def target_ranks(

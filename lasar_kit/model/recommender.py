@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lasar_kit.core.capabilities import ReadsPrompts
+from lasar_kit.core.allowed import Allowed
+from lasar_kit.core.capabilities import ReadsPrompts, SearchesAmong
 from lasar_kit.core.chains import follow, read_chains
 from lasar_kit.core.interfaces import Backbone, Decoder, DepthPolicy, LatentLoop
 from lasar_kit.core.lesson import Prompts
@@ -232,13 +233,25 @@ class Recommender(nn.Module):
         return copy.deepcopy(self, shared).requires_grad_(False).eval()
 
     @torch.inference_mode()
-    def recommend(self, prompts: Prompts, width: int) -> tuple[Beams, Int[Tensor, "B R"]]:
-        """Ranked items of each prompt, and the depth it was thought about."""
+    def recommend(
+        self, prompts: Prompts, width: int, allowed: Sequence[Allowed | None] = (None,)
+    ) -> tuple[list[Beams], Int[Tensor, "B R"]]:
+        """Ranked items of each prompt, a list for each of what is `allowed` (None for all), and the depth it
+        was thought about; read and thought about once.
+
+        A decoder that does not search among some (`SearchesAmong`) leaves in a list what is not allowed.
+        """
         prompt = self.read(prompts.to(self.device))
         depth = self.choose_depth(self.depth_policy, prompt)
         trace = self.think(prompt, depth)
-        beams = self.decoder.search(self.backbone, trace, width)
-        return beams, depth if trace.depth is None else trace.depth
+        lists = [self.search(trace, width, limit) for limit in allowed]
+        return lists, depth if trace.depth is None else trace.depth
+
+    def search(self, trace: LatentTrace, width: int, allowed: Allowed | None = None) -> Beams:
+        """Ranked items behind each branch, of those that are allowed."""
+        if allowed is not None and isinstance(self.decoder, SearchesAmong):
+            return self.decoder.search_among(self.backbone, trace, width, allowed)
+        return self.decoder.search(self.backbone, trace, width)
 
     def save(self, folder: Path) -> None:
         """Write a folder that `AutoModelForCausalLM`, `AutoTokenizer` and `Recommender.load` all read."""

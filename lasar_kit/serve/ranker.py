@@ -9,9 +9,11 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
+from lasar_kit.core.allowed import Limit
 from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
+from lasar_kit.model.ranking import Ranking, without
 from lasar_kit.serve.ranker_config import RunConfig
 from lasar_kit.serve.recommend import LoadedRun
 
@@ -43,11 +45,28 @@ class RunRanker:
 
     def score(self, histories: Sequence[Int[np.ndarray, " H"]]) -> Float[np.ndarray, "U I"]:
         """Log-probabilities; -inf for what is not in the beam."""
-        ranked = self.model.rank_rows([self._own[history] for history in histories], self.config.batch_size)
-        own = np.full((len(histories), len(self._own) + 1), -np.inf)
-        np.put_along_axis(
-            own, ranked.items, ranked.scores.astype(np.float64), axis=1
-        )  # -1 is the last column
+        (ranking,) = self._lists(histories, [None])
+        return self._scores(ranking)
+
+    def score_both(
+        self, histories: Sequence[Int[np.ndarray, " H"]]
+    ) -> tuple[Float[np.ndarray, "U I"], Float[np.ndarray, "U I"]]:
+        """The same, and that of a beam that holds no item of its history."""
+        inside, outside = self._lists(histories, [None, without(self._own_rows(histories))])
+        return self._scores(inside), self._scores(outside)
+
+    def _lists(
+        self, histories: Sequence[Int[np.ndarray, " H"]], limits: Sequence[Sequence[Limit] | None]
+    ) -> list[Ranking]:
+        return self.model.rank_rows(self._own_rows(histories), limits, batch_size=self.config.batch_size)
+
+    def _own_rows(self, histories: Sequence[Int[np.ndarray, " H"]]) -> list[Int[np.ndarray, " H"]]:
+        return [self._own[history] for history in histories]
+
+    def _scores(self, ranking: Ranking) -> Float[np.ndarray, "U I"]:
+        """In the order of the items that it was fitted on."""
+        own = np.full((len(ranking.items), len(self._own) + 1), -np.inf)
+        np.put_along_axis(own, ranking.items, ranking.scores.astype(np.float64), axis=1)  # -1: last column
         scores: Float[np.ndarray, "U I"] = own[:, self._own]
         return scores
 

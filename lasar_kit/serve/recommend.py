@@ -16,12 +16,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from lasar_kit.core.allowed import Limit
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.values import Env
+from lasar_kit.core.vocabulary import sid_token
 from lasar_kit.data import stored_dataset
 from lasar_kit.data.sids import Sids
 from lasar_kit.errors import UserError, nearest, one_line
-from lasar_kit.model.ranking import Ranking, rank_users, with_sharers, without_history
+from lasar_kit.model.ranking import Ranking, rank_among, whole_lists, without
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.environment import check_environment
 from lasar_kit.process.screen import Screen, quiet_libraries
@@ -52,13 +54,14 @@ class LoadedRun:
     """The last model of a finished run, in memory; `lasar_kit.load_run` makes one."""
 
     def __init__(
-        self, dataset: Dataset, recommender: Recommender, width: int, accelerator: Accelerator
+        self, dataset: Dataset, sids: Sids, recommender: Recommender, width: int, accelerator: Accelerator
     ) -> None:
-        self.dataset = dataset
+        self.dataset, self.sids = dataset, sids
         self._ids: list[str] = dataset.items["id"].to_list()
         self._titles: list[str] = dataset.items["title"].to_list()
-        self._row = {item: row for row, item in enumerate(self._ids)}
-        self._recommender, self._width, self._accelerator = recommender, width, accelerator
+        self.row_of = {item: row for row, item in enumerate(self._ids)}
+        """Rows of the item table by raw id."""
+        self.recommender, self.width, self._accelerator = recommender, width, accelerator
 
     @classmethod
     def load(cls, run: Path, catalogue: Catalogue) -> LoadedRun:
@@ -80,51 +83,69 @@ class LoadedRun:
                 catalogue=catalogue,
             )
             recommender = Recommender.load(run / MODEL, catalogue, decoder, sids, env)
-            return cls(dataset, recommender.eval(), decoder.width, accelerator)
+            return cls(dataset, sids, recommender.eval(), decoder.width, accelerator)
 
     def rank(
         self, histories: Sequence[Sequence[str]], k: int = 10, exclude_history: bool = False
     ) -> list[list[Recommended]]:
         """The best items behind each history of raw ids, oldest first: at most `k`, best first.
 
-        Lists are those of `evaluate`: with `exclude_history`, what is left of the beam. Raises `UserError`
-        for ids that the run's catalogue does not have.
+        Lists are those of `evaluate`: with `exclude_history`, of a search among all items but those of the
+        history. Raises `UserError` for ids that the run's catalogue does not have.
         """
         rows = [self.rows(history) for history in histories]
         if not rows:
             return []
-        ranked = rank_users(self._recommender, rows, max(k, self._width), BATCH, self._accelerator)
-        ranked = with_sharers(ranked, self._recommender.prompts.table)
-        if exclude_history:
-            ranked = without_history(ranked, rows)
-        return [
-            [
-                Recommended(self._ids[item], self._titles[item], float(score))
-                for item, score in zip(items[:k], scores[:k], strict=True)
-                if item >= 0
-            ]
-            for items, scores in zip(ranked.items, ranked.scores, strict=True)
-        ]
+        limits = without(rows) if exclude_history else None
+        (found,) = self.rank_rows(rows, [limits], max(k, self.width), shared=True)
+        pairs = zip(found.items, found.scores, strict=True)
+        return [self.named(items[:k], scores[:k]) for items, scores in pairs]
 
-    def rank_rows(self, histories: Sequence[Int[np.ndarray, " L"]], batch_size: int = BATCH) -> Ranking:
-        """The beam behind each history of rows, decoded by this process alone."""
-        accelerator = self._accelerator
-        ranked = rank_users(self._recommender, histories, self._width, batch_size, accelerator, shared=False)
-        return with_sharers(ranked, self._recommender.prompts.table)
+    def named(self, items: Int[np.ndarray, " n"], scores: Float[np.ndarray, " n"]) -> list[Recommended]:
+        """A list of rows, -1 for none, with ids and titles."""
+        pairs = zip(items.tolist(), scores.tolist(), strict=True)
+        return [Recommended(self._ids[item], self._titles[item], score) for item, score in pairs if item >= 0]
+
+    def sid(self, row: int) -> list[str]:
+        """The tokens of an item's semantic ID."""
+        return [sid_token(level, code) for level, code in enumerate(self.sids.codes[row].tolist())]
+
+    def rank_rows(
+        self,
+        histories: Sequence[Int[np.ndarray, " L"]],
+        limits: Sequence[Sequence[Limit] | None] = (None,),
+        width: int | None = None,
+        batch_size: int = BATCH,
+        shared: bool = False,
+    ) -> list[Ranking]:
+        """Lists behind each history of rows, one for each of `limits`, as wide as the decoder unless told;
+        decoded by this process alone, unless `shared`."""
+        found = rank_among(
+            self.recommender,
+            histories,
+            limits,
+            width or self.width,
+            batch_size,
+            self._accelerator,
+            shared=shared,
+        )
+        table = self.recommender.prompts.table
+        return [whole_lists(ranking, table, own) for ranking, own in zip(found, limits, strict=True)]
 
     def item_vectors(self) -> Float[np.ndarray, "I E"]:
         """Return the input embeddings of each item's tokens, side by side."""
-        return self._recommender.item_vectors()
+        vectors: Float[np.ndarray, "I E"] = self.recommender.item_vectors()
+        return vectors
 
     def rows(self, history: Sequence[str]) -> Int[np.ndarray, " L"]:
         """Rows of raw ids in the item table; all unknown ones are reported."""
-        unknown = [item for item in history if item not in self._row]
+        unknown = [item for item in history if item not in self.row_of]
         if unknown:
             raise UserError(*(f"no item {item!r} in this run; {self._hint(item)}" for item in unknown))
-        return np.array([self._row[item] for item in history], dtype=np.int64)
+        return np.array([self.row_of[item] for item in history], dtype=np.int64)
 
     def _hint(self, item: str) -> str:
-        hint = nearest(item, self._row)
+        hint = nearest(item, self.row_of)
         return hint if hint.startswith("did") else f"ids look like {self._ids[0]!r}"
 
 

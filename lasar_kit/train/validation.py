@@ -18,7 +18,7 @@ from lasar_kit.core.scoring import Score
 from lasar_kit.data.held_out import HeldOut
 from lasar_kit.model.answers import AnswerScorer
 from lasar_kit.model.precision import autocast
-from lasar_kit.model.ranking import batches_of_users, rank_users, target_ranks, with_sharers
+from lasar_kit.model.ranking import batches_of_users, rank_users, target_ranks, whole_lists
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import in_shares
 from lasar_kit.spec.precision import Precision
@@ -113,7 +113,7 @@ class BestCheckpoint:
             )
             loss = answer_loss(recommender, self.held_out, self.score, self.batch_size)
         table = recommender.prompts.table
-        items = with_sharers(ranking, table).items
+        items = whole_lists(ranking, table).items
         values = metrics.summary(*target_ranks(items, self.held_out.target, table), cutoffs=(10,))
         if ranking.depth.any():
             values["depth"] = float(ranking.depth.mean())

@@ -117,9 +117,9 @@ def test_a_finished_run_stands_beside_as_it_stood_alone(shop: Path, monkeypatch:
     decoded: list[int] = []
     recommend = Recommender.recommend
 
-    def counted(self: Recommender, batch: Any, width: int) -> Any:
+    def counted(self: Recommender, batch: Any, width: int, allowed: Any) -> Any:
         decoded.append(len(batch.lengths))
-        return recommend(self, batch, width)
+        return recommend(self, batch, width, allowed)
 
     monkeypatch.setattr(Recommender, "recommend", counted)
     rankers = f"stages.plain.beside=[random, {{use: run, run: '{shop}'}}]"

@@ -15,8 +15,8 @@ from lasar_kit.model.ranking import (
     batches_of_users,
     rank_users,
     target_ranks,
-    with_sharers,
-    without_history,
+    whole_lists,
+    without,
 )
 from lasar_kit.model.recommender import Recommender
 
@@ -51,7 +51,8 @@ def test_batches_are_cut_from_the_users_by_length_then_order() -> None:
 
 def test_history_is_left_out_and_the_rest_moves_up() -> None:
     lists = replace(ranking([[4, 2, 7, 1], [3, 5, -1, -1]]), depth=np.array([2, 5]))
-    left = without_history(lists, [np.array([2, 1]), np.array([9])])
+    table = SidTable(torch.arange(10)[:, None])
+    left = whole_lists(lists, table, without([np.array([2, 1]), np.array([9])]))
     assert left.items.tolist() == [[4, 7, -1, -1], [3, 5, -1, -1]]
     assert left.scores.tolist() == [[0, -2, NONE, NONE], [0, -1, NONE, NONE]]
     assert left.depth.tolist() == [2, 5]
@@ -62,7 +63,7 @@ def test_long_lists_keep_their_order() -> None:
     rng = np.random.default_rng(2)
     lists = ranking([rng.permutation(300).tolist() for _ in range(5)])
     histories = [rng.permutation(300)[:count] for count in (0, 1, 40, 150, 299)]
-    left = without_history(lists, histories)
+    left = whole_lists(lists, SidTable(torch.arange(300)[:, None]), without(histories))
     for row, items, history in zip(left.items, lists.items, histories, strict=True):
         kept = [item for item in items if item not in history]
         assert row.tolist() == kept + [-1] * len(history)
@@ -71,7 +72,7 @@ def test_long_lists_keep_their_order() -> None:
 def test_sharers_stand_in_place_of_their_leaf_and_split_the_hit() -> None:
     """Items 1, 3 and 4 share a SID. The list 0, {1, 3, 4} holds target 3 at rank 2, 3 or 4."""
     table = SidTable(torch.tensor([[0, 0], [0, 1], [1, 0], [0, 1], [0, 1]]))
-    full = with_sharers(ranking([[0, 1, 2, -1]]), table)
+    full = whole_lists(ranking([[0, 1, 2, -1]]), table)
     assert full.items.tolist() == [[0, 1, 3, 4]]
     assert full.scores.tolist() == [[0, -1, -1, -1]]
     rank, ties = target_ranks(full.items, np.array([3]), table)
@@ -83,7 +84,7 @@ def test_sharers_of_short_lists() -> None:
     """Items 0 and 2 share a SID; nobody lists item 3."""
     table = SidTable(torch.tensor([[0], [1], [0], [2]]))
     lists = replace(ranking([[1, 0, -1, -1], [-1, -1, -1, -1], [0, -1, -1, -1]]), depth=np.array([1, 0, 3]))
-    full = with_sharers(lists, table)
+    full = whole_lists(lists, table)
     assert full.items.tolist() == [[1, 0, 2, -1], [-1] * 4, [0, 2, -1, -1]]
     assert full.scores.tolist() == [[0, -1, -1, NONE], [NONE] * 4, [0, 0, NONE, NONE]]
     assert full.depth.tolist() == [1, 0, 3]
@@ -138,4 +139,4 @@ def test_without_sharing_ranks_are_plain() -> None:
     assert (rank.tolist(), ties.tolist()) == ([2, 0], [1, 1])
     bare = target_ranks(np.array([[5, 2], [1, -1]]), np.array([2, 0]))
     assert [part.tolist() for part in bare] == [[2, 0], [1, 1]]
-    assert with_sharers(ranking([[5, 2]]), table).items.tolist() == [[5, 2]]
+    assert whole_lists(ranking([[5, 2]]), table).items.tolist() == [[5, 2]]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lasar_kit.core.capabilities import ScoresWithout
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.interfaces import Ranker
 from lasar_kit.core.metrics import HISTORY_IN, HISTORY_OUT
@@ -39,15 +40,19 @@ def places_beside(
 
 
 def ask(ranker: Ranker, name: str, held_out: HeldOut, items: int) -> dict[str, Places]:
-    """Where a fitted ranker puts each user's target under either protocol; scores are computed once."""
+    """Where a fitted ranker puts each user's target under either protocol; scores are computed once, but for
+    those of a ranker that searches again without the histories."""
     starts = range(0, len(held_out.target), ROWS)
 
     def part(start: int) -> tuple[Places, Places]:
         users = slice(start, start + ROWS)
         histories, target = held_out.histories[users], held_out.target[users]
-        scores = ranker.score(histories)
-        _check(scores, name, (len(histories), items))
-        return places(scores, target, histories, ranker.draws_ties)
+        both = ranker.score_both(histories) if isinstance(ranker, ScoresWithout) else None
+        scores = both or (ranker.score(histories),)
+        for own in scores:
+            _check(own, name, (len(histories), items))
+        found = [places(own, target, histories, ranker.draws_ties) for own in scores]
+        return found[0][0], found[-1][1]
 
     inside, outside = zip(*in_shares(starts, part), strict=True)
     return {HISTORY_IN: _joined(inside), HISTORY_OUT: _joined(outside)}

@@ -8,16 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from lasar_kit.core import metrics
-from lasar_kit.core.metrics import HISTORY_IN, HISTORY_OUT
 from lasar_kit.core.places import Places
 from lasar_kit.core.values import SidTable
 from lasar_kit.data.held_out import HeldOut
-from lasar_kit.model.ranking import Ranking, target_ranks, without_history
-
-
-def both_lists(ranking: Ranking, held_out: HeldOut) -> dict[str, Ranking]:
-    """A recommender's lists under either protocol, from one beam."""
-    return {HISTORY_IN: ranking, HISTORY_OUT: without_history(ranking, held_out.histories)}
+from lasar_kit.model.ranking import Ranking, target_ranks
 
 
 def placed(ranking: Ranking, target: Int[np.ndarray, " U"], table: SidTable) -> Places:

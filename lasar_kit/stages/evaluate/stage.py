@@ -18,11 +18,11 @@ from lasar_kit.data.held_out import HeldOut
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.model.depth import depth_at, forced_depth, greedy_depth
 from lasar_kit.model.precision import autocast
-from lasar_kit.model.ranking import Ranking, batches_of_users, rank_users, with_sharers
+from lasar_kit.model.ranking import Ranking, batches_of_users, rank_among, whole_lists, without
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.stages.evaluate.beside import places_beside
 from lasar_kit.stages.evaluate.config import EvaluateConfig
-from lasar_kit.stages.evaluate.placed import both_lists, by_depth, in_own_history, placed, summary
+from lasar_kit.stages.evaluate.placed import by_depth, in_own_history, placed, summary
 from lasar_kit.stages.evaluate.predictions import write_beside, write_predictions
 from lasar_kit.stages.evaluate.unchanged import unchanged
 from lasar_kit.store.artifacts import write_json
@@ -56,7 +56,7 @@ class EvaluateStage:
             context.env(device=device),
         )
         recommender.choose_depth = self._depth_rule(context.spec.seed, held_out, accelerator)
-        lists = both_lists(self._rank(recommender, held_out, accelerator, context), held_out)
+        lists = self._rank(recommender, held_out, accelerator, context)
         if not accelerator.is_main_process:
             return {}
         table, target = recommender.prompts.table, held_out.target
@@ -94,14 +94,24 @@ class EvaluateStage:
         held_out: HeldOut,
         accelerator: Accelerator,
         context: StageContext,
-    ) -> Ranking:
+    ) -> dict[str, Ranking]:
+        """Lists under either protocol, each searched on its own behind one reading of the prompt."""
+        limits = {HISTORY_IN: None, HISTORY_OUT: without(held_out.histories)}
         width = (self.config.decoder or context.spec.decoder).width
         progress = context.screen.progress(context.name, len(held_out.users))
         with autocast(accelerator.device, self.config.precision), progress as tick:
-            ranking = rank_users(
-                recommender, held_out.histories, width, self.config.batch_size, accelerator, tick
+            found = rank_among(
+                recommender,
+                held_out.histories,
+                list(limits.values()),
+                width,
+                self.config.batch_size,
+                accelerator,
+                tick,
             )
-        return with_sharers(ranking, recommender.prompts.table)
+        table = recommender.prompts.table
+        pairs = zip(limits.items(), found, strict=True)
+        return {name: whole_lists(ranking, table, own) for (name, own), ranking in pairs}
 
     def _metrics(
         self,

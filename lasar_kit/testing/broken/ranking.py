@@ -44,6 +44,14 @@ class LeavesThemOut(TinyRanker):
         return scores
 
 
+@breaks(BROKEN, "ranker", "histories_are_left_out_where_asked")
+class LeavesNothingOut(TinyRanker):
+    """Gives the same scores twice."""
+
+    def score_both(self, histories: Any) -> Any:
+        return self.score(histories), self.score(histories)
+
+
 @breaks(BROKEN, "ranker", "asking_teaches_nothing")
 class LearnsFromQuestions(TinyRanker):
     """Counts what it is asked about as bought."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.values import Beams, Env, LatentTrace, Prompt, SidTable
 from lasar_kit.testing.broken.saboteurs import Saboteurs, breaks
 from lasar_kit.testing.tiny import TinyDecoder, TinyLoop, TinyPolicy
@@ -226,6 +227,17 @@ class TurnsTies(TinyDecoder):
         return Beams(
             nn.functional.pad(items, missing, value=-1), nn.functional.pad(logp, missing, value=-torch.inf)
         )
+
+
+@breaks(BROKEN, "decoder", "a_wide_search_under_constraints_is_brute_force")
+class FiltersWhatItFound(TinyDecoder):
+    """Searches among all items, and then leaves out what is not allowed."""
+
+    def search_among(self, backbone: Any, trace: LatentTrace, width: int, allowed: Allowed) -> Beams:
+        beams, every = super().search(backbone, trace, width), super().search_among
+        lists = every(backbone, trace, len(self.items), allowed).items
+        kept = (beams.items[..., None] == lists[..., None, :]).any(-1) & beams.valid
+        return Beams(torch.where(kept, beams.items, -1), torch.where(kept, beams.logp, -torch.inf))
 
 
 @breaks(BROKEN, "decoder", "a_branch_alone_is_the_branch_in_any_batch")

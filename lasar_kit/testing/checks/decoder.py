@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
 
+from lasar_kit.core.capabilities import SearchesAmong
 from lasar_kit.core.interfaces import Decoder
 from lasar_kit.core.values import Beams, LatentTrace, SidTable
 from lasar_kit.testing import tiny
 from lasar_kit.testing.compare import close, furthest
 from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
 from lasar_kit.testing.crowds import CROWDS, Crowd
+from lasar_kit.testing.limited import Limited, limited
 from lasar_kit.testing.strategies import Search, searches
 from lasar_kit.testing.thinking import read_prompts
 
@@ -121,6 +123,51 @@ def wide_search_ranks_the_whole_catalogue(subject: Subject, case: Search) -> Non
     found = beams.logp[..., : len(case.leaves)]
     fits = any(close(found, expected) for expected in orders)
     expect(fits, f"over all tokens, a logp is {furthest(found, orders[0])}")
+
+
+@decoder.check(
+    "Close the nodes below which nothing is allowed, at every level; what is filtered afterwards is missing.",
+    cases=limited(),
+)
+def a_wide_search_under_constraints_is_brute_force(subject: Subject, case: Limited) -> None:
+    """Where there is `search_among`: as wide as the catalogue it ranks the allowed items by the scores that
+    they have among all; of any width it finds as many of them as there are, or as it is wide."""
+    if not isinstance(subject.component, SearchesAmong):
+        return
+    scores = _by_hand(case.search)
+    for width in (max(case.search.width, len(case.search.leaves)), case.search.width):
+        beams = _among(subject, case.narrow(width))
+        for b, found in enumerate(beams.items.tolist()):
+            _expect_allowed(case, b, found, width)
+        known = [_gathered(one, beams, case.search) for one in scores]
+        fits = any(close(beams.logp[beams.valid], one) for one in known)
+        expect(
+            fits,
+            f"of width {width}, over all tokens, a logp is {furthest(beams.logp[beams.valid], known[0])}",
+        )
+        falls = beams.logp[..., 1:] <= beams.logp[..., :-1]
+        expect(falls.all(), f"of width {width}, logp rises along a branch")
+
+
+def _among(subject: Subject, case: Limited) -> Beams:
+    component = subject.fresh()
+    component.bind(case.search.sids)
+    beams: Beams = component.search_among(
+        case.search.backbone, _trace(case.search), case.search.width, case.allowed
+    )
+    return beams
+
+
+def _expect_allowed(case: Limited, b: int, found: list[list[int]], width: int) -> None:
+    """That each branch of row b holds allowed items, each once, as many as there are or as it is wide."""
+    table, leaves = case.search.table, case.search.leaves
+    allowed = case.leaves(b)
+    first = {table.index(leaves[leaf]) for leaf in allowed}
+    for row in found:
+        items = [item for item in row if item >= 0]
+        told = f"of width {width}, row {b} lists {items}; the first items of allowed SIDs are {sorted(first)}"
+        expect(set(items) <= first and len(items) == min(width, len(first)), told)
+        expect(len(set(items)) == len(items), told)
 
 
 # Many examples: a search that draws must be seen to differ, and few narrow ones are drawn.

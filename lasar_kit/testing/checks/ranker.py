@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from lasar_kit.core.capabilities import ScoresWithout
 from lasar_kit.core.dataset import ITEM_COLUMNS, Sequences
 from lasar_kit.core.interfaces import Ranker
 from lasar_kit.testing.contract import Contract, Subject, expect
@@ -86,6 +87,20 @@ def histories_are_left_in(subject: Subject, case: Asked) -> None:
     scores = _fitted(subject, train, case.shop.items).score([np.array([0, 1, 0, 1])])
     own = scores[0, :2]
     expect(bool((own > -np.inf).any()), f"the scores of the history's own items are {own.tolist()}")
+
+
+@ranker.check("Let `score_both` give what `score` gives, and then scores without each history's own items.")
+def histories_are_left_out_where_asked(subject: Subject, case: Asked) -> None:
+    """Where there is `score_both`: the first scores are those of `score`, the second leave histories out."""
+    if not isinstance(subject.component, ScoresWithout):
+        return
+    train, items, histories = _given(case)
+    component: Any = _fitted(subject, train, items)
+    inside, outside = component.score_both(histories)
+    _expect_same(inside, component.score(histories), "of both,")
+    for history, row in zip(histories, outside, strict=True):
+        told = f"items {history.tolist()} of the history have scores {row[history].tolist()}"
+        expect(np.all(row[history] == -np.inf), told)
 
 
 @ranker.check("Learn in fit alone; score must leave the ranker as it was.")

@@ -35,3 +35,13 @@ class TinyRanker:
         """A row a history."""
         rows = [0.1 * self.count + self.together[history].sum(0) for history in histories]
         return np.array(rows).reshape(len(rows), len(self.count))
+
+    def score_both(
+        self, histories: Sequence[Int[np.ndarray, " H"]]
+    ) -> tuple[Float[np.ndarray, "U I"], Float[np.ndarray, "U I"]]:
+        """The same rows, and these without the histories."""
+        scores = self.score(histories)
+        without = scores.copy()
+        for row, history in zip(without, histories, strict=True):
+            row[history] = -np.inf
+        return scores, without

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Beams, Context, Env, LatentTrace, Prompt, SidTable
 from lasar_kit.core.vocabulary import LATENT_END
@@ -81,19 +82,29 @@ class TinyDecoder:
         """Keep the first item of each SID."""
         leaves = table.leaves
         first = [int((leaves == leaf).nonzero()[0]) for leaf in range(int(leaves.max()) + 1)]
-        self.items = torch.tensor(first)
+        self.items, self.leaves = torch.tensor(first), table.leaves
         self.tokens = table.tokens[self.items]
 
     @torch.no_grad()
     def search(self, backbone: Backbone, trace: LatentTrace, width: int) -> Beams:
         """The best `width` by their log-probabilities over all tokens."""
-        total, items = self.scores(backbone, trace), self.items
+        return self._best(self.scores(backbone, trace), width)
+
+    @torch.no_grad()
+    def search_among(self, backbone: Backbone, trace: LatentTrace, width: int, allowed: Allowed) -> Beams:
+        """The best `width` of those of which any item is allowed."""
+        total = self.scores(backbone, trace)
+        listed = allowed.mask(len(self.leaves)).long()
+        share = torch.zeros(len(listed), len(self.items), dtype=torch.int64)
+        closed = share.index_add_(1, self.leaves, listed) == 0
+        return self._best(total.masked_fill(closed[:, None], -torch.inf), width)
+
+    def _best(self, total: Float[Tensor, "B R I"], width: int) -> Beams:
         order = total.argsort(dim=-1, descending=True, stable=True)[..., :width]
         missing = (0, width - order.shape[-1])
-        pad = nn.functional.pad
-        return Beams(
-            pad(items[order], missing, value=-1), pad(total.gather(-1, order), missing, value=-torch.inf)
-        )
+        logp = nn.functional.pad(total.gather(-1, order), missing, value=-torch.inf)
+        items = nn.functional.pad(self.items[order], missing, value=-1)
+        return Beams(items.masked_fill(logp.isneginf(), -1), logp)
 
     def scores(self, backbone: Backbone, trace: LatentTrace) -> Float[Tensor, "B R I"]:
         """Log-probability of each item of each branch."""

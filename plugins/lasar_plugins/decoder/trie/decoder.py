@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Beams, LatentTrace
 from lasar_plugins.decoder.trie.walk import TrieWalk, stable_topk
@@ -18,13 +19,22 @@ class TrieBeam(TrieWalk):
 
         The backbone should be in evaluation mode.
         """
+        return self._best(backbone, trace, width, None)
 
+    def search_among(self, backbone: Backbone, trace: LatentTrace, width: int, allowed: Allowed) -> Beams:
+        """The same beam over the nodes that lead to allowed items: `width` of them where there are as many.
+
+        Scores are those of `search`, over all tokens or all that lead to an item, allowed or not.
+        """
+        return self._best(backbone, trace, width, allowed)
+
+    def _best(self, backbone: Backbone, trace: LatentTrace, width: int, allowed: Allowed | None) -> Beams:
         def best(
             total: Float[Tensor, "B R w C"],
             logits: Shaped[Tensor, "B R w C"],
-            allowed: Bool[Tensor, "B R w C"],
+            child: Bool[Tensor, "B R w C"],
         ) -> Int[Tensor, "B R k"]:
             flat = total.flatten(2)
             return stable_topk(flat, min(width, flat.shape[-1]))
 
-        return self.walk(backbone, trace, best, width)
+        return self.walk(backbone, trace, best, width, allowed)

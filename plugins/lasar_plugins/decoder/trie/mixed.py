@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.capabilities import Remembered
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.interfaces import Backbone, Ranker
@@ -73,18 +74,24 @@ class MixedTrie(TrieWalk, nn.Module):
 
         The backbone should be in evaluation mode.
         """
+        return self._best(backbone, trace, width, None)
 
+    def search_among(self, backbone: Backbone, trace: LatentTrace, width: int, allowed: Allowed) -> Beams:
+        """The same beam over the nodes that lead to allowed items; an item keeps its mixture among all."""
+        return self._best(backbone, trace, width, allowed)
+
+    def _best(self, backbone: Backbone, trace: LatentTrace, width: int, allowed: Allowed | None) -> Beams:
         def best(
             total: Float[Tensor, "B R w C"],
             logits: Shaped[Tensor, "B R w C"],
-            allowed: Bool[Tensor, "B R w C"],
+            child: Bool[Tensor, "B R w C"],
         ) -> Int[Tensor, "B R k"]:
             flat = total.flatten(2)
             return stable_topk(flat, min(width, flat.shape[-1]))
 
         if trace.shown is None:
-            return self.walk(backbone, trace, best, width)
-        return self.walk(backbone, trace, best, width, self._mixture(trace))
+            return self.walk(backbone, trace, best, width, allowed)
+        return self.walk(backbone, trace, best, width, allowed, self._mixture(trace))
 
     def _mixture(self, trace: LatentTrace) -> _Mixture:
         assert trace.shown is not None, "asked for by `search` where there is one"

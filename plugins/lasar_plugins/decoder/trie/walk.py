@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.scoring import candidate_logp
-from lasar_kit.core.trie import Alphabet, Level, Trie, candidates
+from lasar_kit.core.trie import Alphabet, OpenNodes, Trie, candidates
 from lasar_kit.core.values import Beams, Between, Context, Env, LatentTrace, SidTable
 from lasar_plugins.decoder.trie.config import TrieConfig
 
@@ -71,18 +72,24 @@ class TrieWalk:
         trace: LatentTrace,
         choose: Choose,
         width: int,
+        allowed: Allowed | None = None,
         weigh: Weigh = lambda level, logp, child: logp,
     ) -> Beams:
-        """The items that `choose` leads to, in its order; those missing of `width` are -1."""
+        """The items that `choose` leads to, in its order; those missing of `width` are -1.
+
+        Children below which no item is `allowed` have -inf, as those that are none; the others keep the
+        log-probabilities that they have among all.
+        """
+        reach = OpenNodes(self.trie, allowed) if allowed is not None else None
         rows, branches, _ = trace.last.shape
         node = torch.zeros(rows, branches, 1, dtype=torch.int64, device=trace.last.device)
         logp = weighed = torch.zeros(rows, branches, 1, device=trace.last.device)
         hidden, tip, context = trace.last[:, :, None], trace.tip[..., None], trace.context
-        for depth, transition in enumerate(self.trie.levels):
+        for depth in range(len(self.trie.levels)):
             # Scores within the trie need no logits but those of the level's own tokens.
             known = self.alphabet.levels[depth] if self.alphabet else None
             logits = backbone.logits(hidden, known)
-            grown = self._grow(transition, logits, node, logp, choose, partial(weigh, depth))
+            grown = self._grow(depth, logits, node, logp, choose, partial(weigh, depth), reach)
             node, logp, weighed = grown.node, grown.logp, grown.weighed
             if depth + 1 < len(self.trie.levels):
                 token = grown.token if known is None else known[grown.token]
@@ -93,16 +100,20 @@ class TrieWalk:
 
     def _grow(
         self,
-        transition: Level,
+        depth: int,
         logits: Float[Tensor, "B R w V"],
         node: Int[Tensor, "B R w"],
         logp: Float[Tensor, "B R w"],
         choose: Choose,
         weigh: Callable[[Float[Tensor, "B R w C"], Int[Tensor, "B R w C"]], Float[Tensor, "B R w C"]],
+        reach: OpenNodes | None,
     ) -> _Grown:
         """The chosen children of all beams of a branch; those with -inf are none."""
+        transition = self.trie.levels[depth]
         child, allowed, picked = candidates(transition, node, logits)
         total = logp[..., None] + candidate_logp(logits, picked, allowed, self.config.score)
+        if reach is not None:
+            total = total.masked_fill(~reach.among(depth, child), -torch.inf)
         # What is no child, or the child of one, stays none, whatever it weighs.
         weighed = weigh(total, child).masked_fill(total.isneginf(), -torch.inf)
         chosen = choose(weighed, picked, allowed)
