@@ -21,7 +21,7 @@ Seeds = Mapping[str, Float[np.ndarray, "S U"]]
 @dataclass(frozen=True)
 class Compared:
     """Models that were asked the same: the data set where there are several, a line on the question, the
-    protocol, by the name of each model its metrics and its mean depth under each seed, and `notes` on them."""
+    protocol, by the name of each model its metrics and its mean depth under each seed, and `notes`."""
 
     data: str
     question: str
