@@ -78,7 +78,9 @@ class Gru4Rec(ItemBackbone):
         layers = []
         for depth, cell in enumerate(self.cells):
             x = x * masks[depth].gather(1, turned.expand_as(masks[depth])) if depth else x
-            x, _ = cell(x)
+            # cuDNN has no backward pass of a network in evaluation mode.
+            with torch.backends.cudnn.flags(enabled=self.training or not torch.is_grad_enabled()):
+                x, _ = cell(x)
             layers.append(x.gather(1, back.expand_as(x)))
         pad = (place < start[:, None])[..., None, None]
         return torch.where(pad, lone, torch.stack(layers, dim=2))

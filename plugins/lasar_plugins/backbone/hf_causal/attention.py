@@ -40,7 +40,7 @@ def grouped_sdpa(
         query, attention_mask = folded(query, attention_mask, key.shape[1])
     output = scaled_dot_product_attention(
         query, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling, enable_gqa=as_it_is
-    ).view(shape)
+    ).reshape(shape)  # kernels for accelerators lay their output out otherwise
     return output.transpose(1, 2).contiguous(), None
 
 
