@@ -98,7 +98,7 @@ class MixedTrie(TrieWalk, nn.Module):
         rows, branches, _ = trace.shown.shape
         shown = trace.shown.flatten(0, 1).cpu().numpy()
         masses = self.prior.masses([history[history >= 0] for history in shown])
-        logs = [moved(torch.from_numpy(mass).log().float(), trace.last.device) for mass in masses]
+        logs = [moved(torch.from_numpy(mass).float(), trace.last.device).log() for mass in masses]
         odds = self.odds(trace.last)[..., None, None]
         return _Mixture([log.view(rows, branches, -1) for log in logs], logsigmoid(-odds), logsigmoid(odds))
 

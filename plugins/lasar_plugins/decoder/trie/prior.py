@@ -30,18 +30,20 @@ class ItemPrior:
 
     def bind(self, table: SidTable) -> None:
         """Learn where the nodes of each level lie, in place of a catalogue bound before."""
-        self.order, firsts = prefixes(table.tokens.cpu().numpy())
-        self.begins = [np.flatnonzero(first) for first in firsts]
-        leaves = table.tokens.cpu().numpy()[self.order][self.begins[-1]]
-        self.leaf = {tuple(tokens): leaf for leaf, tokens in enumerate(leaves.tolist())}
+        rows = table.tokens.cpu().numpy()
+        self.order, firsts = prefixes(rows)
+        begins = [np.flatnonzero(first) for first in firsts]
+        self.leaves = begins[-1]
+        self.inner = [np.searchsorted(self.leaves, begin) for begin in begins[:-1]]
+        self.leaf = {tuple(row): leaf for leaf, row in enumerate(rows[self.order][self.leaves].tolist())}
 
     def masses(self, histories: Sequence[Int[np.ndarray, " H"]]) -> list[Float[np.ndarray, "U n"]]:
         """For each level the probability of every node's items together; each level's add up to 1.
 
         Nodes are numbered as those of `lasar_kit.core.trie.Trie`.
         """
-        shares = self._shares(histories)
-        return [np.add.reduceat(shares, begins, axis=1) for begins in self.begins]
+        leaves = self._leaves(histories)
+        return [*(_sums(leaves, begins) for begins in self.inner), leaves]
 
     def of_items(
         self, histories: Sequence[Int[np.ndarray, " H"]], tokens: Int[np.ndarray, "U M"]
@@ -51,22 +53,30 @@ class ItemPrior:
         for start in range(0, len(histories), ROWS):
             part = slice(start, start + ROWS)
             leaf = np.array([self.leaf[tuple(row)] for row in tokens[part].tolist()])
-            masses = np.add.reduceat(self._shares(histories[part]), self.begins[-1], axis=1)
-            found[part] = masses[np.arange(len(leaf)), leaf]
+            found[part] = self._leaves(histories[part])[np.arange(len(leaf)), leaf]
         return found
 
-    def _shares(self, histories: Sequence[Int[np.ndarray, " H"]]) -> Float[np.ndarray, "U I"]:
-        """Return the items' probabilities, in the order of the trie."""
-        return distribution(self.ranker.score(histories), self.normalise)[:, self.order]
+    def _leaves(self, histories: Sequence[Int[np.ndarray, " H"]]) -> Float[np.ndarray, "U n"]:
+        """Return the probabilities of all SIDs, in the order of the trie."""
+        shares = distribution(self.ranker.score(histories), self.normalise)
+        ordered = np.array_equal(self.order, np.arange(len(self.order)))
+        return _sums(shares if ordered else shares[:, self.order], self.leaves)
+
+
+def _sums(values: Float[np.ndarray, "U n"], begins: Int[np.ndarray, " k"]) -> Float[np.ndarray, "U k"]:
+    """Return the sums of consecutive columns, of which each part begins at one of `begins`."""
+    if len(begins) == values.shape[1]:
+        return values
+    summed: Float[np.ndarray, "U k"] = np.add.reduceat(values, begins, axis=1)
+    return summed
 
 
 def distribution(scores: Float[np.ndarray, "U I"], normalise: Normalise) -> Float[np.ndarray, "U I"]:
     """Scores, -inf for what is not listed, as probabilities; uniform where nothing is left to divide."""
+    shares: Float[np.ndarray, "U I"] = np.maximum(scores, 0.0)
     if normalise == "softmax":
         best = scores.max(1, keepdims=True)
         shares = np.exp(scores - np.where(np.isfinite(best), best, 0.0))
-    else:
-        shares = np.maximum(scores, 0.0)
-    total = shares.sum(1, keepdims=True)
-    divided: Float[np.ndarray, "U I"] = shares / np.where(total > 0, total, 1.0)
-    return np.where(total > 0, divided, 1.0 / scores.shape[1])
+    shares[shares.sum(1) == 0] = 1.0
+    shares /= shares.sum(1, keepdims=True)
+    return shares
