@@ -113,3 +113,17 @@ def test_validations_rank_by_the_mixture(shop: Path, tmp_path: Path) -> None:
     reports = [read_json(run / "stages" / "ground" / "artifact.json")["report"] for run in runs]
     assert reports[0]["losses"] == reports[1]["losses"]
     assert reports[0]["validations"] != reports[1]["validations"]
+
+
+def test_another_runs_model_may_be_the_prior(shop: Path, tmp_path: Path) -> None:
+    """Alone it lists what that run listed; an RL stage, which copies the recommender, has it too."""
+    (tmp_path / "shop.yaml").write_text(SPEC)
+    prior = (
+        f"{{use: mixed_trie, width: 60, weight: 1.0, normalise: softmax, prior: {{use: run, run: '{shop}'}}}}"
+    )
+    changes = [f"decoder={prior}", "stages.model=null", "stages.memory=null", "stages.mixed.beside=[]"]
+    spec = load_spec(tmp_path / "shop.yaml", changes, CATALOGUE)
+    runner.run_spec(spec, CATALOGUE, tmp_path / "run", True)
+    for line, other in zip(lines(tmp_path / "run", "mixed"), lines(shop, "mixed"), strict=True):
+        assert line["items"][:20] == other["items"][:20]
+        assert line["scores"] == pytest.approx(other["scores"], abs=1e-3)

@@ -37,6 +37,10 @@ class ItemPrior:
         self.inner = [np.searchsorted(self.leaves, begin) for begin in begins[:-1]]
         self.leaf = {tuple(row): leaf for leaf, row in enumerate(rows[self.order][self.leaves].tolist())}
 
+    def __deepcopy__(self, memo: object) -> ItemPrior:
+        """Share it with copies of the decoder: nothing of it is trained, and it may be a whole model."""
+        return self
+
     def masses(self, histories: Sequence[Int[np.ndarray, " H"]]) -> list[Float[np.ndarray, "U n"]]:
         """For each level the probability of every node's items together; each level's add up to 1.
 
