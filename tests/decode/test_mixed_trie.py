@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -241,6 +242,19 @@ def test_a_prior_fitted_elsewhere_leaves_the_one_that_ranks_as_it_is() -> None:
     ask = mixed.remembered(Sequences.of([[0, 1], [2]]))
     np.testing.assert_allclose(ask([np.array([0])] * 2, np.array([[1, 7], [2, 7]])), [0.6, 0.4])
     np.testing.assert_allclose(mixed.prior.of_items([np.array([0])], np.array([[1, 7]])), [0.75])
+
+
+def test_a_prior_is_asked_once_behind_one_trace_and_anew_for_another_catalogue(path_model: Make) -> None:
+    table, model, ranker = [[1, 2], [1, 3], [2, 2], [4, 4]], path_model(VOCABULARY), Scored([[1.0, 2, 3, 4]])
+    mixed, trace = decoder(table, ranker, weight=1.0), behind(model.trace([[3]], [[0]]), [[[0, 2]]])
+    assert mixed.search(model, trace, 4).items.tolist() == [[[3, 2, 1, 0]]]
+    ranker.table = [[4.0, 3, 2, 1]]
+    assert mixed.search(model, trace, 4).items.tolist() == [[[3, 2, 1, 0]]]
+    other = replace(trace, shown=torch.tensor([[[0, 2]]]))
+    assert mixed.search(model, other, 4).items.tolist() == [[[0, 1, 2, 3]]]
+    mixed.bind(SidTable(torch.tensor(table[::-1])))
+    assert mixed.search(model, other, 1).logp.exp().item() == pytest.approx(0.4)
+    assert copy.deepcopy(mixed).prior is mixed.prior
 
 
 def test_the_prior_is_fitted_on_the_training_part() -> None:

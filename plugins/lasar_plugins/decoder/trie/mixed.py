@@ -22,7 +22,6 @@ from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.capabilities import Remembered
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.interfaces import Backbone, Ranker
-from lasar_kit.core.lesson import moved
 from lasar_kit.core.values import Beams, Env, LatentTrace, SidTable
 from lasar_plugins.decoder.trie.config import MixedTrieConfig
 from lasar_plugins.decoder.trie.prior import ItemPrior
@@ -95,12 +94,8 @@ class MixedTrie(TrieWalk, nn.Module):
 
     def _mixture(self, trace: LatentTrace) -> _Mixture:
         assert trace.shown is not None, "asked for by `search` where there is one"
-        rows, branches, _ = trace.shown.shape
-        shown = trace.shown.flatten(0, 1).cpu().numpy()
-        masses = self.prior.masses([history[history >= 0] for history in shown])
-        logs = [moved(torch.from_numpy(mass).float(), trace.last.device).log() for mass in masses]
         odds = self.odds(trace.last)[..., None, None]
-        return _Mixture([log.view(rows, branches, -1) for log in logs], logsigmoid(-odds), logsigmoid(odds))
+        return _Mixture(self.prior.log_masses(trace.shown), logsigmoid(-odds), logsigmoid(odds))
 
 
 def _fits(config: MixedTrieConfig, env: Env) -> Callable[[Sequences], Ranker]:

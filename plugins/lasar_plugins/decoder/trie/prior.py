@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from lasar_kit.core.interfaces import Ranker
+from lasar_kit.core.lesson import moved
 from lasar_kit.core.trie import prefixes
 from lasar_kit.core.values import SidTable
 
@@ -27,9 +30,11 @@ class ItemPrior:
 
     def __init__(self, ranker: Ranker, normalise: Normalise) -> None:
         self.ranker, self.normalise = ranker, normalise
+        self.latest: tuple[Tensor, list[Tensor]] | None = None
 
     def bind(self, table: SidTable) -> None:
         """Learn where the nodes of each level lie, in place of a catalogue bound before."""
+        self.latest = None
         rows = table.tokens.cpu().numpy()
         self.order, firsts = prefixes(rows)
         begins = [np.flatnonzero(first) for first in firsts]
@@ -40,6 +45,18 @@ class ItemPrior:
     def __deepcopy__(self, memo: object) -> ItemPrior:
         """Share it with copies of the decoder: nothing of it is trained, and it may be a whole model."""
         return self
+
+    def log_masses(self, shown: Int[Tensor, "B R H"]) -> list[Float[Tensor, "B R n"]]:
+        """Return the logarithms of `masses` behind the items that prompts show, -1 past the end, in float32.
+
+        Asked about the same tensor once more, as by searches behind one trace, it gives the same.
+        """
+        if self.latest is None or self.latest[0] is not shown:
+            rows = shown.flatten(0, 1).cpu().numpy()
+            masses = self.masses([row[row >= 0] for row in rows])
+            logs = [moved(torch.from_numpy(mass).float(), shown.device).log() for mass in masses]
+            self.latest = shown, [log.view(*shown.shape[:2], -1) for log in logs]
+        return self.latest[1]
 
     def masses(self, histories: Sequence[Int[np.ndarray, " H"]]) -> list[Float[np.ndarray, "U n"]]:
         """For each level the probability of every node's items together; each level's add up to 1.
