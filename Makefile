@@ -11,7 +11,8 @@ quickstart: .venv/installed
 	$(BIN)/lasar-kit run tutorials/quickstart.yaml --output runs/quickstart
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest --numprocesses 2
+	# A file on one process, in order: what its tests share is made once, and the longest files come side by side.
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 docs: .venv/installed
 	$(BIN)/python docs/generate.py

@@ -23,9 +23,9 @@ from decode import ENV, MODEL, catalogue, read, seconds
 from report import Result, Shown, machine, machine_text, main
 from torch import Tensor
 
+from lasar_kit.core.depth import greedy_depth
 from lasar_kit.core.token_tree import TokenTree, chain_parents
 from lasar_kit.core.values import Beams, Env, LatentTrace, SidTable
-from lasar_kit.model.depth import greedy_depth
 from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone, TreeContext
 from lasar_plugins.decoder.trie.config import TrieBeamConfig

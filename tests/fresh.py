@@ -10,9 +10,15 @@ import site
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
 
 from hatchling.builders.wheel import WheelBuilder
+
+from tests import preloaded
 
 ROOT = Path(__file__).resolve().parents[1]
 _SETTINGS = {
@@ -41,6 +47,25 @@ class Fresh:
         (packages / "libraries.pth").write_text("\n".join(lines) + "\n")
         self.install(wheel(ROOT, folder / "wheels"))
 
+    @contextmanager
+    def preloaded(self) -> Iterator[Self]:
+        """Begin each `lasar-kit` in a process that has loaded torch before, for as long as this lasts."""
+        script, python = self.folder / "bin" / "lasar-kit", self.folder / "bin" / "python"
+        own = script.rename(script.with_name("lasar-kit.own"))
+        with TemporaryDirectory() as place:  # the path of a socket is to be short
+            address = f"{place}/socket"
+            script.write_text(preloaded.CALLER.format(python=python, address=address))
+            script.chmod(0o755)
+            server = subprocess.Popen(
+                [python, "-W", "ignore", preloaded.__file__, own, address],
+                env=self._variables(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )  # fmt: skip
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"ready\n"
+            yield self
+            server.communicate()  # closes its input, upon which it ends
+        own.replace(script)
+
     def install(self, *what: Path) -> None:
         """Install wheels, or folders that pip builds."""
         done = self.run(["python", "-m", "pip", "install", "--quiet", *map(str, what)], self.folder)
@@ -48,12 +73,15 @@ class Fresh:
 
     def run(self, command: list[str] | str, folder: Path) -> subprocess.CompletedProcess[str]:
         """Run a command, a text in a shell, in a folder; it finds this environment first."""
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-        path = {"PATH": f"{self.folder / 'bin'}:{inherited.get('PATH', '/usr/bin:/bin')}"}
         return subprocess.run(
-            command, cwd=folder, env=inherited | _SETTINGS | path, shell=isinstance(command, str),
+            command, cwd=folder, env=self._variables(), shell=isinstance(command, str),
             capture_output=True, text=True, check=False,
         )  # fmt: skip
+
+    def _variables(self) -> dict[str, str]:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        path = {"PATH": f"{self.folder / 'bin'}:{inherited.get('PATH', '/usr/bin:/bin')}"}
+        return inherited | _SETTINGS | path
 
 
 def wheel(project: Path, folder: Path) -> Path:

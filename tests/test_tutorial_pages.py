@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -16,8 +17,9 @@ PAGES = sorted((ROOT / "tutorials" / "plugins").glob("*.md"))
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
-    return Fresh(tmp_path_factory.mktemp("fresh") / "venv")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fresh]:
+    with Fresh(tmp_path_factory.mktemp("fresh") / "venv").preloaded() as fresh:
+        yield fresh
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

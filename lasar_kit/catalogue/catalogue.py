@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.util
-import sys
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lasar_kit.catalogue.discovery import installed_packages, registry_in, registry_of
+from lasar_kit.catalogue.importer import Importer, import_failure, label
 from lasar_kit.catalogue.one_file import is_one_file, read_file
 from lasar_kit.catalogue.registry import Entry, Registry, entry_mistakes, read_registry
 from lasar_kit.errors import UserError, nearest
@@ -37,6 +36,7 @@ class Catalogue:
     def __init__(self, registries: dict[str, Registry], folders: dict[str, Path] | None = None) -> None:
         self.problems: dict[str, tuple[str, ...]] = {}
         self._folders = folders or {}
+        self._importer = Importer(self._folders)
         self._refused = {origin: registry.refused for origin, registry in registries.items()}
         self._hook_modules = {origin: registry.hook_modules for origin, registry in registries.items()}
         self._hook_failures: list[str] | None = None
@@ -103,7 +103,7 @@ class Catalogue:
             origins = " and ".join(entry.origin for entry in same)
             raise UserError(f"{kind} {name!r} is declared by both {origins}; remove one of them")
         if refused := self._refused.get(same[0].origin):
-            raise UserError(f"{_label(same[0])}: {refused}")
+            raise UserError(f"{label(same[0])}: {refused}")
         return same[0]
 
     def config_class(self, kind: str, name: str) -> type[ComponentConfig]:
@@ -112,10 +112,10 @@ class Catalogue:
         from lasar_kit.spec.component import ComponentConfig
 
         entry = self.get(kind, name)
-        config = self._import(entry, entry.config)
+        config = self._importer.member(entry, entry.config)
         base = BASES.get(kind, ComponentConfig)
         if not (isinstance(config, type) and issubclass(config, base)):
-            raise UserError(f"{_label(entry)}: {entry.config} is not a subclass of {base.__name__}")
+            raise UserError(f"{label(entry)}: {entry.config} is not a subclass of {base.__name__}")
         return config
 
     def build(self, kind: str, config: ComponentConfig, env: Env) -> Any:
@@ -127,13 +127,13 @@ class Catalogue:
         from lasar_kit.core.environment import given
 
         entry = self.get(kind, config.use)
-        target = self._import(entry, entry.build)
+        target = self._importer.member(entry, entry.build)
         # A mapping keeps mypy from fixing the fields of Env here, where torch must not be imported.
         changes: dict[str, Any] = {"build": self.build}
         try:
             built = target(config, dataclasses.replace(given(kind, env), **changes))
         except ImportError as error:
-            raise _import_failure(entry, entry.build, error) from error
+            raise import_failure(entry, entry.build, error) from error
         _check_interface(entry, built)
         return built
 
@@ -150,10 +150,10 @@ class Catalogue:
         if entry not in self._fingerprints:
             modules = [target.partition(":")[0] for target in (entry.build, entry.config)]
             ours = [module for module in modules if self.digests.is_kit(module)]
-            files = [self._module_file(entry, module) for module in modules if module not in ours]
+            files = [self._importer.module_file(entry, module) for module in modules if module not in ours]
             if missing := [module for module in ours if module not in self.digests.kit]:
-                raise UserError(f"{_label(entry)}: there is no module {missing[0]!r}")
-            code = self.digests.of(ours, files, self._registry_folder(entry.origin))
+                raise UserError(f"{label(entry)}: there is no module {missing[0]!r}")
+            code = self.digests.of(ours, files, self._importer.registry_folder(entry.origin))
             self._fingerprints[entry] = f"{entry.build} {code}"
         return self._fingerprints[entry]
 
@@ -163,7 +163,7 @@ class Catalogue:
         for one in getattr(self.hooks.hook, hook).get_hookimpls():
             module, file = one.function.__module__, Path(one.function.__code__.co_filename)
             if isinstance(one.plugin, ModuleType):
-                folder = self._registry_folder(one.plugin_name.rpartition(" ")[0])
+                folder = self._importer.registry_folder(one.plugin_name.rpartition(" ")[0])
                 code = self.digests.of((), [file], folder) if file.is_file() else ""
                 paths.append(f"{module}:{one.function.__qualname__} {code}")
         return sorted(paths)
@@ -176,51 +176,12 @@ class Catalogue:
         from lasar_kit.catalogue.hook_parts import implemented, mistakes
 
         entry = self.get("hook", config.use)
-        target = self._import(entry, entry.build)
+        target = self._importer.member(entry, entry.build)
         if not isinstance(target, type):
-            raise UserError(f"{_label(entry)}: {entry.build} is not a class")
+            raise UserError(f"{label(entry)}: {entry.build} is not a class")
         if wrong := mistakes(target):
-            raise UserError(*(f"{_label(entry)}: {line}" for line in wrong))
+            raise UserError(*(f"{label(entry)}: {line}" for line in wrong))
         return implemented(target)
-
-    def _registry_folder(self, origin: str) -> Path | None:
-        """Where the registry of a plugin lies that is a plain folder; a plugin that is one file itself; None
-        for one that is installed."""
-        if origin in self._folders and is_one_file(self._folders[origin]):
-            return self._folders[origin]
-        registry = registry_in(self._folders[origin]) if origin in self._folders else None
-        return registry.parent if registry else None
-
-    def _module_file(self, entry: Entry, module: str) -> Path:
-        """The source file of a module that an entry names."""
-        self._reach(entry.origin)
-        try:
-            spec = importlib.util.find_spec(module)
-        except ImportError as error:
-            raise _import_failure(entry, module, error) from error
-        if spec is None or spec.origin is None:
-            raise UserError(f"{_label(entry)}: there is no module {module!r}")
-        return Path(spec.origin)
-
-    def _reach(self, origin: str) -> None:
-        """Make an unpackaged plugin importable; last, so that it hides nothing installed."""
-        folder = self._folders.get(origin)
-        if folder is not None and not is_one_file(folder) and str(folder) not in sys.path:
-            sys.path.append(str(folder))
-            importlib.invalidate_caches()
-
-    def _import(self, entry: Entry, target: str) -> Any:
-        module_name, _, attribute = target.partition(":")
-        self._reach(entry.origin)
-        try:
-            module = importlib.import_module(module_name)
-            member = getattr(module, attribute)
-        except Exception as error:  # whatever a plugin's code raises when imported
-            raise _import_failure(entry, target, error) from error
-        folder, file = self._folders.get(entry.origin), getattr(module, "__file__", None)
-        if folder is not None and file and not Path(file).resolve().is_relative_to(folder):
-            raise UserError(f"{_label(entry)}: another {module_name!r} hides the one of the plugin: {file}")
-        return member
 
     @cached_property
     def hooks(self) -> PluginManager:
@@ -258,7 +219,7 @@ class Catalogue:
     def _load_hook_module(self, origin: str, module: str) -> None:
         from pluggy import PluginValidationError
 
-        self._reach(origin)
+        self._importer.reach(origin)
         name = f"{origin} {module}"
         try:
             self.hooks.register(importlib.import_module(module), name=name)
@@ -301,20 +262,6 @@ def _check_interface(entry: Entry, built: Any) -> None:
     lacking = sorted(name for name in members if name[0] != "_" and not hasattr(built, name))
     if interface and lacking:
         raise UserError(
-            f"{_label(entry)}: {entry.build} lacks {', '.join(lacking)}; "
+            f"{label(entry)}: {entry.build} lacks {', '.join(lacking)}; "
             f"see {interface.__name__} in lasar_kit.core.interfaces"
         )
-
-
-def _label(entry: Entry) -> str:
-    return f"{entry.kind} {entry.name!r} of {entry.origin}"
-
-
-def _import_failure(entry: Entry, target: str, error: Exception) -> UserError:
-    """One line on why a component cannot be had, with the command that mends it if that is known."""
-    text = f"{_label(entry)}: cannot import {target}: {type(error).__name__}: {error}"
-    own = target.partition(".")[0]
-    missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    if entry.requires and missing and missing.partition(".")[0] != own:
-        text += f"; {entry.requires}"
-    return UserError(" ".join(text.split()))

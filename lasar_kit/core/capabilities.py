@@ -16,7 +16,7 @@ from torch import Tensor
 from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.draws import RowDraws
-from lasar_kit.core.interfaces import Backbone
+from lasar_kit.core.interfaces import Aligner, Backbone
 from lasar_kit.core.lesson import Prompts, TaskRows
 from lasar_kit.core.values import Beams, LatentTrace, Prompt
 
@@ -113,6 +113,13 @@ class SkipsBranches(Protocol):
 
     def counted(self, thoughts: Int[Tensor, "B R"], segments: Int[Tensor, "B R"]) -> Bool[Tensor, "B R"]:
         """Which branches its loss is a mean over, by their numbers of thoughts and of segments."""
+
+
+def aligned(aligner: Aligner, thoughts: Int[Tensor, "*S"], segments: Int[Tensor, "*S"]) -> Bool[Tensor, "*S"]:
+    """Which branches an aligner's loss is a mean over: those with a thought and a segment, less those that it
+    leaves out."""
+    both = (thoughts > 0) & (segments > 0)
+    return both & aligner.counted(thoughts, segments) if isinstance(aligner, SkipsBranches) else both
 
 
 @runtime_checkable

@@ -42,6 +42,9 @@ class Prompts:
     Row b's chain is the last `lengths[b]` columns of `ids`; its prompt r ends at column `tips[b, r]`, or,
     where `tail` is not empty, with the tail's tokens on a branch from there. It shows the first `items[b, r]`
     of the items `history[b]`, oldest first and -1 past the end. `mask` marks the prompts that count.
+
+    `users[b]` is the user's row in the data set, for what reads who asks
+    (`lasar_kit.core.capabilities.ReadsPrompts`): -1 for one unknown, and None where all are.
     """
 
     ids: Int[Tensor, "B L"]
@@ -51,6 +54,7 @@ class Prompts:
     items: Int[Tensor, "B R"]
     tail: Int[Tensor, " Q"]
     history: Int[Tensor, "B H"] | None = None
+    users: Int[Tensor, " B"] | None = None
 
     def to(self, device: torch.device | str) -> Prompts:
         """Move to a device."""
@@ -78,8 +82,8 @@ class Lesson:
     prompts. `anchors` are the states of written reasoning, `depth` how long to think (without any, the policy
     chooses) and `label` what the depth policy is to learn, both 0 where there is no reasoning. `rationale`
     are the token ids of written reasoning between prompt and answer, -1 past its end. `rows` are the samples
-    of objectives that have their own, by the objective's name. `users` are the rows of the training part that
-    the prompts come from, `epoch` counts the epochs of training before this one.
+    of objectives that have their own, by the objective's name. `epoch` counts the epochs of training before
+    this one.
     """
 
     prompts: Prompts
@@ -89,7 +93,6 @@ class Lesson:
     depth: Int[Tensor, "B R"] | None = None
     label: Int[Tensor, "B R"] | None = None
     rationale: Int[Tensor, "B R W"] | None = None
-    users: Int[Tensor, " B"] | None = None
     rows: Mapping[str, TaskRows] = field(default_factory=dict)
     epoch: int = 0
 

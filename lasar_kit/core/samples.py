@@ -75,6 +75,15 @@ RULES = {"sliding": sliding, "longest_per_user": longest_per_user}
 """The rules by which a training part becomes prompts of one answer each."""
 
 
+def prompts(train: Sequences, rule: str, max_history: int, limit: int = 0, seed: int = 0) -> list[Window]:
+    """The prompts of a rule, in order; `limit` of them, drawn by the seed, 0 for all."""
+    windows = RULES[rule](train, max_history)
+    if 0 < limit < len(windows):
+        chosen = np.random.default_rng(seed).choice(len(windows), limit, replace=False)
+        windows = [windows[index] for index in np.sort(chosen)]
+    return windows
+
+
 def shortened(windows: Sequence[Window], max_history: int) -> float:
     """The share of packed windows' answers that see fewer items than `sliding` would show them."""
     answers = sum(len(window) - 1 for window in windows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,13 @@ class PromptBuilder:
         self.pad = tokenizer.pad_token_id
         self.bare = len(self.separator) == len(self.tail) == 0
 
-    def prompts(self, histories: Sequence[Int[np.ndarray, " H"]]) -> Prompts:
-        """One prompt a row, tail included in the chain; `UserError` where that is nothing at all."""
+    def prompts(
+        self, histories: Sequence[Int[np.ndarray, " H"]], users: Sequence[int] | None = None
+    ) -> Prompts:
+        """One prompt a row, tail included in the chain; `UserError` where that is nothing at all.
+
+        `users` are rows of the data set, -1 for one unknown.
+        """
         shown = [history[-self.max_history :] for history in histories]
         ids, lengths = self._chains(shown, self.tail)
         if not lengths.all():
@@ -49,14 +55,22 @@ class PromptBuilder:
             )
         last = np.full((len(shown), 1), ids.shape[1] - 1)
         items = np.array([[len(history)] for history in shown])
-        return _prompts(ids, lengths, last, np.ones_like(last, dtype=bool), items, self.tail[:0], shown)
+        mask = np.ones_like(last, dtype=bool)
+        return _prompts(ids, lengths, last, mask, items, self.tail[:0], shown, users)
 
-    def answered(self, samples: Sequence[tuple[Int[np.ndarray, " H"], int]]) -> Lesson:
+    def answered(
+        self, samples: Sequence[tuple[Int[np.ndarray, " H"], int]], users: Sequence[int] | None = None
+    ) -> Lesson:
         """One prompt a row and its next item."""
         targets = self.tokens[[item for _, item in samples]][:, None]
-        return Lesson(self.prompts([history for history, _ in samples]), torch.from_numpy(targets))
+        return Lesson(self.prompts([history for history, _ in samples], users), torch.from_numpy(targets))
 
-    def packed(self, windows: Sequence[Int[np.ndarray, " n"]], transparent: bool) -> Lesson:
+    def packed(
+        self,
+        windows: Sequence[Int[np.ndarray, " n"]],
+        transparent: bool,
+        users: Sequence[int] | None = None,
+    ) -> Lesson:
         """Every item of a window but the first is the answer to the items before it.
 
         `transparent`: nothing stands between prompt and answer; with a bare template one pass then answers
@@ -72,7 +86,7 @@ class PromptBuilder:
         targets = np.zeros((*mask.shape, self.tokens.shape[1]), dtype=np.int64)
         targets[mask] = self.tokens[np.concatenate([window[1:] for window in windows])]
         items = np.tile(place + 1, (len(windows), 1))
-        prompts = _prompts(ids, lengths, tips, mask, items, self.tail, windows)
+        prompts = _prompts(ids, lengths, tips, mask, items, self.tail, windows, users)
         return Lesson(prompts, torch.from_numpy(targets), inline=inline)
 
     def _chains(
@@ -104,8 +118,11 @@ def _prompts(
     items: Int[np.ndarray, "B R"],
     tail: Int[np.ndarray, " Q"],
     histories: Sequence[Int[np.ndarray, " H"]],
+    users: Sequence[int] | None,
 ) -> Prompts:
     counts = np.array([len(history) for history in histories])
     history = np.full((len(counts), counts.max()), -1)
     history[np.arange(history.shape[1]) < counts[:, None]] = np.concatenate(histories)
-    return Prompts(*(torch.from_numpy(array) for array in (ids, lengths, tips, mask, items, tail, history)))
+    arrays = (ids, lengths, tips, mask, items, tail, history)
+    made = Prompts(*map(torch.from_numpy, arrays))
+    return made if users is None else replace(made, users=torch.tensor(users, dtype=torch.long))

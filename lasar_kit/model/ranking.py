@@ -43,12 +43,16 @@ def rank_users(
     accelerator: Accelerator,
     advance: Callable[[int], None] = lambda users: None,
     shared: bool = True,
+    users: Int[np.ndarray, " U"] | None = None,
 ) -> Ranking:
     """Decode every user's prompt, batch by batch; `advance` hears how many are done.
 
+    `users` are their rows in the data set, -1 for one unknown, if any is known.
     All processes share in the batches, unless `shared` is false: then this one decodes for itself.
     """
-    (ranking,) = rank_among(recommender, histories, [None], width, batch_size, accelerator, advance, shared)
+    (ranking,) = rank_among(
+        recommender, histories, [None], width, batch_size, accelerator, advance, shared, users
+    )
     return ranking
 
 
@@ -61,25 +65,27 @@ def rank_among(
     accelerator: Accelerator,
     advance: Callable[[int], None] = lambda users: None,
     shared: bool = True,
+    users: Int[np.ndarray, " U"] | None = None,
 ) -> list[Ranking]:
     """Several lists of every user, from one reading of the prompt: one for each of `limits`, which are None
     (all items may be listed) or a limit for each user."""
     training = recommender.training
     recommender.eval()
 
-    def decode(users: Int[np.ndarray, " b"]) -> list[tuple[np.ndarray, ...]]:
-        prompts = recommender.prompts.prompts([histories[user] for user in users])
+    def decode(batch: Int[np.ndarray, " b"]) -> list[tuple[np.ndarray, ...]]:
+        known = None if users is None else users[batch].tolist()
+        prompts = recommender.prompts.prompts([histories[place] for place in batch], known)
         allowed = [
-            None if own is None else Allowed.of([own[user] for user in users], recommender.device)
+            None if own is None else Allowed.of([own[place] for place in batch], recommender.device)
             for own in limits
         ]
         lists, depth = recommender.recommend(prompts, width, allowed)
-        advance(len(users) * accelerator.num_processes)  # the others are about as far
+        advance(len(batch) * accelerator.num_processes)  # the others are about as far
         parts = [(beams.items[:, 0], beams.logp[:, 0].float(), depth[:, 0]) for beams in lists]
         return [tuple(part.cpu().numpy() for part in own) for own in parts]
 
     batches = batches_of_users(histories, batch_size)
-    every = in_shares(batches, decode) if shared else [decode(users) for users in batches]
+    every = in_shares(batches, decode) if shared else [decode(batch) for batch in batches]
     recommender.train(training)
     order = np.argsort(np.concatenate(batches))
     return [

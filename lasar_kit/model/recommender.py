@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.capabilities import ReadsPrompts, SearchesAmong
 from lasar_kit.core.chains import follow, read_chains
+from lasar_kit.core.depth import greedy_depth
 from lasar_kit.core.interfaces import Backbone, Decoder, DepthPolicy, LatentLoop
 from lasar_kit.core.lesson import Prompts
 from lasar_kit.core.values import Beams, Env, LatentTrace, Prompt
 from lasar_kit.data.sids import Sids
 from lasar_kit.errors import UserError
-from lasar_kit.model.depth import greedy_depth
 from lasar_kit.model.prompts import PromptBuilder
 from lasar_kit.store.artifacts import read_json, write_json
 

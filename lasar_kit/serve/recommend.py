@@ -86,18 +86,24 @@ class LoadedRun:
             return cls(dataset, sids, recommender.eval(), decoder.width, accelerator)
 
     def rank(
-        self, histories: Sequence[Sequence[str]], k: int = 10, exclude_history: bool = False
+        self,
+        histories: Sequence[Sequence[str]],
+        k: int = 10,
+        exclude_history: bool = False,
+        users: Sequence[str] | None = None,
     ) -> list[list[Recommended]]:
         """The best items behind each history of raw ids, oldest first: at most `k`, best first.
 
         Lists are those of `evaluate`: with `exclude_history`, of a search among all items but those of the
-        history. Raises `UserError` for ids that the run's catalogue does not have.
+        history. `users` are the raw ids of who asks, for a model that reads them; one that the run does not
+        know is as good as none. Raises `UserError` for items that the run's catalogue does not have.
         """
         rows = [self.rows(history) for history in histories]
         if not rows:
             return []
         limits = without(rows) if exclude_history else None
-        (found,) = self.rank_rows(rows, [limits], max(k, self.width), shared=True)
+        known = None if users is None else self._known(users)
+        (found,) = self.rank_rows(rows, [limits], max(k, self.width), shared=True, users=known)
         pairs = zip(found.items, found.scores, strict=True)
         return [self.named(items[:k], scores[:k]) for items, scores in pairs]
 
@@ -117,6 +123,7 @@ class LoadedRun:
         width: int | None = None,
         batch_size: int = BATCH,
         shared: bool = False,
+        users: Int[np.ndarray, " U"] | None = None,
     ) -> list[Ranking]:
         """Lists behind each history of rows, one for each of `limits`, as wide as the decoder unless told;
         decoded by this process alone, unless `shared`."""
@@ -128,6 +135,7 @@ class LoadedRun:
             batch_size,
             self._accelerator,
             shared=shared,
+            users=users,
         )
         table = self.recommender.prompts.table
         return [whole_lists(ranking, table, own) for ranking, own in zip(found, limits, strict=True)]
@@ -143,6 +151,11 @@ class LoadedRun:
         if unknown:
             raise UserError(*(f"no item {item!r} in this run; {self._hint(item)}" for item in unknown))
         return np.array([self.row_of[item] for item in history], dtype=np.int64)
+
+    def _known(self, users: Sequence[str]) -> Int[np.ndarray, " U"]:
+        """Rows of raw ids of users in the data set, -1 for one unknown."""
+        row = {user: place for place, user in enumerate(self.dataset.users)}
+        return np.array([row.get(user, -1) for user in users], dtype=np.int64)
 
     def _hint(self, item: str) -> str:
         hint = nearest(item, self.row_of)

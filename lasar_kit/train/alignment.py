@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import linear
 
-from lasar_kit.core.capabilities import SkipsBranches
 from lasar_kit.core.interfaces import Aligner
 from lasar_kit.core.values import Env
 from lasar_kit.data.stage_context import StageContext
@@ -43,12 +42,6 @@ def build_aligner(context: StageContext, config: ComponentConfig, recommender: R
     env = objective_env(context, recommender)
     aligner: Aligner = context.catalogue.build("aligner", config, env)
     return aligner
-
-
-def aligned(aligner: Aligner, thoughts: Int[Tensor, "*S"], segments: Int[Tensor, "*S"]) -> Bool[Tensor, "*S"]:
-    """Which branches an aligner's loss is a mean over, by their numbers of thoughts and of segments."""
-    both = (thoughts > 0) & (segments > 0)
-    return both & aligner.counted(thoughts, segments) if isinstance(aligner, SkipsBranches) else both
 
 
 def _anchor_head(context: StageContext, recommender: Recommender) -> Head:

@@ -13,20 +13,10 @@ from jaxtyping import Int
 
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.reasoning.from_dataset import requests_of
-from lasar_kit.core.samples import RULES, Window
+from lasar_kit.core.samples import Window
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
 from lasar_kit.spec import ComponentConfig
-from lasar_kit.train.config import PromptRule
-
-
-def training_prompts(dataset: Dataset, context: StageContext, rule: PromptRule, limit: int) -> list[Window]:
-    """The training prompts that a teacher reasons about, in order; `limit` of them by the seed, 0 for all."""
-    windows = RULES[rule](dataset.train, context.spec.max_history)
-    if 0 < limit < len(windows):
-        chosen = np.random.default_rng(context.spec.seed).choice(len(windows), limit, replace=False)
-        windows = [windows[index] for index in np.sort(chosen)]
-    return windows
 
 
 def ask_teacher(

@@ -31,7 +31,8 @@ REMEMBERED = ("best", "best_score", "best_update", "kept_update", "waited", "his
 def answer_loss(recommender: Recommender, held_out: HeldOut, score: Score, batch_size: int) -> float:
     """Mean cross-entropy of the held-out items' tokens, in nats, at the depths that the policy chooses
     (the evaluation loss of the paper's Figure 3)."""
-    logp = answer_logp(recommender, held_out.histories, held_out.target, score, batch_size)
+    asked = (held_out.histories, held_out.target, held_out.users)
+    logp = answer_logp(recommender, *asked, score, batch_size)
     return -math.fsum(logp) / (len(logp) * recommender.prompts.table.tokens.shape[1])
 
 
@@ -39,6 +40,7 @@ def answer_logp(
     recommender: Recommender,
     histories: Sequence[Int[np.ndarray, " H"]],
     target: Int[np.ndarray, " U"],
+    users: Int[np.ndarray, " U"],
     score: Score,
     batch_size: int,
 ) -> Float[np.ndarray, " U"]:
@@ -49,9 +51,9 @@ def answer_logp(
     recommender.eval()
 
     @torch.inference_mode()
-    def some(users: Int[np.ndarray, " b"]) -> Float[np.ndarray, " b"]:
-        asked = [(histories[user], int(target[user])) for user in users]
-        lesson = recommender.prompts.answered(asked).to(recommender.device)
+    def some(batch: Int[np.ndarray, " b"]) -> Float[np.ndarray, " b"]:
+        asked = [(histories[place], int(target[place])) for place in batch]
+        lesson = recommender.prompts.answered(asked, users[batch].tolist()).to(recommender.device)
         prompt = recommender.read(lesson.prompts)
         trace = recommender.think(prompt, recommender.choose_depth(recommender.depth_policy, prompt))
         states = recommender.answer_states(trace, lesson.targets)
@@ -109,7 +111,12 @@ class BestCheckpoint:
         kept. One that does not count is looked at alone."""
         with autocast(accelerator.device, self.precision):
             ranking = rank_users(
-                recommender, self.held_out.histories, self.width, self.batch_size, accelerator
+                recommender,
+                self.held_out.histories,
+                self.width,
+                self.batch_size,
+                accelerator,
+                users=self.held_out.users,
             )
             loss = answer_loss(recommender, self.held_out, self.score, self.batch_size)
         table = recommender.prompts.table

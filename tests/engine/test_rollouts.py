@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.depth import depth_at
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.groups import varied
 from lasar_kit.core.samples import Window
 from lasar_kit.core.values import Env, Judged, Prompt
 from lasar_kit.data.held_out import HeldOut
-from lasar_kit.model.depth import depth_at
 from lasar_kit.model.ranking import batches_of_users
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.stages.evaluate.config import EvaluateConfig

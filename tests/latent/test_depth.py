@@ -10,10 +10,10 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from lasar_kit.core.depth import depth_at, depth_from, forced_depth, greedy_depth, nearest_choice
 from lasar_kit.core.interfaces import DepthPolicy
 from lasar_kit.core.values import Env, Prompt
 from lasar_kit.errors import UserError
-from lasar_kit.model.depth import depth_at, depth_from, forced_depth, greedy_depth, nearest_choice
 from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.depth_policy.fixed.config import DepthFixedConfig
 from lasar_plugins.depth_policy.fixed.policy import DepthFixed

@@ -13,9 +13,9 @@ import torch
 from accelerate import Accelerator
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.depth import greedy_depth
 from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
-from lasar_kit.model.depth import greedy_depth
 from lasar_kit.model.ranking import rank_users
 from lasar_kit.model.recommender import Misfit, Parts, Recommender
 from lasar_kit.stages.sft.step import SftStep

@@ -23,7 +23,7 @@ from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import from_main, is_main
 from lasar_kit.stages.anchors.config import AnchorsConfig
 from lasar_kit.stages.anchors.segment_states import Chain, chains_of, pieces_of, read_chains
-from lasar_kit.train.teacher_texts import TextLog, ask_teacher, training_prompts
+from lasar_kit.train.teacher_texts import TextLog, ask_teacher
 
 TALLY = (
     *("cached", "failed", "refused", "empty", "cut_off", "retries"),
@@ -52,7 +52,10 @@ class AnchorsStage:
             self._help(context)
             return {}
         dataset = context.dataset()
-        windows = training_prompts(dataset, context, self.config.samples, self.config.max_samples)
+        spec, config = context.spec, self.config
+        windows = samples.prompts(
+            dataset.train, config.samples, spec.max_history, config.max_samples, spec.seed
+        )
         context.work.mkdir(parents=True, exist_ok=True)
         told: dict[str, float] = {}
         with TextLog(context.work / "segments.jsonl", len(windows)) as log:

@@ -9,6 +9,7 @@ from typing import Any
 from accelerate import Accelerator
 from torch import Tensor
 
+from lasar_kit.core.depth import depth_at, forced_depth, greedy_depth
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.interfaces import DepthPolicy
 from lasar_kit.core.metrics import HISTORY_IN, HISTORY_OUT, PROTOCOLS
@@ -16,7 +17,6 @@ from lasar_kit.core.places import Places
 from lasar_kit.core.values import Env, Prompt
 from lasar_kit.data.held_out import HeldOut
 from lasar_kit.data.stage_context import StageContext
-from lasar_kit.model.depth import depth_at, forced_depth, greedy_depth
 from lasar_kit.model.precision import autocast
 from lasar_kit.model.ranking import Ranking, batches_of_users, rank_among, whole_lists, without
 from lasar_kit.model.recommender import Recommender
@@ -108,6 +108,7 @@ class EvaluateStage:
                 self.config.batch_size,
                 accelerator,
                 tick,
+                users=held_out.users,
             )
         table = recommender.prompts.table
         pairs = zip(limits.items(), found, strict=True)

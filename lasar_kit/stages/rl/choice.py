@@ -41,7 +41,8 @@ def chances(
     rows = [train[window.user][window.start : window.stop] for window in windows]
     target = np.array([row[-1] for row in rows])
     with autocast(accelerator.device, config.precision):
-        logp = answer_logp(recommender, [row[:-1] for row in rows], target, "trie", config.eval_batch_size)
+        asked = ([row[:-1] for row in rows], target, np.array([window.user for window in windows]))
+        logp = answer_logp(recommender, *asked, "trie", config.eval_batch_size)
     return chance_of_both(logp, config.candidates)
 
 

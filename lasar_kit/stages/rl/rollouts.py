@@ -12,12 +12,12 @@ from jaxtyping import Int
 from torch import Tensor
 
 from lasar_kit.core.capabilities import DrawsByRow
+from lasar_kit.core.depth import depth_at, greedy_depth, nearest_choice
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.groups import masked_mean
 from lasar_kit.core.interfaces import Decoder, Reward
 from lasar_kit.core.lesson import Lesson
 from lasar_kit.core.values import Judged, LatentTrace
-from lasar_kit.model.depth import depth_at, greedy_depth, nearest_choice
 from lasar_kit.model.precision import autocast
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.spec.precision import Precision

@@ -73,12 +73,10 @@ class RlStage:
     ) -> tuple[list[samples.Window], dict[str, Any]]:
         """The prompts to roll out, thinned by the seed if so asked; and what to report of the choice."""
         config, seed = self.config, context.spec.seed
-        windows = samples.RULES[config.samples](dataset.train, context.spec.max_history)
-        if not 0 < config.max_samples < len(windows):
+        limit = config.max_samples if config.prompts == "uniform" else 0
+        windows = samples.prompts(dataset.train, config.samples, context.spec.max_history, limit, seed)
+        if limit or not 0 < config.max_samples < len(windows):
             return windows, {}
-        if config.prompts == "uniform":
-            uniform = np.random.default_rng(seed).choice(len(windows), config.max_samples, replace=False)
-            return [windows[index] for index in np.sort(uniform)], {}
         chance = choice.chances(recommender, dataset.train, windows, config, accelerator)
         likely = choice.drawn(chance, config.max_samples, seed)
         told = {"all": float(chance.mean()), "chosen": float(chance[likely].mean())}
@@ -229,7 +227,9 @@ class _RlTraining(Watched):
     ) -> tuple[Lesson, Int[Tensor, " B"], Int[Tensor, "B H"]]:
         """The prompts, their targets, and the histories they show, -1 past the end."""
         rows = [window.of(self.train) for window in windows]
-        lesson = self.recommender.prompts.answered([(row[:-1], int(row[-1])) for row in rows])
+        lesson = self.recommender.prompts.answered(
+            [(row[:-1], int(row[-1])) for row in rows], [window.user for window in windows]
+        )
         if self.anchors is not None:
             places = [[(window.user, window.stop - 1)] for window in windows]
             anchors, label = self.anchors.batch(places, 1)

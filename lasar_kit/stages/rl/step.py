@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from lasar_kit.core.capabilities import Halts, SkipsPrompts, Writes
+from lasar_kit.core.capabilities import Halts, SkipsPrompts, Writes, aligned
 from lasar_kit.core.interfaces import Aligner, RLObjective
 from lasar_kit.core.kl import exact_kl
 from lasar_kit.core.lesson import Lesson, mapped
@@ -19,7 +20,6 @@ from lasar_kit.core.values import LatentTrace, Prompt, Rollout
 from lasar_kit.model.answers import AnswerScorer
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import world_max
-from lasar_kit.train.alignment import aligned
 
 ALIGN = "align"
 """The term of the terminal alignment."""
@@ -29,10 +29,8 @@ ALIGN = "align"
 class Group:
     """A rollout's fixed part: G candidates a prompt (-1 for none), their rewards, the depth and its index.
 
-    `old_logp` is the policy's own log-probability of the candidates' tokens when it made them, and
-    `old_depth_logp` its log-distribution over depths; None before the first update on them, where it is the
-    policy itself; the same for `old_halt_logp`, where the loop itself stopped, and `old_written_logp` of the
-    token ids that it wrote (`written`, -1 past the end).
+    `written` are the token ids that the loop wrote, -1 past the end. `old` is how the policy that made them
+    saw them; None before the first update on them, where it is the policy itself.
     """
 
     lesson: Lesson
@@ -41,25 +39,22 @@ class Group:
     depth: Int[Tensor, " B"]
     depth_index: Int[Tensor, " B"]
     world_reward: Float[Tensor, ""]
-    old_logp: Float[Tensor, "B G M"] | None = None
-    old_depth_logp: Float[Tensor, "B C"] | None = None
     written: Int[Tensor, "B W"] | None = None
-    old_halt_logp: Float[Tensor, " B"] | None = None
-    old_written_logp: Float[Tensor, "B W"] | None = None
+    old: Rollout | None = None
 
     def prompts(self, which: Sequence[int]) -> Group:
         """Some prompts of it."""
         taken = {
-            name: mapped(value, lambda tensor: tensor[list(which)])
+            name: mapped(value, lambda tensor: tensor[list(which)] if tensor.ndim else tensor)
             for name, value in vars(self).items()
-            if name not in ("lesson", "world_reward")
+            if name != "lesson"
         }
         return replace(self, lesson=self.lesson.take(which), **taken)
 
     def replaced(self, places: Sequence[int], others: Group, lesson: Lesson) -> Group:
         """With other groups at some places, and the prompts of all, `lesson`; before any update on them."""
-        assert self.old_logp is None
-        mixed = {}
+        assert self.old is None
+        mixed: dict[str, Any] = {}
         for name, filler in (
             ("items", -1),
             ("rewards", 0),
@@ -75,16 +70,8 @@ class Group:
         return replace(self, lesson=lesson, **mixed)
 
     def made_by(self, rollout: Rollout) -> Group:
-        """The group with the log-probabilities under the policy that made it."""
-        if self.old_logp is not None:
-            return self
-        return replace(
-            self,
-            old_logp=rollout.logp,
-            old_depth_logp=rollout.depth_logp,
-            old_halt_logp=rollout.halt_logp,
-            old_written_logp=rollout.written_logp,
-        )
+        """The group with its first rollout, under the policy that made it."""
+        return self if self.old is not None else replace(self, old=rollout)
 
 
 def _as_wide(values: Tensor, width: int, filler: float) -> Tensor:
@@ -204,9 +191,10 @@ class RlStep(nn.Module):
     ) -> Rollout:
         halt_logp = None if trace is None or trace.depth_logp is None else trace.depth_logp[:, 0]
         written_logp = None if trace is None or trace.written_logp is None else trace.written_logp[:, 0]
+        old = group.old
         return Rollout(
             logp=logp,
-            old_logp=logp.detach() if group.old_logp is None else group.old_logp,
+            old_logp=logp.detach() if old is None else old.logp,
             ref_logp=ref_logp,
             rewards=group.rewards,
             valid=group.items >= 0,
@@ -215,12 +203,12 @@ class RlStep(nn.Module):
             depth_index=group.depth_index,
             world_reward=group.world_reward,
             ref_kl=ref_kl,
-            old_depth_logp=group.old_depth_logp,
+            old_depth_logp=None if old is None else old.depth_logp,
             halt_logp=halt_logp,
-            old_halt_logp=group.old_halt_logp,
+            old_halt_logp=None if old is None else old.halt_logp,
             written=None if group.written is None else group.written >= 0,
             written_logp=written_logp,
-            old_written_logp=group.old_written_logp,
+            old_written_logp=None if old is None else old.written_logp,
         )
 
     def _score(self, model: Recommender, group: Group, steps: int) -> Scored:

@@ -17,6 +17,7 @@ from torch import Tensor
 from lasar_kit.core import samples
 from lasar_kit.core.capabilities import OwnSamples
 from lasar_kit.core.dataset import Dataset, Sequences
+from lasar_kit.core.depth import depth_from
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.interfaces import SftObjective
 from lasar_kit.core.lesson import Lesson
@@ -26,7 +27,6 @@ from lasar_kit.data.anchor_store import Place
 from lasar_kit.data.rationales import Rationales
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
-from lasar_kit.model.depth import depth_from
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import from_main, world_sum
 from lasar_kit.spec import ComponentConfig
@@ -36,7 +36,7 @@ from lasar_kit.train.alignment import objective_env
 from lasar_kit.train.config import PromptRule
 from lasar_kit.train.loop import Training
 from lasar_kit.train.start import begin
-from lasar_kit.train.teacher_texts import ask_teacher, training_prompts
+from lasar_kit.train.teacher_texts import ask_teacher
 from lasar_kit.train.updater import Term, Update, Updater, training_processes
 
 Pass = tuple[Lesson, float]
@@ -62,7 +62,7 @@ class SftStage:
 def _windows(train: Sequences, config: SftConfig, max_history: int) -> list[samples.Window]:
     if config.samples == "packed":
         return samples.packed(train, config.pack_items or max_history + 1)
-    return samples.RULES[config.prompt_rule](train, max_history)
+    return samples.prompts(train, config.prompt_rule, max_history)
 
 
 def _objectives(
@@ -96,7 +96,9 @@ def _written(
     """A teacher's texts about training prompts, in the prompts' order, the same on all processes."""
 
     def ask() -> list[str]:
-        texts = dict(ask_teacher(context, teacher, dataset, training_prompts(dataset, context, rule, most)))
+        spec = context.spec
+        windows = samples.prompts(dataset.train, rule, spec.max_history, most, spec.seed)
+        texts = dict(ask_teacher(context, teacher, dataset, windows))
         return [text for _, text in sorted(texts.items()) if text is not None]
 
     return from_main(ask)
@@ -239,12 +241,11 @@ class _SftTraining(Training):
 
     def _lesson(self, windows: Sequence[samples.Window], numbers: Float[Tensor, "B R"]) -> Lesson:
         prompts, loop = self.recommender.prompts, self.recommender.latent_loop
-        rows = [window.of(self.train) for window in windows]
+        rows, users = [window.of(self.train) for window in windows], [window.user for window in windows]
         if self.config.samples == "packed":
-            lesson = prompts.packed(rows, transparent=loop.transparent)
+            lesson = prompts.packed(rows, loop.transparent, users)
         else:
-            lesson = prompts.answered([(row[:-1], int(row[-1])) for row in rows])
-        lesson = replace(lesson, users=torch.tensor([window.user for window in windows]))
+            lesson = prompts.answered([(row[:-1], int(row[-1])) for row in rows], users)
         if self.anchors is not None:
             places = [self._places(window) for window in windows]
             anchors, label = self.anchors.batch(places, lesson.prompts.tips.shape[1])

@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lasar_kit.core.capabilities import Writes
+from lasar_kit.core.depth import greedy_depth, nearest_choice, supported
 from lasar_kit.core.lesson import Lesson, TaskRows
 from lasar_kit.core.values import Context, LatentTrace, Prompt
 from lasar_kit.model.answers import AnswerScorer
-from lasar_kit.model.depth import greedy_depth, nearest_choice, supported
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import world_max
 

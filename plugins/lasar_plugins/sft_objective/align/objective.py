@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from lasar_kit.core.capabilities import SkipsBranches
+from lasar_kit.core.capabilities import SkipsBranches, aligned
 from lasar_kit.core.lesson import Lesson, TaskRows
 from lasar_kit.core.sft_view import SftView
 from lasar_kit.core.values import Env
@@ -39,6 +38,4 @@ class Align(nn.Module):
         assert lesson.anchors is not None
         assert lesson.depth is not None, "depths are settled before prompts are counted"
         segments = lesson.anchors.mask.sum(-1)
-        both = (lesson.depth > 0) & (segments > 0) & lesson.labelled
-        held: Tensor = both & torch.as_tensor(self.aligner.counted(lesson.depth, segments))
-        return held
+        return lesson.labelled & aligned(self.aligner, lesson.depth, segments)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from lasar_kit.core.lesson import Lesson, TaskRows, moved
+from lasar_kit.core.depth import nearest_choice
+from lasar_kit.core.lesson import Lesson, TaskRows
 from lasar_kit.core.sft_view import SftView
 from lasar_kit.core.values import Env
 from lasar_plugins.sft_objective.depth_label.config import DepthLabelConfig
@@ -30,7 +30,5 @@ class DepthLabel:
         assert view.lesson.label is not None
         labelled, policy = view.lesson.labelled, view.depth_policy
         logits = policy.logits(view.prompt)[labelled].float()
-        support = moved(torch.tensor(policy.support), logits.device)
-        # The nearest choice, the smaller one of two.
-        choice = (view.lesson.label[..., None] - support).abs().argmin(-1)
-        return F.cross_entropy(logits, choice[labelled], reduction="sum")
+        choice = nearest_choice(policy, view.lesson.label[labelled])
+        return F.cross_entropy(logits, choice, reduction="sum")

@@ -86,8 +86,8 @@ def _asked(lesson: Lesson) -> list[_Row]:
     """Return the rows of a lesson, on the CPU."""
     prompts = lesson.prompts
     assert prompts.history is not None, "prompts of a run say what they show"
-    assert lesson.users is not None, "lessons of a run say whose they are"
-    parts = (lesson.users, prompts.history, prompts.items, prompts.mask, lesson.targets)
+    assert prompts.users is not None, "and whose they are"
+    parts = (prompts.users, prompts.history, prompts.items, prompts.mask, lesson.targets)
     users, history, items, mask, targets = (part.cpu().numpy() for part in parts)
     return [
         _Row(int(users[b]), history[b][history[b] >= 0], items[b][mask[b]], targets[b][mask[b]])

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from lasar_kit.core.item_text import item_text
-from lasar_kit.core.samples import RULES, Window
+from lasar_kit.core.samples import Window, prompts
 from lasar_kit.core.values import Env
 from lasar_kit.core.words import Ids
 from lasar_plugins.sft_objective.text.config import SidTaskConfig
@@ -41,7 +41,7 @@ class SidTask(TextRows):
         self.sids = env.table.tokens.cpu().numpy()
         self.writer = Writer(env)
         self.pieces = self.writer.tokens(FRAMES[self.frame])
-        self.windows = RULES[config.samples](env.train, env.max_history)
+        self.windows = prompts(env.train, config.samples, env.max_history)
         self.kept = self.with_text()
         self.size = len(self.kept)
 
