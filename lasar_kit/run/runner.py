@@ -62,10 +62,12 @@ class BuiltinStages:
         return run.catalogue.build("stage", stage.config, context.env()).run(context)
 
 
-def run_spec(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
-    """Run all stages; leaves `spec.lock.yaml`, `metrics.json`, `predictions.jsonl`, `log.jsonl`, `model/` and
-    `stages/<name>/` in `output`. With `use_cache`, what is finished is reused, and a stage that was cut off
-    goes on.
+def run_spec(
+    loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool, tables: bool = True
+) -> None:
+    """Run all stages, and show `tables`; leaves `spec.lock.yaml`, `metrics.json`, `predictions.jsonl`,
+    `log.jsonl`, `model/` and `stages/<name>/` in `output`. With `use_cache`, what is finished is reused, and
+    a stage that was cut off goes on.
 
     On several processes all call this, with a file system in common. The main one looks for artifacts and
     writes; only it calls observers. `UserError` where another run is at work in `output`, or the environment
@@ -73,18 +75,19 @@ def run_spec(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: 
     """
     check_environment()
     with faults.disk("run", output), alone_in(output) if is_main() else nullcontext():
-        _run_all(loaded, catalogue, output, use_cache)
+        _run_all(loaded, catalogue, output, use_cache, tables)
 
 
-def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
+def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool, tables: bool) -> None:
     catalogue.load_hooks()
     quiet_libraries()
     main = is_main()
     run = Run(loaded.spec, output, catalogue, Screen(silent=not main))
-    store = _store(output, run.screen)
-    steps = from_main(lambda: list(_steps(loaded, catalogue)))
+    store = store_of(output, run.screen)
+    steps = from_main(lambda: list(steps_of(loaded, catalogue)))
     hooks = catalogue.hooks.hook
-    with attached(loaded.spec, catalogue, [BuiltinStages(), *(_observers(loaded, output) if main else ())]):
+    observers = _observers(loaded, output, tables) if main else ()
+    with attached(loaded.spec, catalogue, [BuiltinStages(), *observers]):
         if main:
             hooks.lasar_run_start(run=run)
         for number, step in enumerate(steps):
@@ -96,17 +99,17 @@ def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: 
             hooks.lasar_run_end(run=run, metrics=_collect(run, [step.stage for step in steps]))
 
 
-def _observers(loaded: LoadedSpec, output: Path) -> list[object]:
+def _observers(loaded: LoadedSpec, output: Path, tables: bool) -> list[object]:
     """Return what writes and shows the run, on the main process alone."""
     from lasar_kit.report.observers import JsonLog, Narrator
     from lasar_kit.report.tracking import Tracking
 
     trackers = Tracking.of(loaded, output)
     write_text(output / LOCK, loaded.dump())
-    return [JsonLog(output), Narrator(), *trackers]
+    return [JsonLog(output), Narrator(tables), *trackers]
 
 
-def _store(output: Path, screen: Screen) -> ArtifactStore:
+def store_of(output: Path, screen: Screen) -> ArtifactStore:
     return ArtifactStore(output, lambda line: screen.print(f"[yellow]{escape(line)}[/yellow]"))
 
 
@@ -136,8 +139,8 @@ def dry_run(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: b
     table = Table(title=f"Stages of {escape(str(output))}")
     for heading in ("stage", "use", "reads", "would"):
         table.add_column(heading)
-    store, left = _store(output, screen), dict[str, str]()
-    for step in _steps(loaded, catalogue):
+    store, left = store_of(output, screen), dict[str, str]()
+    for step in steps_of(loaded, catalogue):
         name, reads = step.stage.name, ", ".join(dict.fromkeys(step.stage.inputs.values()))
         stored = store.find(name, step.key) if use_cache else None
         if stored is not None:
@@ -151,7 +154,7 @@ def dry_run(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: b
     screen.print(table)
 
 
-def _steps(loaded: LoadedSpec, catalogue: Catalogue) -> Iterator[Step]:
+def steps_of(loaded: LoadedSpec, catalogue: Catalogue) -> Iterator[Step]:
     """The data set and all stages, each with its key."""
     from lasar_kit.spec import StageConfig
 
