@@ -16,10 +16,11 @@ from rich.table import Table
 
 from lasar_kit.core.metrics import HISTORY_IN, HISTORY_OUT
 from lasar_kit.process.screen import Screen
-from lasar_kit.report.bootstrap import paired_bootstrap
-from lasar_kit.report.compare import RESAMPLES, Evaluated, over_seeds_of
+from lasar_kit.report.bootstrap import holm, paired_bootstrap
+from lasar_kit.report.compare import Evaluated, over_seeds_of
+from lasar_kit.report.comparison import RESAMPLES
 from lasar_kit.report.table import TITLES, unchanged_line
-from lasar_kit.report.verdict import METRIC, Contrast, holm, over_seeds, verdict
+from lasar_kit.report.verdict import METRIC, Contrast, over_seeds, verdict
 from lasar_kit.store.artifacts import write_json
 
 NUMBERS, FIGURE = "study.json", "study.svg"

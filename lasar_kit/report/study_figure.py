@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lasar_kit.report.figures.canvas import style
 from lasar_kit.report.verdict import METRIC
 
 if TYPE_CHECKING:
@@ -18,12 +18,11 @@ GREYS = {"spec": "#666666", "none": "#bbbbbb", "pause": "#999999", "noise": "#99
 
 
 def draw(study: Study, path: Path) -> None:
-    """Write an SVG, readable in grey, the same each time; matplotlib must be there."""
-    matplotlib: Any = import_module("matplotlib")  # by name, since it need not be installed
-    figures: Any = import_module("matplotlib.figure")
-    look = {"svg.hashsalt": "lasar-kit", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
-    with matplotlib.rc_context(look):
-        figure = figures.Figure(figsize=(9, 0.9 + 0.32 * max(len(study.rows), 6)), layout="constrained")
+    """Write an SVG, in the style of a report and the same each time; matplotlib must be there."""
+    with style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 0.9 + 0.32 * max(len(study.rows), 6)))
         if study.by_depth:
             left, right = figure.subplots(1, 2, width_ratios=(3, 2))
             _depths(study, right)
@@ -45,8 +44,8 @@ def _rows(study: Study, axes: Any) -> None:
     axes.set_yticks(range(len(study.rows)), list(study.rows))
     axes.invert_yaxis()
     axes.margins(x=0.15)
+    axes.grid(visible=False, axis="y")
     axes.set_xlabel(f"{METRIC} (bars: mean over seeds; time: of ranking for a user)")
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _depths(study: Study, axes: Any) -> None:
@@ -69,5 +68,4 @@ def _depths(study: Study, axes: Any) -> None:
     axes.set_xticks(depths)
     axes.set_xlabel("thoughts N")
     axes.set_ylabel(METRIC)
-    axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))

@@ -46,16 +46,6 @@ class Contrast:
         return self.standing in ("better", "likely")
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number, so that one below 0.05 is as rare as a single one (Holm, 1979)."""
-    order = np.argsort(p_values, kind="stable")
-    corrected, least = [0.0] * len(p_values), 0.0
-    for place, which in enumerate(order):
-        least = max(least, min(1.0, p_values[which] * (len(p_values) - place)))
-        corrected[which] = least
-    return corrected
-
-
 def over_seeds(first: Float[np.ndarray, " S"], second: Float[np.ndarray, " S"]) -> float | None:
     """The p-value of a paired t-test over seeds; None of a single one."""
     apart = first - second

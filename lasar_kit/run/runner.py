@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -28,6 +27,7 @@ from lasar_kit.store.artifacts import (
     MANIFEST,
     Artifact,
     ArtifactStore,
+    copy_file,
     copy_tree,
     remove,
     write_json,
@@ -281,16 +281,9 @@ def _collect(run: Run, stages: list[PlannedStage]) -> dict[str, Any]:
     (run.output / PREDICTIONS).unlink(missing_ok=True)
     predicted = [path for name in metrics if (path := run.artifacts[name].path / PREDICTIONS).is_file()]
     if predicted:
-        _place(predicted[-1], run.output / PREDICTIONS)
+        copy_file(predicted[-1], run.output / PREDICTIONS)
     _place_model(run, made.get("checkpoint", []))
     return metrics
-
-
-def _place(source: Path, target: Path) -> None:
-    """A copy of a file, whole or not at all."""
-    half = target.with_name(f".{target.name}.partial")
-    shutil.copy2(source, half)
-    half.replace(target)
 
 
 def _place_model(run: Run, checkpoints: list[str]) -> None:

@@ -25,7 +25,7 @@ def milliseconds_a_user(runs: Mapping[str, Path], catalogue: Catalogue) -> dict[
         for name, model in models.items():
             histories = HeldOut.of(model.dataset, "test", USERS).histories
             began = time.perf_counter()
-            model.rank_rows(histories, BATCH)
+            model.rank_rows(histories, batch_size=BATCH)
             spent = 1000 * (time.perf_counter() - began) / len(histories)
             if number:  # the first round warms up
                 best[name] = min(spent, best.get(name, spent))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-from lasar_kit.report.verdict import Contrast, holm, over_seeds, verdict
+from lasar_kit.report.verdict import Contrast, over_seeds, verdict
 
 NAMES = {
     "none": "no thoughts",
@@ -127,13 +127,6 @@ def test_yes_is_only_said_where_every_number_says_it(data: st.DataObject) -> Non
         assert said.startswith("No, it harms")
     if found[0].p_users >= 0.05:
         assert said.startswith("Not shown")
-
-
-def test_holm_by_hand() -> None:
-    """Sorted 0.01, 0.02, 0.03, 0.4: times 4, 3, 2, 1, none less than the one before."""
-    assert holm([0.03, 0.01, 0.4, 0.02]) == pytest.approx([0.06, 0.04, 0.4, 0.06])
-    assert holm([0.6, 0.7]) == [1.0, 1.0]
-    assert holm([]) == []
 
 
 def test_the_test_over_seeds_is_students() -> None:
