@@ -16,6 +16,7 @@ import typer
 from lasar_kit import __version__
 from lasar_kit.cli.data import data
 from lasar_kit.cli.plugins import OPTIONS, Plugin, discovered, plugins, warn
+from lasar_kit.cli.suites import study
 from lasar_kit.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ UsageError = cast(type[Exception], typer.BadParameter.__base__)
 app = typer.Typer(help="Latent-reasoning generative recommenders: run, check and list.", **OPTIONS)
 app.add_typer(plugins, name="plugins")
 app.add_typer(data, name="data")
+app.command()(study)
 
 
 def _version(asked: bool) -> None:

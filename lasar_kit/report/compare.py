@@ -145,6 +145,11 @@ def _unchanged(names: Sequence[str], rows: Sequence[Evaluated]) -> Iterator[str]
             yield unchanged_line(name + some, row.unchanged[0])
 
 
+def over_seeds_of(runs: Sequence[Path], stage: str) -> Evaluated:
+    """One stage of runs of a spec under several seeds."""
+    return _over_seeds([Finished.read(run) for run in runs], stage)
+
+
 def _by_spec(runs: Sequence[Finished]) -> list[list[Finished]]:
     """Runs of one spec under different seeds together; another run under the same seed is another row."""
     rows: dict[tuple[str, int], list[Finished]] = {}

@@ -55,9 +55,10 @@ def read_log(stage: Path) -> Iterator[tuple[int, dict[str, float]]]:
 
 
 class Narrator:
-    """A line when a stage begins and one when it ends, and the tables at the end."""
+    """A line when a stage begins and one when it ends, and, if wanted, the tables at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, tables: bool = True) -> None:
+        self.tables = tables
         self.started = 0.0
 
     @hookimpl
@@ -82,6 +83,6 @@ class Narrator:
 
     @hookimpl
     def lasar_run_end(self, run: Run, metrics: Mapping[str, Any]) -> None:
-        for grid in metrics_grids(metrics):
+        for grid in metrics_grids(metrics) if self.tables else ():
             run.screen.print(as_rich(grid))
         run.screen.print(f"results in {escape(str(run.output))}")

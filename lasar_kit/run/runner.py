@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -28,6 +27,7 @@ from lasar_kit.store.artifacts import (
     MANIFEST,
     Artifact,
     ArtifactStore,
+    copy_file,
     copy_tree,
     remove,
     write_json,
@@ -62,10 +62,12 @@ class BuiltinStages:
         return run.catalogue.build("stage", stage.config, context.env()).run(context)
 
 
-def run_spec(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
-    """Run all stages; leaves `spec.lock.yaml`, `metrics.json`, `predictions.jsonl`, `log.jsonl`, `model/` and
-    `stages/<name>/` in `output`. With `use_cache`, what is finished is reused, and a stage that was cut off
-    goes on.
+def run_spec(
+    loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool, tables: bool = True
+) -> None:
+    """Run all stages, and show `tables`; leaves `spec.lock.yaml`, `metrics.json`, `predictions.jsonl`,
+    `log.jsonl`, `model/` and `stages/<name>/` in `output`. With `use_cache`, what is finished is reused, and
+    a stage that was cut off goes on.
 
     On several processes all call this, with a file system in common. The main one looks for artifacts and
     writes; only it calls observers. `UserError` where another run is at work in `output`, or the environment
@@ -73,18 +75,19 @@ def run_spec(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: 
     """
     check_environment()
     with faults.disk("run", output), alone_in(output) if is_main() else nullcontext():
-        _run_all(loaded, catalogue, output, use_cache)
+        _run_all(loaded, catalogue, output, use_cache, tables)
 
 
-def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
+def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool, tables: bool) -> None:
     catalogue.load_hooks()
     quiet_libraries()
     main = is_main()
     run = Run(loaded.spec, output, catalogue, Screen(silent=not main))
-    store = _store(output, run.screen)
-    steps = from_main(lambda: list(_steps(loaded, catalogue)))
+    store = store_of(output, run.screen)
+    steps = from_main(lambda: list(steps_of(loaded, catalogue)))
     hooks = catalogue.hooks.hook
-    with attached(loaded.spec, catalogue, [BuiltinStages(), *(_observers(loaded, output) if main else ())]):
+    observers = _observers(loaded, output, tables) if main else ()
+    with attached(loaded.spec, catalogue, [BuiltinStages(), *observers]):
         if main:
             hooks.lasar_run_start(run=run)
         for number, step in enumerate(steps):
@@ -96,17 +99,17 @@ def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: 
             hooks.lasar_run_end(run=run, metrics=_collect(run, [step.stage for step in steps]))
 
 
-def _observers(loaded: LoadedSpec, output: Path) -> list[object]:
+def _observers(loaded: LoadedSpec, output: Path, tables: bool) -> list[object]:
     """Return what writes and shows the run, on the main process alone."""
     from lasar_kit.report.observers import JsonLog, Narrator
     from lasar_kit.report.tracking import Tracking
 
     trackers = Tracking.of(loaded, output)
     write_text(output / LOCK, loaded.dump())
-    return [JsonLog(output), Narrator(), *trackers]
+    return [JsonLog(output), Narrator(tables), *trackers]
 
 
-def _store(output: Path, screen: Screen) -> ArtifactStore:
+def store_of(output: Path, screen: Screen) -> ArtifactStore:
     return ArtifactStore(output, lambda line: screen.print(f"[yellow]{escape(line)}[/yellow]"))
 
 
@@ -136,8 +139,8 @@ def dry_run(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: b
     table = Table(title=f"Stages of {escape(str(output))}")
     for heading in ("stage", "use", "reads", "would"):
         table.add_column(heading)
-    store, left = _store(output, screen), dict[str, str]()
-    for step in _steps(loaded, catalogue):
+    store, left = store_of(output, screen), dict[str, str]()
+    for step in steps_of(loaded, catalogue):
         name, reads = step.stage.name, ", ".join(dict.fromkeys(step.stage.inputs.values()))
         stored = store.find(name, step.key) if use_cache else None
         if stored is not None:
@@ -151,7 +154,7 @@ def dry_run(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: b
     screen.print(table)
 
 
-def _steps(loaded: LoadedSpec, catalogue: Catalogue) -> Iterator[Step]:
+def steps_of(loaded: LoadedSpec, catalogue: Catalogue) -> Iterator[Step]:
     """The data set and all stages, each with its key."""
     from lasar_kit.spec import StageConfig
 
@@ -278,16 +281,9 @@ def _collect(run: Run, stages: list[PlannedStage]) -> dict[str, Any]:
     (run.output / PREDICTIONS).unlink(missing_ok=True)
     predicted = [path for name in metrics if (path := run.artifacts[name].path / PREDICTIONS).is_file()]
     if predicted:
-        _place(predicted[-1], run.output / PREDICTIONS)
+        copy_file(predicted[-1], run.output / PREDICTIONS)
     _place_model(run, made.get("checkpoint", []))
     return metrics
-
-
-def _place(source: Path, target: Path) -> None:
-    """A copy of a file, whole or not at all."""
-    half = target.with_name(f".{target.name}.partial")
-    shutil.copy2(source, half)
-    half.replace(target)
 
 
 def _place_model(run: Run, checkpoints: list[str]) -> None:

@@ -208,11 +208,13 @@ class SftObjectiveConfig(ComponentConfig):
     """Options of a term of the supervised loss.
 
     `instead_of`: the objective of the stage's own that it takes the place of where `objectives` lists it. One
-    that `trains_decoder` trains weights of the decoder's own.
+    that `trains_decoder` trains weights of the decoder's own. One that is `about_thoughts` asks something of
+    them, so that a study's controls go without it.
     """
 
     instead_of: ClassVar[str | None] = None
     trains_decoder: ClassVar[bool] = False
+    about_thoughts: ClassVar[bool] = False
 
     @property
     def wants(self) -> tuple[str, ...]:

@@ -58,6 +58,13 @@ def remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file, whole or not at all."""
+    half = target.with_name(f".{target.name}.partial")
+    shutil.copy2(source, half)
+    half.replace(target)
+
+
 def copy_tree(source: Path, target: Path) -> None:
     """Copy a folder's files, with their times: what a user does to the copy harms nothing else."""
     for path in _files(source):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,7 +14,13 @@ TEMPERATURE = (
 NUMBER = "Whether a prompt's steps are averaged, as ReaRec's code does, or added up."
 
 
-class EachThoughtConfig(SftObjectiveConfig):
+class ThoughtsConfig(SftObjectiveConfig):
+    """Options of a term on thoughts."""
+
+    about_thoughts: ClassVar[bool] = True
+
+
+class EachThoughtConfig(ThoughtsConfig):
     """The next item behind every step: of N, step t at the temperature `temperature * alpha^(N - t)`, times
     `t^power`."""
 
@@ -39,7 +45,7 @@ class EachThoughtConfig(SftObjectiveConfig):
     over: Literal["mean", "sum"] = Field("mean", description=NUMBER)
 
 
-class RearecPrlConfig(SftObjectiveConfig):
+class RearecPrlConfig(ThoughtsConfig):
     """ReaRec's progressive learning beside the answer: early steps at higher temperatures, and InfoNCE."""
 
     temperature: float = Field(0.07, gt=0, description=TEMPERATURE)
@@ -65,13 +71,13 @@ class RearecPrlConfig(SftObjectiveConfig):
     over: Literal["mean", "sum"] = Field("mean", description=NUMBER)
 
 
-class RearecErlConfig(SftObjectiveConfig):
+class RearecErlConfig(ThoughtsConfig):
     """ReaRec's ensemble learning beside the answer: minus the KL divergence of steps from each other."""
 
     temperature: float = Field(0.07, gt=0, description="That all steps' logits are divided by.")
 
 
-class MancarNeighboursConfig(SftObjectiveConfig):
+class MancarNeighboursConfig(ThoughtsConfig):
     """Thoughts held to the target and what users of the last item have besides."""
 
     neighbours: int = Field(10, ge=0, description="Most neighbours of an item.")
