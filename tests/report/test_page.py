@@ -113,7 +113,7 @@ def test_curves_are_the_log(page: Page, shop: Path) -> None:
 def test_every_logged_number_is_in_a_figure(page: Page, shop: Path) -> None:
     logged = {key for line in (shop / "log.jsonl").read_text().splitlines() for key in json.loads(line)}
     shown = {key for file in figures(page) for key in next(csv.reader(file.read_text().splitlines()))}
-    assert logged - shown == {"stage", "step", "epoch", "items", *(f"depth_{n}" for n in range(1, 5))}
+    assert logged - shown == {"step", "epoch", "items", *(f"depth_{n}" for n in range(1, 5))}
 
 
 def test_results_are_the_metrics_and_lie_in_their_intervals(page: Page, shop: Path) -> None:
