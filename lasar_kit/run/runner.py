@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from lasar_kit.errors import UserError
 from lasar_kit.hookspecs import Run, hookimpl
@@ -81,8 +80,8 @@ def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: 
     quiet_libraries()
     main = is_main()
     run = Run(loaded.spec, output, catalogue, Screen(silent=not main))
-    store = _store(output, run.screen)
-    steps = from_main(lambda: list(_steps(loaded, catalogue)))
+    store = store_of(output, run.screen)
+    steps = from_main(lambda: list(steps_of(loaded, catalogue)))
     hooks = catalogue.hooks.hook
     with attached(loaded.spec, catalogue, [BuiltinStages(), *(_observers(loaded, output) if main else ())]):
         if main:
@@ -106,7 +105,8 @@ def _observers(loaded: LoadedSpec, output: Path) -> list[object]:
     return [JsonLog(output), Narrator(), *trackers]
 
 
-def _store(output: Path, screen: Screen) -> ArtifactStore:
+def store_of(output: Path, screen: Screen) -> ArtifactStore:
+    """The artifacts of a run, which tell the screen of those that are damaged."""
     return ArtifactStore(output, lambda line: screen.print(f"[yellow]{escape(line)}[/yellow]"))
 
 
@@ -129,29 +129,7 @@ def _reuse(run: Run, step: Step, store: ArtifactStore) -> Artifact | None:
     return artifact
 
 
-def dry_run(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
-    """Print the resolved spec and what each stage would reuse; writes nothing."""
-    screen = Screen()
-    screen.console.print(loaded.dump(), markup=False)
-    table = Table(title=f"Stages of {escape(str(output))}")
-    for heading in ("stage", "use", "reads", "would"):
-        table.add_column(heading)
-    store, left = _store(output, screen), dict[str, str]()
-    for step in _steps(loaded, catalogue):
-        name, reads = step.stage.name, ", ".join(dict.fromkeys(step.stage.inputs.values()))
-        stored = store.find(name, step.key) if use_cache else None
-        if stored is not None:
-            would = f"reuse {stored.path}"
-        elif use_cache and step.key in left:
-            would = f"reuse what {left[step.key]} leaves"
-        else:
-            would = "go on" if use_cache and store.work(name, step.key).is_dir() else "run"
-        left.setdefault(step.key, name)
-        table.add_row(name, escape(step.stage.config.use), reads, escape(would))
-    screen.print(table)
-
-
-def _steps(loaded: LoadedSpec, catalogue: Catalogue) -> Iterator[Step]:
+def steps_of(loaded: LoadedSpec, catalogue: Catalogue) -> Iterator[Step]:
     """The data set and all stages, each with its key."""
     from lasar_kit.spec import StageConfig
 
