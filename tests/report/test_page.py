@@ -199,7 +199,9 @@ def test_runs_from_before_and_two_at_once(old: Path, shop: Path, tmp_path: Path)
     write_page([shop, old], file)
     both = Page(file)
     assert file.stat().st_size < MEGABYTES * 2**20
-    assert {"shop", "old"} <= set(both.ids)
+    assert {"run-shop", "run-old"} <= set(both.ids)
+    assert "Runs beside each other" in both.words
+    assert "change" in both.words
     assert (tmp_path / "both_figures" / "shop" / "memory.svg").is_file()
     assert not (tmp_path / "both_figures" / "old" / "memory.svg").exists()
 
