@@ -1,4 +1,4 @@
-"""The histories that `lasar-kit recommend` is asked about. Imports nothing heavy."""
+"""The histories that `lasar-kit recommend` and `explain` are asked about. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _CELL = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,]*?))\s*(?:,|$)')
 """An id in quotes, in which a quote is written twice, or one without, whose outer blanks do not count."""
 
 
-def histories(one: str | None, many: Path | None) -> list[tuple[str, list[str]]]:
+def histories(one: str | None, many: Path | None, command: str = "recommend") -> list[tuple[str, list[str]]]:
     """Histories of raw item ids, oldest first, each behind the place it is given in: `--history`, or the line
     of a file. A history is a row of CSV, or a JSON list of texts.
 
     `UserError` unless one of both is given, or for lines that are neither, all of which are told.
     """
     if (one is None) == (many is None):
-        raise UserError("recommend: give either --history ID,ID,… or --histories FILE")
+        raise UserError(f"{command}: give either --history ID,ID,… or --histories FILE")
     given = [("--history", one)] if one is not None else _lines(many) if many is not None else []
     parsed, mistakes = [], []
     for place, text in given:

@@ -7,15 +7,16 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
 from lasar_kit import __version__
+from lasar_kit.cli import results
 from lasar_kit.cli.data import data
 from lasar_kit.cli.plugins import OPTIONS, Plugin, discovered, plugins, warn
+from lasar_kit.cli.presets import presets
 from lasar_kit.cli.suites import study
 from lasar_kit.errors import UserError
 
@@ -32,6 +33,9 @@ app = typer.Typer(help="Latent-reasoning generative recommenders: run, check and
 app.add_typer(plugins, name="plugins")
 app.add_typer(data, name="data")
 app.command()(study)
+app.add_typer(presets, name="presets")
+for command in (results.explain, results.report, results.compare):
+    app.command()(command)
 
 
 def _version(asked: bool) -> None:
@@ -48,7 +52,7 @@ def _options_of_all(
 ) -> None: ...
 
 
-Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="A run in YAML.")]
+Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="A run in YAML, or preset:NAME.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of it.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Begin every stage anew.")]
 Resume = Annotated[
@@ -90,7 +94,9 @@ def run(
         from lasar_kit.run import runner
 
         if dry_run:
-            runner.dry_run(loaded, catalogue, folder, not no_cache)
+            from lasar_kit.run.dry_run import dry_run as show
+
+            show(loaded, catalogue, folder, not no_cache)
             return
         if deterministic:
             launch.make_deterministic()
@@ -156,51 +162,6 @@ def recommend(
     from lasar_kit.serve.recommend import recommend as show
 
     show(run, asked, k, catalogue, exclude_history, as_json, refuse)
-
-
-class Format(StrEnum):
-    """How tables are printed."""
-
-    text = "text"
-    markdown = "markdown"
-    latex = "latex"
-    csv = "csv"
-
-
-FormatOption = Annotated[Format, typer.Option("--format", help="How tables are printed.")]
-
-
-@app.command()
-def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Folders of runs.")],
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page with figures instead.")
-    ] = None,
-    format: FormatOption = Format.text,
-) -> None:
-    """Print the tables that runs ended with, or write a page about them: tables, curves, figures."""
-    if html is not None:
-        from lasar_kit.report.html import write_page
-
-        write_page(runs, html)
-        return
-    from lasar_kit.report.table import report as show
-
-    show(runs, format.value)
-
-
-@app.command()
-def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Folders of runs.")],
-    stage: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Evaluate stage; the last when absent.")
-    ] = None,
-    format: FormatOption = Format.text,
-) -> None:
-    """Compare runs, or the models of one run, user by user: metrics, changes, p-values."""
-    from lasar_kit.report.compare import compare as show
-
-    show(runs, stage, format.value)
 
 
 def _load(spec: Path, overrides: list[str] | None, catalogue: Catalogue) -> LoadedSpec:

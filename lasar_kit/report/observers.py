@@ -19,6 +19,7 @@ from lasar_kit.store.layout import LOG
 if TYPE_CHECKING:
     from lasar_kit.hookspecs import Run
     from lasar_kit.spec.plan import PlannedStage
+    from lasar_kit.store.artifacts import Artifact
 
 
 class JsonLog:
@@ -85,4 +86,18 @@ class Narrator:
     def lasar_run_end(self, run: Run, metrics: Mapping[str, Any]) -> None:
         for grid in metrics_grids(metrics) if self.tables else ():
             run.screen.print(as_rich(grid))
+        run.screen.print(escape(spent(run.artifacts)))
         run.screen.print(f"results in {escape(str(run.output))}")
+
+
+def spent(artifacts: Mapping[str, Artifact]) -> str:
+    """A line on where time went, and the most memory that any stage held."""
+    total = sum(artifact.seconds for artifact in artifacts.values())
+    long = [
+        f"{name} {duration(artifact.seconds)}"
+        for name, artifact in artifacts.items()
+        if artifact.seconds >= total / 50
+    ]
+    memory = max((artifact.made.get("memory", 0) for artifact in artifacts.values()), default=0)
+    peak = f"; at most {memory:,} MiB" if memory else ""
+    return f"{duration(total)} in all: {', '.join(long)}{peak}"

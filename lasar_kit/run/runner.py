@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from lasar_kit.errors import UserError
 from lasar_kit.hookspecs import Run, hookimpl
@@ -110,6 +109,7 @@ def _observers(loaded: LoadedSpec, output: Path, tables: bool) -> list[object]:
 
 
 def store_of(output: Path, screen: Screen) -> ArtifactStore:
+    """The artifacts of a run, which tell the screen of those that are damaged."""
     return ArtifactStore(output, lambda line: screen.print(f"[yellow]{escape(line)}[/yellow]"))
 
 
@@ -130,28 +130,6 @@ def _reuse(run: Run, step: Step, store: ArtifactStore) -> Artifact | None:
 
     log_again(run.output, artifact.path)
     return artifact
-
-
-def dry_run(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool) -> None:
-    """Print the resolved spec and what each stage would reuse; writes nothing."""
-    screen = Screen()
-    screen.console.print(loaded.dump(), markup=False)
-    table = Table(title=f"Stages of {escape(str(output))}")
-    for heading in ("stage", "use", "reads", "would"):
-        table.add_column(heading)
-    store, left = store_of(output, screen), dict[str, str]()
-    for step in steps_of(loaded, catalogue):
-        name, reads = step.stage.name, ", ".join(dict.fromkeys(step.stage.inputs.values()))
-        stored = store.find(name, step.key) if use_cache else None
-        if stored is not None:
-            would = f"reuse {stored.path}"
-        elif use_cache and step.key in left:
-            would = f"reuse what {left[step.key]} leaves"
-        else:
-            would = "go on" if use_cache and store.work(name, step.key).is_dir() else "run"
-        left.setdefault(step.key, name)
-        table.add_row(name, escape(step.stage.config.use), reads, escape(would))
-    screen.print(table)
 
 
 def steps_of(loaded: LoadedSpec, catalogue: Catalogue) -> Iterator[Step]:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lasar_kit.errors import UserError
-from lasar_kit.spec import lineage, messages
+from lasar_kit.spec import lineage, messages, presets
 from lasar_kit.spec.component import ConfigSource
 from lasar_kit.spec.merge import merge
 from lasar_kit.spec.plan import PlannedStage, plan
@@ -59,13 +59,11 @@ def _read_chain(
     extends = own.pop("extends", None)
     if extends is None:
         return node
-    shown_base = os.path.normpath(os.path.join(os.path.dirname(shown), str(extends.value)))
-    problem = _no_base(extends.value, path, shown_base, chain)
-    if problem:
-        mistakes.append(f"{extends.place}: extends: {problem}")
+    found = _base(extends.value, path, shown, chain)
+    if isinstance(found, str):
+        mistakes.append(f"{extends.place}: extends: {found}")
         return None
-    assert isinstance(extends.value, str)
-    base = _read_chain(path.parent / extends.value, shown_base, (*chain, path.resolve()), shape, mistakes)
+    base = _read_chain(*found, (*chain, path.resolve()), shape, mistakes)
     if base is None:
         return None
     assert isinstance(base.value, dict)
@@ -73,11 +71,18 @@ def _read_chain(
     return merge(Node(inherited, base.place), Node(own, node.place), shape)
 
 
-def _no_base(extends: object, path: Path, shown_base: str, chain: tuple[Path, ...]) -> str | None:
-    """Why what a file says that it extends cannot be; None where it can."""
+def _base(extends: object, path: Path, shown: str, chain: tuple[Path, ...]) -> tuple[Path, str] | str:
+    """The file that a file extends, and how it is shown; a line on why it cannot be where it cannot."""
     if not isinstance(extends, str) or not extends:
         return "must be the path of a spec"
-    base = path.parent / extends
+    if extends.startswith(presets.PREFIX):
+        try:
+            base, shown_base = presets.preset(extends.removeprefix(presets.PREFIX)), extends
+        except UserError as error:
+            return error.lines[0]
+    else:
+        base = path.parent / extends
+        shown_base = os.path.normpath(os.path.join(os.path.dirname(shown), extends))
     try:
         chain = (*chain, path.resolve())
         in_circle, there = base.resolve() in chain, base.is_file()
@@ -87,7 +92,7 @@ def _no_base(extends: object, path: Path, shown_base: str, chain: tuple[Path, ..
         return f"the {len(chain)}th file of a chain, at most {LONGEST_CHAIN}"
     if in_circle:
         return f"goes round in a circle: {' -> '.join(step.name for step in (*chain, base))}"
-    return None if there else f"no such file: {shown_base}"
+    return (base, shown_base) if there else f"no such file: {shown_base}"
 
 
 def _override(override: str, mistakes: list[str]) -> Node | None:
@@ -110,7 +115,10 @@ def _read(path: Path, overrides: Sequence[str], catalogue: ConfigSource) -> Node
     """All that was written, merged; raises `UserError` with every mistake in the files' form."""
     mistakes: list[str] = []
     shape = Shape.of(RunSpec, catalogue)
-    tree = _read_chain(path, str(path), (), shape, mistakes)
+    shown = str(path)
+    if shown.startswith(presets.PREFIX):
+        path = presets.preset(shown.removeprefix(presets.PREFIX))
+    tree = _read_chain(path, shown, (), shape, mistakes)
     patches = [_override(override, mistakes) for override in overrides]
     if tree is None or mistakes:
         raise UserError(*mistakes)

@@ -77,7 +77,10 @@ def json_schema(catalogue: Listing) -> tuple[dict[str, Any], list[str]]:
         definitions[kind] = {"oneOf": [{"enum": names, "description": f"A {kind} by name."}, *options]}
     whole = _model_schema(RunSpec, "run", definitions)
     whole["required"] = [key for key in whole["required"] if key != "name"]
-    extends = {"type": "string", "description": "Spec that this one changes, relative to this file."}
+    extends = {
+        "type": "string",
+        "description": "Spec that this one changes: a path, or preset:NAME.",
+    }
     keys: dict[str, Any] = {key: {} for key in whole["properties"]}
     partial = {
         "type": "object",

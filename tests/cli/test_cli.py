@@ -100,6 +100,7 @@ def test_run_hands_over_to_the_engine(call: Call, spec: Path, monkeypatch: pytes
 
     runner = FakeRunner()
     monkeypatch.setitem(sys.modules, "lasar_kit.run.runner", runner)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "lasar_kit.run.dry_run", runner)  # type: ignore[arg-type]
     monkeypatch.setattr(lasar_kit.run, "runner", runner, raising=False)
     assert call("run", spec).code == 0
     assert call("run", spec, "--set", "name=x", "--no-cache").code == 0

@@ -10,6 +10,7 @@ import pytest
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.run import runner
+from lasar_kit.run.dry_run import dry_run
 from lasar_kit.spec import load_spec
 from lasar_kit.store import fingerprints
 from lasar_kit.store.artifacts import ArtifactStore
@@ -117,9 +118,9 @@ def test_a_dry_run_tells_what_the_run_then_does(tmp_path: Path, capsys: pytest.C
     catalogue = Catalogue.discover()
     loaded = load_spec(write(tmp_path, a=16, b=8, c=32, d=32), (), catalogue)
     capsys.readouterr()
-    runner.dry_run(loaded, catalogue, Path("run"), True)  # nothing beside it
+    dry_run(loaded, catalogue, Path("run"), True)  # nothing beside it
     assert "reuse /" not in capsys.readouterr().out
-    runner.dry_run(loaded, catalogue, tmp_path / "run", True)
+    dry_run(loaded, catalogue, tmp_path / "run", True)
     table = capsys.readouterr().out.partition("Stages of")[2]
     would = {line.split()[1]: line.split("│")[4].split() for line in table.splitlines() if "tokenize" in line}
     assert [would[name][0] for name in "abcd"] == ["reuse", "reuse", "run", "reuse"]

@@ -14,7 +14,9 @@ import pytest
 from scipy import stats
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.values import Env
 from lasar_kit.run import runner
+from lasar_kit.serve.explain import Explainer
 from lasar_kit.spec import load_spec
 
 TUTORIALS = Path(__file__).resolve().parents[2] / "tutorials"
@@ -56,3 +58,29 @@ def test_the_table_is_that_of_the_predictions(
     of_two = after.filter(pl.col("hops") == 2)
     assert rows[2].split()[1] == str(len(of_two))
     assert rows[2].split()[4:] == [f"{of_two['depth'].mean():.2f}", f"{of_two['right'].mean():.3f}"]
+
+
+def test_thought_t_names_the_node_after_t_hops(finished: Path) -> None:
+    """As `explain` tells of all kinds of questions; behind the last hop thoughts stand still."""
+    catalogue = Catalogue.discover()
+    spec = load_spec(TUTORIALS / "depth_probe.yaml", (), catalogue).spec
+    dataset = catalogue.build("dataset", spec.dataset, Env(seed=spec.seed)).load()
+    titles, ids = dataset.items["title"].to_list(), dataset.items["id"].to_list()
+    follows = {
+        int(title.removeprefix("1 hops from node ")): int(dataset.sequences[row][1])
+        for row, title in enumerate(titles[item] for item in dataset.sequences.items[::2])
+        if title.startswith("1 hops")
+    }
+    explainer = Explainer.load(finished, catalogue)
+    named, nearest, hops = [], [], []
+    for user in dataset.users[::17]:
+        node, most = map(int, user.split("+"))
+        told = explainer.explain([f"<a_{node}><b_{most}>"], 1, 4)
+        for stop in told.stops[1:]:
+            if stop.thoughts <= most:
+                node = follows[node]
+            named.append(stop.items[0].item == ids[node])
+            nearest.append(stop.nearest[0].text == f"<a_{node}>")
+            hops.append(stop.thoughts)
+    right = pl.DataFrame({"thought": hops, "named": named, "nearest": nearest})
+    assert right["named"].mean() > 0.7

@@ -14,6 +14,7 @@ from lasar_kit.report.compare import compare
 from lasar_kit.report.formats import as_rich
 from lasar_kit.report.table import metrics_grids, report
 from lasar_kit.run import runner
+from lasar_kit.run.dry_run import dry_run
 from lasar_kit.spec import load_spec
 
 REGISTRY = """\
@@ -68,7 +69,7 @@ def test_a_report_on_something_else(plugin: Path, tmp_path: Path, capsys: pytest
     shown, path = solid(capsys.readouterr().out), solid(str(run))
     assert "HR@5" not in shown
     assert f"resultsin{path}" in shown
-    runner.dry_run(loaded, catalogue, run, True)
+    dry_run(loaded, catalogue, run, True)
     assert f"Stagesof{path}" in solid(capsys.readouterr().out)
     with pytest.raises(UserError, match="no stage of this run reports hr@5, hr@10"):
         report([run])

@@ -11,8 +11,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core import metrics
 from lasar_kit.errors import UserError
-from lasar_kit.report.compare import SHOWN, compare
+from lasar_kit.report.compare import compare
+from lasar_kit.report.table import SHOWN
 from lasar_kit.run import runner
+from lasar_kit.run.dry_run import dry_run
 from lasar_kit.serve.recommend import recommend
 from lasar_kit.spec import load_spec
 from lasar_kit.stages.evaluate.stage import EvaluateStage
@@ -127,8 +129,8 @@ def test_the_same_spec_and_seed_give_the_same_metrics(
     means = [f"{np.mean([row[name] for row in stored]):.4f}" for name in SHOWN]
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     row = next(row for row in shown if row[:1] == ["small"])
-    assert row[1:5] == means
-    assert shown[shown.index(row) + 1][:2] == ["2", "seeds"]
+    assert row[1:7] == means
+    assert shown[shown.index(row) + 1][:4] == ["sd", "of", "2", "seeds"]
 
 
 def test_only_what_changed_is_computed_again(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,7 +164,7 @@ def test_excluding_the_history_excludes_it(finished: Path) -> None:
 def test_a_dry_run_writes_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     catalogue = Catalogue.discover()
     loaded = load_spec(finished.parent / "small.yaml", ["stages.evaluate.keep=3"], catalogue)
-    runner.dry_run(loaded, catalogue, finished.parent / "dry", True)
+    dry_run(loaded, catalogue, finished.parent / "dry", True)
     shown = capsys.readouterr().out
     assert "keep: 3" in shown
     assert shown.count("reuse") == 3

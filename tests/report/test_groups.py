@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lasar_kit.core.dataset import Dataset, Sequences
@@ -52,6 +52,7 @@ def test_a_table_holds_the_means_of_each_group(run: Path) -> None:
     assert cells["M"][0].low is None, "one user says nothing of others"  # type: ignore[union-attr]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=60))
 def test_quartiles_are_in_order_and_nobody_is_lost(values: list[int]) -> None:
     labels, group = groups.quartiles(np.array(values))

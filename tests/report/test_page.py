@@ -113,7 +113,7 @@ def test_curves_are_the_log(page: Page, shop: Path) -> None:
 def test_every_logged_number_is_in_a_figure(page: Page, shop: Path) -> None:
     logged = {key for line in (shop / "log.jsonl").read_text().splitlines() for key in json.loads(line)}
     shown = {key for file in figures(page) for key in next(csv.reader(file.read_text().splitlines()))}
-    assert logged - shown == {"stage", "step", "epoch", "items", *(f"depth_{n}" for n in range(1, 5))}
+    assert logged - shown == {"step", "epoch", "items", *(f"depth_{n}" for n in range(1, 5))}
 
 
 def test_results_are_the_metrics_and_lie_in_their_intervals(page: Page, shop: Path) -> None:
@@ -199,7 +199,9 @@ def test_runs_from_before_and_two_at_once(old: Path, shop: Path, tmp_path: Path)
     write_page([shop, old], file)
     both = Page(file)
     assert file.stat().st_size < MEGABYTES * 2**20
-    assert {"shop", "old"} <= set(both.ids)
+    assert {"run-shop", "run-old"} <= set(both.ids)
+    assert "Runs beside each other" in both.words
+    assert "change" in both.words
     assert (tmp_path / "both_figures" / "shop" / "memory.svg").is_file()
     assert not (tmp_path / "both_figures" / "old" / "memory.svg").exists()
 

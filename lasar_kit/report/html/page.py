@@ -12,10 +12,11 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lasar_kit.errors import UserError
+from lasar_kit.report.compare import Finished, comparisons
 from lasar_kit.report.figures.canvas import Drawn, require
 from lasar_kit.report.grid import Cell, Grid, Measured, shown
 from lasar_kit.report.html.material import Material
-from lasar_kit.report.html.sections import sections
+from lasar_kit.report.html.sections import Section, sections
 from lasar_kit.store.artifacts import write_text
 from lasar_kit.store.run_folder import reading_run
 
@@ -33,7 +34,7 @@ def write_page(runs: Sequence[Path], file: Path) -> None:
     names = _names(read)
     try:
         told = [_run(material, name, folder) for material, name in zip(read, names, strict=True)]
-        write_text(file, _rendered(told, ", ".join(names)))
+        write_text(file, _rendered(told, _beside(runs), ", ".join(names)))
     except OSError as error:
         raise UserError(f"--html {file}: {error.strerror or error}") from None
 
@@ -52,6 +53,17 @@ def _names(runs: Sequence[Material]) -> list[str]:
     return [
         name if plain.count(name) == 1 else f"{name}-{place}" for place, name in enumerate(plain, start=1)
     ]
+
+
+def _beside(runs: Sequence[Path]) -> Section | None:
+    """The tables of `compare`, or why there are none; nothing of one run alone."""
+    if len(runs) < 2:
+        return None
+    title = "Runs beside each other"
+    try:
+        return Section(title, (), tuple(comparisons([Finished.read(run) for run in runs], None)))
+    except UserError as error:
+        return Section(title, error.lines)
 
 
 def _run(material: Material, name: str, folder: Path) -> dict[str, Any]:
@@ -83,7 +95,7 @@ def _figure(drawn: Drawn, folder: Path, number: int) -> dict[str, Any]:
     }
 
 
-def _rendered(runs: Sequence[dict[str, Any]], title: str) -> str:
+def _rendered(runs: Sequence[dict[str, Any]], beside: Section | None, title: str) -> str:
     environment = Environment(
         loader=PackageLoader("lasar_kit.report.html", "."),
         autoescape=True,
@@ -93,7 +105,7 @@ def _rendered(runs: Sequence[dict[str, Any]], title: str) -> str:
     )
     environment.filters |= {"cells": _cells}
     return environment.get_template("page.html.j2").render(
-        runs=runs, title=title, version=version("lasar-kit")
+        runs=runs, beside=beside, title=title, version=version("lasar-kit")
     )
 
 
