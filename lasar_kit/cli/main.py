@@ -16,6 +16,7 @@ import typer
 from lasar_kit import __version__
 from lasar_kit.cli.data import data
 from lasar_kit.cli.plugins import OPTIONS, Plugin, discovered, plugins, warn
+from lasar_kit.cli.serving import serve
 from lasar_kit.cli.suites import study
 from lasar_kit.errors import UserError
 
@@ -32,6 +33,7 @@ app = typer.Typer(help="Latent-reasoning generative recommenders: run, check and
 app.add_typer(plugins, name="plugins")
 app.add_typer(data, name="data")
 app.command()(study)
+app.command()(serve)
 
 
 def _version(asked: bool) -> None:
