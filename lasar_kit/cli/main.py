@@ -17,6 +17,7 @@ from lasar_kit.cli import results
 from lasar_kit.cli.data import data
 from lasar_kit.cli.plugins import OPTIONS, Plugin, discovered, plugins, warn
 from lasar_kit.cli.presets import presets
+from lasar_kit.cli.serving import serve
 from lasar_kit.cli.suites import study
 from lasar_kit.errors import UserError
 
@@ -36,6 +37,7 @@ app.command()(study)
 app.add_typer(presets, name="presets")
 for command in (results.explain, results.report, results.compare):
     app.command()(command)
+app.command()(serve)
 
 
 def _version(asked: bool) -> None:

@@ -1,0 +1,1 @@
+"""A run over HTTP: requests with constraints, gathered into batches."""

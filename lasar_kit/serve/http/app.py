@@ -1,0 +1,180 @@
+"""The routes of a server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from lasar_kit import __version__
+from lasar_kit.errors import one_line
+from lasar_kit.serve.engine import Answer, Asked
+from lasar_kit.serve.http import meters
+from lasar_kit.serve.http.batches import Batches, Full
+from lasar_kit.serve.http.bodies import Item, Mistake, Recommendations, RecommendBody, Refusal
+from lasar_kit.serve.http.gate import Gate
+from lasar_kit.serve.http.service import MOST_TOLD, Service, Wrong
+
+GONE = 499
+"""The status, of nginx's making, that is counted where a client has left."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a server gathers and refuses.
+
+    `most`: histories of a batch. `wait`: seconds that the first of a batch waits for others. `room`: how many
+    histories may wait. `megabytes`: of a request's body.
+    """
+
+    most: int = 32
+    wait: float = 0.003
+    room: int = 1024
+    megabytes: int = 8
+
+
+class Ascii(JSONResponse):
+    """JSON that any text can be written in, lone surrogates included."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
+
+
+class Server:
+    """What the routes share."""
+
+    def __init__(self, service: Service, options: Options) -> None:
+        self.service, self.options = service, options
+        self.meters = meters.Meters()
+        self.batches = Batches(service.answer, options.most, options.wait, options.room, self.meters)
+        self.ready = False
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Answer batches while the server is up; what was taken in is answered before it is down."""
+        self.meters.items(self.service.model.dataset.items.height)
+        task = asyncio.create_task(self.batches.run())
+        self.ready = True
+        yield
+        self.ready = False
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        self.batches.close()
+
+    async def recommend(self, body: RecommendBody, request: Request) -> Any:
+        asked, unknown, named = self.service.asked(body)
+        found = await self._unless_gone(asked, request)
+        if found is None:
+            self.meters.gone()
+            return Response(status_code=GONE)
+        pairs = zip(found, unknown, strict=True)
+        lists = [self.service.told(answer, skipped, body.thoughts) for answer, skipped in pairs]
+        return Ascii(Recommendations(lists=lists, unknown=named).model_dump(exclude_none=True))
+
+    async def _unless_gone(self, asked: Sequence[Asked], request: Request) -> list[Answer] | None:
+        """The answers; None once the client has left, and nothing more is done for it."""
+        answers = asyncio.create_task(self.batches.ask(asked))
+        left = asyncio.create_task(_left(request))
+        try:
+            await asyncio.wait({answers, left}, return_when=asyncio.FIRST_COMPLETED)
+            return answers.result() if answers.done() else None
+        finally:
+            answers.cancel()
+            left.cancel()
+            await asyncio.gather(answers, left, return_exceptions=True)
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def create_app(service: Service, options: Options) -> FastAPI:
+    """The application of a loaded run."""
+    server = Server(service, options)
+    app = FastAPI(
+        title=f"lasar-kit: {service.name}",
+        version=__version__,
+        lifespan=server.lifespan,
+        default_response_class=Ascii,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.server = server
+    refusals: dict[int | str, dict[str, Any]] = {
+        422: {"model": Refusal, "description": "A field that cannot be what it is, by name."},
+        503: {"model": Refusal, "description": "The queue is full; Retry-After says when to come again."},
+    }
+    app.post("/recommend", response_model=Recommendations, responses=refusals)(server.recommend)
+
+    @app.get("/items/{name:path}", response_model=Item, responses={404: {"model": Refusal}})
+    async def item(name: str) -> Any:
+        """What the catalogue says of an item, and its semantic ID."""
+        found = service.item(name)
+        if found is None:
+            return _refused(404, [Mistake(field="id", message=f"no item {one_line(name)!r} in this run")])
+        return Ascii(found.model_dump())
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Whether the process is alive."""
+        return {"status": "alive"}
+
+    @app.get("/ready", responses={503: {"model": Refusal}})
+    async def ready() -> Any:
+        """Whether requests are taken: the model is loaded, and the queue has room."""
+        if not server.ready or len(server.batches.queue) >= options.room:
+            return _refused(503, [Mistake(field="", message="not now")])
+        return {"status": "ready"}
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(server.meters.text(), media_type=meters.TYPE)
+
+    _answer_mistakes(app)
+    app.add_middleware(Gate, meters=server.meters, most_bytes=options.megabytes * 2**20)
+    return app
+
+
+def _answer_mistakes(app: FastAPI) -> None:
+    @app.exception_handler(Wrong)
+    async def wrong(request: Request, error: Wrong) -> Response:
+        return _refused(422, error.mistakes)
+
+    @app.exception_handler(Full)
+    async def full(request: Request, error: Full) -> Response:
+        told = Mistake(field="", message=f"the queue is full; ask again in {error.after} s")
+        return _refused(503, [told], {"Retry-After": str(error.after)})
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return _refused(422, [_mistake(one) for one in error.errors()[:MOST_TOLD]])
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> Response:
+        told = one_line(str(error.detail))
+        if error.status_code == 400:  # FastAPI's, for a body that is not even text
+            return _refused(422, [Mistake(field="body", message=told)])
+        return _refused(error.status_code, [Mistake(field="", message=told)], error.headers)
+
+
+def _mistake(error: dict[str, Any]) -> Mistake:
+    """Where a request is wrong, as it would be written: `histories[0][2]`."""
+    if error["type"] == "json_invalid":
+        return Mistake(field="body", message=f"no JSON: {error.get('ctx', {}).get('error', error['msg'])}")
+    places = [place for place in error["loc"] if place != "body"]
+    field = "".join(f"[{place}]" if isinstance(place, int) else f".{place}" for place in places)
+    return Mistake(field=one_line(field.removeprefix(".")) or "body", message=one_line(error["msg"]))
+
+
+def _refused(status: int, mistakes: Sequence[Mistake], headers: Mapping[str, str] | None = None) -> Response:
+    return Ascii(Refusal(errors=list(mistakes)).model_dump(), status_code=status, headers=headers)

@@ -1,0 +1,80 @@
+"""A run on a port: one process, or several that share it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from lasar_kit import load_run
+from lasar_kit.errors import UserError
+from lasar_kit.process.screen import quiet_libraries
+from lasar_kit.serve.http import meters
+from lasar_kit.serve.http.app import Options, create_app
+from lasar_kit.serve.http.service import Service
+
+HANDED_ON = "LASAR_KIT_SERVE"
+"""The variable by which a process tells its workers what to serve."""
+WORKER = "lasar_kit.serve.http.server:worker"
+SETTINGS: dict[str, Any] = {
+    "log_level": "warning",
+    "access_log": False,
+    "server_header": False,
+    "timeout_graceful_shutdown": 30,  # seconds that requests in hand have left after SIGTERM
+}
+
+
+def serve(
+    run: Path, host: str, port: int, workers: int, options: Options, plugins: Sequence[Path] = ()
+) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what was taken in.
+
+    `UserError` where the run holds no model or the port cannot be had.
+    """
+    quiet_libraries()
+    app = load_app(run, options, plugins) if workers == 1 else None
+    listens = _listening(host, port)
+    port = listens.getsockname()[1]
+    print(f"serving {run} on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+    # What uvicorn hands a signal on to once it has drained: nothing more is to end.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: None)
+    if app is not None:
+        uvicorn.Server(uvicorn.Config(app, **SETTINGS)).run(sockets=[listens])
+        return
+    listens.close()  # it was had; uvicorn opens it anew for its workers
+    with tempfile.TemporaryDirectory(prefix="lasar-kit-metrics-") as folder:
+        os.environ[meters.SHARED] = folder
+        told = {"run": str(run), "plugins": [str(plugin) for plugin in plugins], "options": asdict(options)}
+        os.environ[HANDED_ON] = json.dumps(told)
+        uvicorn.run(WORKER, factory=True, workers=workers, host=host, port=port, **SETTINGS)
+
+
+def load_app(run: Path, options: Options, plugins: Sequence[Path] = ()) -> FastAPI:
+    """The application of a run, its model in memory."""
+    return create_app(Service(load_run(run, plugins), run.resolve().name), options)
+
+
+def worker() -> FastAPI:
+    """The application of a process that shares its port with others."""
+    quiet_libraries()
+    told = json.loads(os.environ[HANDED_ON])
+    return load_app(Path(told["run"]), Options(**told["options"]), [Path(one) for one in told["plugins"]])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        told = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f"--port {port}: cannot listen on {host}: {told}") from None

@@ -1,0 +1,143 @@
+"""From what a request says to what a model is asked, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Int
+
+from lasar_kit.core.allowed import Limit
+from lasar_kit.errors import UserError, one_line
+from lasar_kit.serve.engine import ALL, Answer, Asked, Told, answers
+from lasar_kit.serve.filters import FieldIs, matching
+from lasar_kit.serve.http.bodies import Condition, Item, List, Listed, Mistake, RecommendBody
+from lasar_kit.serve.recommend import LoadedRun
+
+MOST_TOLD = 20
+"""Mistakes of a request that are told of."""
+FILTERS_KEPT = 256
+"""Filters whose items are remembered."""
+Rows = Int[np.ndarray, " n"]
+NONE: Rows = np.zeros(0, dtype=np.int64)
+
+
+class Wrong(Exception):
+    """Fields of a request that cannot be what they are."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__(mistakes)
+        self.mistakes = list(mistakes)[:MOST_TOLD]
+
+
+class Service:
+    """A loaded run, asked in the words of a request."""
+
+    def __init__(self, model: LoadedRun, name: str) -> None:
+        self.model, self.name = model, name
+        self.support: tuple[int, ...] = model.recommender.depth_policy.support
+        self._filtered = lru_cache(FILTERS_KEPT)(self._matching)
+        try:
+            model.recommender.prompts.prompts([NONE])
+            self.takes_newcomers = True
+        except UserError:
+            self.takes_newcomers = False
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        """One batch."""
+        return answers(self.model.recommender, asked)
+
+    def asked(self, body: RecommendBody) -> tuple[list[Asked], list[list[str]], list[str]]:
+        """What the model is asked, a history each; the ids of each history that are skipped, and those of
+        `allow` and `deny`. `Wrong` names every field that is."""
+        skips = body.unknown == "skip"
+        wrong = list(self._mistakes(body, skips))
+        if wrong:
+            raise Wrong(wrong)
+        histories = [self._rows(history) for history in body.histories]
+        base, barred = self._allowed(body), self._rows(body.deny)
+        width = max(body.k, self.model.width)
+        asked = [
+            Asked(
+                history,
+                body.k,
+                width,
+                _limit(base, [barred, history] if body.exclude_history else [barred]),
+                None if body.depth == "auto" else body.depth,
+                body.thoughts,
+            )
+            for history in histories
+        ]
+        unknown = [self._unknown(one) for one in body.histories]
+        return asked, unknown, self._unknown([*(body.allow or ()), *body.deny])
+
+    def told(self, answer: Answer, unknown: list[str], thoughts: bool) -> List:
+        """An answer in words."""
+        between = [self._listed(told) for told in answer.thoughts] if thoughts else None
+        return List(items=self._listed(answer.best), depth=answer.depth, unknown=unknown, thoughts=between)
+
+    def item(self, name: str) -> Item | None:
+        """An item by its raw id."""
+        row = self.model.row_of.get(name)
+        if row is None:
+            return None
+        fields = self.model.dataset.items.row(row, named=True)
+        return Item(
+            id=name,
+            sid=self.model.sid(row),
+            fields={field: text for field, text in fields.items() if field != "id" and text},
+        )
+
+    def _mistakes(self, body: RecommendBody, skips: bool) -> Iterator[Mistake]:
+        named = {f"histories[{place}]": history for place, history in enumerate(body.histories)}
+        named |= {"allow": body.allow or [], "deny": body.deny}
+        for field, ids in named.items():
+            unknown = [] if skips else [n for n, item in enumerate(ids) if item not in self.model.row_of]
+            for place in unknown:
+                yield Mistake(
+                    field=f"{field}[{place}]", message=f"no item {one_line(ids[place])!r} in this run"
+                )
+            left = any(item in self.model.row_of for item in ids)
+            if not self.takes_newcomers and field.startswith("histories") and not left and not unknown:
+                yield Mistake(field=field, message="holds no item of this run, and this model needs one")
+        if body.depth != "auto" and body.depth not in self.support:
+            told = ", ".join(map(str, self.support))
+            yield Mistake(field="depth", message=f"this model's depth policy has {told}")
+
+    def _allowed(self, body: RecommendBody) -> Rows | None:
+        """The rows that `allow` and `filter` leave, each once; None for all."""
+        base = None if body.allow is None else np.unique(self._rows(body.allow))
+        if body.filter:
+            conditions = tuple((field, _condition(one)) for field, one in sorted(body.filter.items()))
+            found = self._filtered(conditions)
+            base = found if base is None else np.intersect1d(base, found, assume_unique=True)
+        return base
+
+    def _matching(self, conditions: tuple[tuple[str, FieldIs], ...]) -> Rows:
+        return np.flatnonzero(matching(self.model.dataset.items, dict(conditions)))
+
+    def _rows(self, ids: Sequence[str]) -> Rows:
+        found = (self.model.row_of.get(item) for item in ids)
+        return np.array([row for row in found if row is not None], dtype=np.int64)
+
+    def _unknown(self, ids: Sequence[str]) -> list[str]:
+        return [item for item in ids if item not in self.model.row_of]
+
+    def _listed(self, told: Told) -> list[Listed]:
+        items = self.model.named(told.items, told.scores)
+        return [Listed(item=one.item, title=one.title, score=one.score) for one in items]
+
+
+def _condition(condition: Condition) -> FieldIs:
+    """As something that can be remembered."""
+    is_, has = (None if one is None else tuple(one) for one in (condition.is_, condition.has))
+    return FieldIs(is_, has, condition.min, condition.max)
+
+
+def _limit(base: Rows | None, barred: Sequence[Rows]) -> Limit:
+    """`base` alone, or all items, and of these none that is barred."""
+    named = np.concatenate(barred)
+    if base is None:
+        return Limit(named) if len(named) else ALL
+    return Limit(np.setdiff1d(base, named) if len(named) else base, only=True)

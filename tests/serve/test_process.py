@@ -1,0 +1,128 @@
+"""A server as a process: it answers what it took in before it ends, alone and with others on its port."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lasar_kit import load_run
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.cli.main import main
+from lasar_kit.run import runner
+from lasar_kit.spec import load_spec
+
+SPEC = """
+name: shop
+dataset: {use: demo, users: 30, items: 60}
+max_history: 5
+backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 300}
+prompt: sid_only
+decoder: {use: trie_beam, width: 10, score: trie}
+stages:
+  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 2, codes: 8}}
+  ground: {use: sft, samples: packed, epochs: 0.5, eval_users: 5, eval_width: 10, score: trie}
+"""
+BODY = {"histories": [["item-00002", "item-00014"]], "k": 3}
+Started = tuple[subprocess.Popen[str], int]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "shop.yaml").write_text(SPEC)
+    catalogue = Catalogue.discover()
+    runner.run_spec(load_spec(folder / "shop.yaml", [], catalogue), catalogue, folder / "run", True)
+    return folder / "run"
+
+
+@pytest.fixture
+def start(shop: Path) -> Iterator[Callable[..., Started]]:
+    """Starts servers of the run; each is ended, by force if need be."""
+    servers: list[subprocess.Popen[str]] = []
+
+    def begin(*options: str) -> Started:
+        command = [sys.executable, "-m", "lasar_kit", "serve", str(shop), "--port", "0", *options]
+        servers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        told = servers[-1].stdout.readline()  # type: ignore[union-attr]
+        assert told.startswith(f"serving {shop} on http://127.0.0.1:")
+        port = int(told.rsplit(":", 1)[1])
+        until(lambda: get(port, "/ready") == {"status": "ready"})
+        return servers[-1], port
+
+    yield begin
+    for server in servers:
+        server.kill()
+        server.wait()
+        server.stdout.close()  # type: ignore[union-attr]
+
+
+def get(port: int, path: str) -> Any:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
+            text = answer.read().decode()
+            return json.loads(text) if text.startswith("{") else text
+    except urllib.error.URLError:
+        return None
+
+
+def post(port: int) -> Any:
+    sent = urllib.request.Request(
+        f"http://127.0.0.1:{port}/recommend", json.dumps(BODY).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(sent, timeout=60) as answer:
+        return json.load(answer)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if holds():
+            return
+        time.sleep(0.1)
+    raise AssertionError("never")
+
+
+def test_what_was_taken_in_is_answered_before_the_end(shop: Path, start: Callable[..., Started]) -> None:
+    """The request waits for others when SIGTERM comes."""
+    server, port = start("--wait-ms", "2000")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(post, port)
+        until(lambda: "lasar_queue_histories 1.0" in get(port, "/metrics"))
+        server.send_signal(signal.SIGTERM)
+        (found,) = asked.result()["lists"]
+    assert server.wait(60) == 0
+    (expected,) = load_run(shop).rank(BODY["histories"], 3)  # type: ignore[arg-type]
+    assert [one["item"] for one in found["items"]] == [one.item for one in expected]
+    assert get(port, "/health") is None
+
+
+def test_processes_share_a_port_and_count_together(start: Callable[..., Started]) -> None:
+    server, port = start("--workers", "2")
+    assert len({json.dumps(post(port)) for _ in range(6)}) == 1
+    assert 'lasar_requests_total{path="/recommend",status="200"} 6.0' in get(port, "/metrics")
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(60) == 0
+
+
+def test_what_cannot_be_served_is_told(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, told in (
+        ([str(tmp_path)], "is not the folder of a run"),
+        ([str(shop), "--host", "192.0.2.1"], "--port 8000: cannot listen on 192.0.2.1"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["serve", *arguments])
+        assert ended.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert told in line
