@@ -89,6 +89,21 @@ def test_rearec(double: Make, case: Any, run: Make, exit: str) -> None:
 
 
 @torch.no_grad()
+def test_rearec_may_rescale_what_is_fed_back(double: Make, case: Any, run: Make) -> None:
+    """To the mean norm of the embeddings, the position on top (ManCAR)."""
+    backbone, made = double(), loop("rearec", feedback_scale="embedding_rms")
+    norm = backbone.embedding_norm()
+
+    def feed(h: Tensor, step: int) -> Tensor:
+        return h / h.norm() * norm + made.positions.weight[step]
+
+    for prompt, depth, _, thoughts, predictions in each(backbone, made, case, run):
+        states, _ = branch(backbone, prompt, [], feed, depth)
+        assert_same(thoughts, stacked(states[1:], thoughts))
+        assert_same(predictions[0], states[-1])
+
+
+@torch.no_grad()
 def test_positions_are_added_to_what_is_fed_back(double: Make, case: Any, run: Make) -> None:
     backbone, made = double(), loop("coconut", positions=True, exit="direct", feedback_scale="embedding_rms")
     norm = backbone.embedding_norm()

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 import torch
 from torch import Tensor
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.dataset import Sequences
+from lasar_kit.core.interfaces import Ranker
 from lasar_kit.core.lesson import Lesson, Prompts
 from lasar_kit.core.values import Context, Env, LatentTrace, Prompt, SidTable
+from lasar_plugins.sft_objective.thoughts.mancar import MancarNeighbours
 
 CATALOGUE = Catalogue.discover()
 TABLE = SidTable(torch.tensor([[0], [1], [2]]))
@@ -156,3 +162,73 @@ def test_the_answer_at_a_temperature() -> None:
     seen.answers = seen.trace.states[:, :, :1]
     expected = sum(nll(THOUGHTS[row][0], TARGET[row], 0.07) for row in range(3))
     assert float(make("answer", temperature=0.07).loss(seen)) == pytest.approx(expected, rel=1e-5)
+
+
+class Listed(Ranker):
+    """Behind item 0 comes 1, then 2; behind 2 comes 0; behind 1 nothing."""
+
+    draws_ties = False
+
+    def fit(self, train: Any, items: Any) -> None:
+        pass
+
+    def score(self, histories: Any) -> Any:
+        none = -np.inf
+        table = np.array([[9.0, 3.0, 2.0], [none, 5.0, none], [1.0, none, 9.0]])
+        return table[[history[-1] for history in histories]]
+
+
+def mancar(**options: Any) -> Any:
+    config = CATALOGUE.config_class("sft_objective", "mancar_neighbours").model_validate(
+        {"use": "mancar_neighbours", **options}, context={"catalogue": CATALOGUE}
+    )
+    items = pl.DataFrame({"id": ["a", "b", "c"]})
+    train = Sequences.of([[0, 1, 2]])
+    env = Env(hidden_size=3, table=TABLE, items=items, train=train, build=lambda kind, config, env: Listed())
+    return MancarNeighbours(config, env)
+
+
+def bought(*last: int, **options: Any) -> View:
+    """The view, each prompt showing item 2 and then this one, of a history that goes on."""
+    seen = view(**options)
+    history = torch.tensor([[2, item, 2] for item in last])
+    items = torch.full((3, 1), 2)
+    seen.lesson = replace(seen.lesson, prompts=replace(seen.lesson.prompts, history=history, items=items))
+    return seen
+
+
+def held_to(logits: Any, support: list[int], heat: float) -> float:
+    q = softmax([-rank for rank in range(len(support))], heat)
+    p = softmax(logits, 1.0)
+    return sum(one * (math.log(one) - math.log(p[item])) for one, item in zip(q, support, strict=True))
+
+
+def test_steps_are_held_to_neighbours_of_the_last_item() -> None:
+    """Next items are 1, 0 and 2, last ones 0, 1 and 2: neighbours 2 (1 is the next item itself), none, 0.
+
+    Heat is how many steps are left, the own one included: 3, 2, 1 of three; 2, 1 of two; 1 of one.
+    """
+    first = [
+        held_to(step, [1, 2], heat) for step, heat in zip([START[0], *THOUGHTS[0]], (3, 2, 1), strict=True)
+    ]
+    second = [nll(START[1], 0, 1.0), nll(THOUGHTS[1][0], 0, 1.0)]
+    third = held_to(START[2], [2, 0], 1)
+    found = mancar().loss(bought(0, 1, 2))
+    assert float(found) == pytest.approx(sum(first) + sum(second) + third, rel=1e-5)
+    assert mancar().count(bought(0, 1, 2).lesson, None) == 3
+    found = mancar(over="mean", start=False).loss(bought(0, 1, 2))
+    tail = [held_to(THOUGHTS[0][0], [1, 2], 2), held_to(THOUGHTS[0][1], [1, 2], 1)]
+    assert float(found) == pytest.approx(sum(tail) / 2 + second[1], rel=1e-5)
+    alone = mancar(gamma=0.5).loss(bought(0, 1, 2, counts=(False, False, True)))
+    assert float(alone) == pytest.approx(held_to(START[2], [2, 0], 0.5), rel=1e-5)
+
+
+def test_without_neighbours_it_is_the_cross_entropy_of_each_step() -> None:
+    expected = float(make("each_thought", start=True, over="sum").loss(view()))
+    assert float(mancar(neighbours=0).loss(bought(0, 1, 2))) == pytest.approx(expected, rel=1e-5)
+    assert float(mancar().loss(view())) == pytest.approx(expected, rel=1e-5)
+
+
+def test_neighbours_are_best_first_without_the_item_itself() -> None:
+    assert mancar().neighbours.tolist() == [[1, 2, -1], [-1, -1, -1], [0, -1, -1]]
+    assert mancar(neighbours=1).neighbours.tolist() == [[1], [-1], [0]]

@@ -1,6 +1,7 @@
 """Each ranker's scores against its formula, written out item by item on drawn data."""
 
 from collections import Counter
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,42 @@ def test_directed_item_knn_counts_what_came_after(
     options = {"distance_decay": near, "window": window, "backward": back, "damping": damping}
     found = scores("item_knn_directed", train, asked, decay=decay, recent=recent, **options)
     assert found == pytest.approx(listed(expected), abs=1e-12)
+
+
+@given(rows, history, st.sampled_from([(1.0, 5.0, 0.3), (0.5, 0.0, 0.5), (2.0, 1.0, 0.0)]))
+def test_swing_counts_pairs_of_users(
+    train: list[list[int]], asked: list[int], options: tuple[float, float, float]
+) -> None:
+    """Pair by pair; the sets hold a repeat once."""
+    smoothing, more, power = options
+    alike = np.zeros((ITEMS, ITEMS))
+    for one, other in combinations([set(row) for row in train], 2):
+        weight = ((len(one) + more) * (len(other) + more)) ** -power / (smoothing + len(one & other))
+        for a, b in permutations(one & other, 2):
+            alike[a, b] += weight
+    expected = [
+        sum(0.5**age * alike[one, j] for age, one in enumerate(asked[::-1][:3])) for j in range(ITEMS)
+    ]
+    found = scores(
+        "swing",
+        train,
+        asked,
+        smoothing=smoothing,
+        user_smoothing=more,
+        user_power=power,
+        decay=0.5,
+        recent=3,
+    )
+    assert found == pytest.approx(listed(expected), abs=1e-12)
+
+
+def test_swing_compares_users_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven users, three at a time, are as all at once."""
+    train = [[0, 1, 2], [1, 2], [0, 1, 3], [2, 1, 4], [5, 6], [0, 1, 2, 5], [5, 6, 1]]
+    whole = [scores("swing", train, [item]) for item in range(ITEMS)]
+    monkeypatch.setattr("lasar_plugins.ranker.swing.ranker.USERS", 3)
+    for item in range(ITEMS):
+        assert scores("swing", train, [item]) == pytest.approx(whole[item])
 
 
 @given(rows, history, st.sampled_from([0.5, 10.0, 250.0]))

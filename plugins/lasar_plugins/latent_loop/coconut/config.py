@@ -72,6 +72,11 @@ class RearecConfig(ThoughtConfig):
         description="What answers: the last thought (PRL), the mean of the prompt's last state and all "
         "thoughts (ERL), or the prompt's last state plus a learned linear map of the last thought.",
     )
+    feedback_scale: Literal["none", "embedding_rms"] = Field(
+        "none",
+        description="Whether a state is rescaled to the mean norm of the embeddings before the position is "
+        "added, as ManCAR does.",
+    )
 
 
 Control = Literal["e_token", "direct", "residual"]

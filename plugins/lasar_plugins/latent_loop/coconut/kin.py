@@ -11,7 +11,7 @@ from torch import Tensor
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Context, Env, Prompt
 from lasar_plugins.latent_loop.coconut.config import NoiseConfig, PauseConfig, RearecConfig
-from lasar_plugins.latent_loop.coconut.feedback import StepEmbedding
+from lasar_plugins.latent_loop.coconut.feedback import StepEmbedding, rescale
 from lasar_plugins.latent_loop.coconut.thoughts import ThoughtLoop
 
 
@@ -25,6 +25,11 @@ class RearecLoop(ThoughtLoop):
     def __init__(self, config: RearecConfig, env: Env) -> None:
         super().__init__(config, env)
         self.positions = StepEmbedding(env.hidden_size, env.seed)
+        self.rescales = config.feedback_scale == "embedding_rms"
+
+    def norm(self, backbone: Backbone) -> Float[Tensor, ""] | None:
+        """Of an embedding, if states are rescaled."""
+        return backbone.embedding_norm() if self.rescales else None
 
     def enter(
         self, backbone: Backbone, prompt: Prompt
@@ -36,7 +41,7 @@ class RearecLoop(ThoughtLoop):
         self, h: Float[Tensor, "B R D"], step: int, prompt: Prompt, norm: Float[Tensor, ""] | None
     ) -> Float[Tensor, "B R D"]:
         """The state before it and the embedding of its number."""
-        fed: Tensor = h + self.positions(step).to(h.dtype)
+        fed: Tensor = (h if norm is None else rescale(h, norm)) + self.positions(step).to(h.dtype)
         return fed
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from lasar_kit.spec import SftObjectiveConfig
+from lasar_kit.spec import RankerConfig, SftObjectiveConfig, component
 
 TEMPERATURE = (
     "That the logits of the last step are divided by; the objective answer has an option of its own."
@@ -78,7 +78,23 @@ class RearecErlConfig(ThoughtsConfig):
 
 
 class MancarNeighboursConfig(ThoughtsConfig):
-    """Thoughts held to the target and what users of the last item have besides."""
+    """Steps held to the next item and to what a ranker lists behind the last one, early steps the most to
+    these neighbours (ManCAR)."""
 
+    source: Annotated[RankerConfig, component("ranker")] = Field(
+        "swing",
+        description="The ranker that names an item's neighbours: the best behind it alone, fitted on the "
+        "training part.",
+        validate_default=True,
+    )
     neighbours: int = Field(10, ge=0, description="Most neighbours of an item.")
-    temperature: float = Field(1.0, gt=0, description="That the logits of thoughts are divided by.")
+    gamma: float = Field(
+        1.0,
+        gt=0,
+        description="Of N steps, step t spreads its target over ranks by exp(-rank / (gamma * (N - t + 1))).",
+    )
+    temperature: float = Field(1.0, gt=0, description="That the logits of steps are divided by.")
+    start: bool = Field(True, description="Whether the prompt's last state is a step, the first of them.")
+    over: Literal["mean", "sum"] = Field(
+        "sum", description="Whether a prompt's steps are added up, as ManCAR's code does, or averaged."
+    )
