@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.depth import depth_at
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.groups import varied
@@ -216,7 +217,7 @@ def refilled(
     rows = [np.array([*history, target]) for history, target in zip(HISTORIES, TARGETS, strict=True)]
     windows = [Window(user, 0, len(row)) for user, row in enumerate(rows)]
     training: Any = SimpleNamespace(
-        train=rows,
+        train=Sequences.of(rows),
         windows=windows,
         seed=0,
         recommender=recommender,

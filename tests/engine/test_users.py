@@ -58,7 +58,7 @@ def run(read: Read, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def spelled(model: LoadedRun, user: int) -> list[int]:
-    table = model._recommender.prompts.tokens
+    table = model.recommender.prompts.tokens
     return table[model.dataset.sequences[user]].flatten().tolist()  # type: ignore[no-any-return]
 
 

@@ -34,7 +34,7 @@ def follow(
         items = np.full((2, 10), 3)
         items[:, rank - 1] = 7
         ranking = Ranking(items, np.zeros((2, 10)), np.array([depth, depth]))
-        monkeypatch.setattr(validation, "rank_users", lambda *_, ranking=ranking: ranking)
+        monkeypatch.setattr(validation, "rank_users", lambda *_, ranking=ranking, users: ranking)
         recommender: Any = SimpleNamespace(
             prompts=SimpleNamespace(table=SimpleNamespace(shared=False)),
             save=lambda folder, update=update: written.append(update),
