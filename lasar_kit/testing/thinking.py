@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lasar_kit.core.capabilities import Halts
 from lasar_kit.core.interfaces import LatentLoop
 from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import LatentTrace, Prompt
@@ -47,12 +48,12 @@ def read_prompts(backbone: Any, case: Thinking) -> Read:
     return Read(Prompt(h0, tip, context, states, first, tip, tip - first[:, None] + 1), inputs)
 
 
-def think(backbone: Any, loop: LatentLoop, case: Thinking) -> Outcome:
-    """Read the prompts, run the loop, and read one token of each answer."""
+def think(backbone: Any, loop: LatentLoop, case: Thinking, told: bool = False) -> Outcome:
+    """Read the prompts, run the loop, and read one token of each answer; a loop that halts may be `told` to
+    think just as long as the case says."""
     read = read_prompts(backbone, case)
-    return answered(
-        backbone, loop.run(backbone, read.prompt, torch.tensor(case.depth), case.steps), case, read
-    )
+    run = loop.halted if told and isinstance(loop, Halts) else loop.run
+    return answered(backbone, run(backbone, read.prompt, torch.tensor(case.depth), case.steps), case, read)
 
 
 def answered(backbone: Any, trace: LatentTrace, case: Thinking, read: Read) -> Outcome:

@@ -63,6 +63,15 @@ def test_the_double_passes(kind: str) -> None:
     assert [result.message for result in run_checks(double(kind)) if not result.ok] == []
 
 
+@pytest.mark.parametrize("loop", [tiny.TinyHalter, tiny.TinyWriter])
+def test_loops_that_can_do_more_pass(loop: Any) -> None:
+    """The writer's depth only says whether it writes."""
+    results = run_checks(Subject("latent_loop", loop.__name__, lambda env: loop(None, env)))
+    broken = {result.check.name for result in results if not result.ok}
+    writes = {"mask_counts_the_depth", "depth_is_felt", "answer_hangs_on_its_own_thoughts"}
+    assert broken == (writes | {"many_tokens_and_thoughts_are_as_few"} if loop is tiny.TinyWriter else set())
+
+
 @pytest.mark.parametrize(("kind", "check"), [pytest.param(k, c, id=f"{k}-{c.name}") for k, c in EVERY])
 def test_a_check_says_its_law(kind: str, check: Check) -> None:
     assert check.says.endswith(".")

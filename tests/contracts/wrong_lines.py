@@ -15,7 +15,10 @@ from lasar_kit.testing.options import configured
 
 @dataclass(frozen=True)
 class WrongLine:
-    """A component `use` of a kind with options, whose class stands in a module, and the change."""
+    """A component `use` of a kind with options, whose class stands in a module, and the change.
+
+    `heir` is the component's class where the module holds what it inherits.
+    """
 
     name: str
     kind: str
@@ -25,6 +28,7 @@ class WrongLine:
     wrong: str
     law: str
     options: dict[str, Any] = field(default_factory=dict)
+    heir: str = ""
 
     def subject(self, folder: Path) -> Subject:
         """The wrong component; the changed module is written to a folder."""
@@ -46,6 +50,12 @@ class WrongLine:
         catalogue = Catalogue.discover()
         config = configured(self.kind, {"use": self.use, **self.options}, catalogue)
         make = getattr(changed, name)
+        if self.heir:
+            own = getattr(importlib.import_module(self.heir.partition(":")[0]), self.heir.partition(":")[2])
+            given = {key: value for key, value in vars(make).items() if not key.startswith("__")}
+            make = type(
+                own.__name__, (own,), {**given, **{key: vars(own)[key] for key in given if key in vars(own)}}
+            )
         return Subject(self.kind, self.name, lambda env: make(config, env), config, {"catalogue": catalogue})
 
 
@@ -63,13 +73,38 @@ COMPANY = (
 WORDS = ("text_encoder", "tfidf_svd", "lasar_plugins.text_encoder.tfidf_svd.encoder:TfidfSvdEncoder")
 MLP = ("depth_policy", "mlp", "lasar_plugins.depth_policy.mlp.policy:DepthMlp")
 STEPWISE = ("aligner", "stepwise", "lasar_plugins.aligner.standard.aligners:Stepwise")
-COCONUT = ("latent_loop", "coconut", "lasar_plugins.latent_loop.coconut.loop:CoconutLoop")
+COCONUT = ("latent_loop", "coconut", "lasar_plugins.latent_loop.coconut.thoughts:ThoughtLoop")
+COCONUT_LOOP = "lasar_plugins.latent_loop.coconut.loop:CoconutLoop"
+HALTING = ("latent_loop", "halting", "lasar_plugins.latent_loop.coconut.halting:HaltingLoop")
 BEAM = ("decoder", "trie_beam", "lasar_plugins.decoder.trie.decoder:TrieBeam")
 TEMPLATE = ("prompt", "template", "lasar_plugins.prompt.standard.templates:TemplatePrompt")
 SMALL = {"levels": 3, "codes": [2, 3, 4]}
 TEXT = {"text": "Bought {history}, now "}
 
 WRONG_LINES = [
+    WrongLine(
+        "halting_tells_what_was_asked",
+        *HALTING,
+        "self.told(trace, trace.mask.sum(-1))",
+        "self.told(trace, depth)",
+        "mask_counts_the_depth",
+        {"threshold": 1e9},
+    ),
+    WrongLine(
+        "halting_again",
+        *HALTING,
+        "self.told(self.loop.run(backbone, prompt, depth, steps), depth)",
+        "self.told(self.loop.run(backbone, prompt, depth.clamp_max(1), steps), depth)",
+        "halted_stops_where_it_is_told",
+    ),
+    WrongLine(
+        "halting_by_another_branch",
+        *HALTING,
+        "settled = self.apart(backbone, *states) < self.config.threshold",
+        "settled = (self.apart(backbone, *states) < self.config.threshold).any(-1, keepdim=True)",
+        "a_branch_alone_is_the_branch_in_any_batch",
+        {"threshold": 0.05},
+    ),
     WrongLine(
         "larger_of_both", *GRPO, "torch.minimum(ratio", "torch.maximum(ratio", "clipping_is_on_both_sides"
     ),
@@ -231,9 +266,11 @@ WRONG_LINES = [
     WrongLine(
         "input_changed_in_training",
         *COCONUT,
-        "        start = h_BRD\n",
-        "        start = h_BRD\n        prompt.h0.data.add_(0.001 * self.training)\n",
+        "        thoughts, nodes = [self.before_all(prompt, start)], [node]\n",
+        "        thoughts, nodes = [self.before_all(prompt, start)], [node]\n"
+        "        prompt.h0.data.add_(0.001 * self.training)\n",
         "inputs_are_left_as_they_were",
+        heir=COCONUT_LOOP,
     ),
     WrongLine(
         "keeps_what_it_fed",
@@ -241,22 +278,25 @@ WRONG_LINES = [
         "thoughts.append(h_BRD)",
         "thoughts.append(inputs)",
         "thoughts_are_states_of_the_backbone",
+        heir=COCONUT_LOOP,
     ),
     WrongLine(
         "hangs_on_the_thought_before",
         *COCONUT,
-        "first + depth * branches + branch",
-        "first + (depth - 1).clamp_min(0) * branches + branch",
+        "tip = torch.stack(nodes).gather(0, own)[0]",
+        "tip = torch.stack(nodes).gather(0, (own - 1).clamp_min(0))[0]",
         "last_is_the_state_at_the_tip",
         {"exit": "direct"},
+        COCONUT_LOOP,
     ),
     WrongLine(
         "answers_from_thought_four",
         *COCONUT,
-        "own = depth[..., None, None]",
-        "own = depth.clamp_max(4)[..., None, None]",
+        "own = depth[None]",
+        "own = depth.clamp_max(4)[None]",
         "many_tokens_and_thoughts_are_as_few",
         {"exit": "direct"},
+        COCONUT_LOOP,
     ),
     WrongLine(
         "eight_steps_at_most",
@@ -264,6 +304,7 @@ WRONG_LINES = [
         "for step in range(steps):",
         "for step in range(min(steps, 8)):",
         "many_tokens_and_thoughts_are_as_few",
+        heir=COCONUT_LOOP,
     ),
     WrongLine(
         "eight_beams_at_most",

@@ -105,6 +105,20 @@ def test_a_noisy_thought_finds_its_clean_one(similarity: str) -> None:
     assert float(row.loss(view(epoch=2))) == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize(("negatives", "others"), [("batch", [[3], [3], [0, 1]]), ("row", [[1], [0], []])])
+def test_whose_thoughts_a_noisy_one_is_told_from(negatives: str, others: list[list[int]]) -> None:
+    """Prompts 0 and 1 are of one row; of the other row's two, 2 has no thought."""
+    clean, noisy = (torch.randn(2, 2, 3, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    held = torch.tensor([[True, True], [False, True]])
+    objective = make("rearec_prl", temperature=0.5, similarity="dot", negatives=negatives)
+    a, b = noisy.flatten(0, 1), clean.flatten(0, 1)
+    expected = [
+        nll([float(a[own] @ b[k]) for k in (own, *told)], 0, 0.5)
+        for own, told in zip((0, 1, 3), others, strict=True)
+    ]
+    assert objective.told_apart(noisy, clean, held).tolist() == pytest.approx(expected, abs=1e-5)
+
+
 def test_steps_are_kept_apart() -> None:
     """Minus the mean over pairs of KL(p_j || p_i): six pairs of three steps, two of two, none of one."""
     heat = 0.7

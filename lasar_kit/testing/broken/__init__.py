@@ -6,6 +6,7 @@ They are the proof that a check can fail, and they show what each of them is aga
 from __future__ import annotations
 
 from lasar_kit.testing.broken import (
+    abilities,
     backbone,
     data,
     hooks,
@@ -22,7 +23,7 @@ from lasar_kit.testing.contract import Subject
 
 __all__ = ["saboteurs"]
 
-_MODULES = (items, backbone, thinking, learning, data, texts, ranking, rl, hooks)
+_MODULES = (items, backbone, thinking, abilities, learning, data, texts, ranking, rl, hooks)
 
 
 def saboteurs() -> dict[tuple[str, str], Subject]:

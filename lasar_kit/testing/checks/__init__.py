@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lasar_kit.errors import UserError, nearest
-from lasar_kit.testing.checks import common, moved_policy
+from lasar_kit.testing.checks import common, loop_abilities, moved_policy
 from lasar_kit.testing.checks.aligner import aligner
 from lasar_kit.testing.checks.backbone import backbone
 from lasar_kit.testing.checks.dataset import dataset
@@ -23,6 +23,7 @@ from lasar_kit.testing.checks.text_encoder import text_encoder
 from lasar_kit.testing.contract import Check, Contract
 
 assert moved_policy.rl_objective is rl_objective  # its laws are added by importing it
+assert loop_abilities.latent_loop is latent_loop
 
 CONTRACTS: dict[str, Contract] = {
     contract.kind: contract

@@ -10,6 +10,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from lasar_kit.core.capabilities import Halts
 from lasar_kit.core.interfaces import LatentLoop
 from lasar_kit.testing import tiny
 from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
@@ -70,8 +71,10 @@ def trace_has_its_shapes(subject: Subject, case: Thinking) -> None:
 @latent_loop.check("mask = arange(steps) < depth[..., None]: N thoughts, not N - 1 and not N + 1.")
 def mask_counts_the_depth(subject: Subject, case: Thinking) -> None:
     """A branch of depth N has exactly its first N thoughts marked as its own; a transparent loop has none."""
-    mask = _run(subject, case).trace.mask
-    depth = torch.tensor(case.depth)
+    trace = _run(subject, case).trace
+    halts = isinstance(subject.component, Halts) and trace.depth is not None
+    mask, depth = trace.mask, trace.depth if halts else torch.tensor(case.depth)
+    assert depth is not None
     if subject.component.transparent:
         expect(not mask.any(), "a transparent loop has thoughts")
         return
@@ -116,7 +119,7 @@ def depth_is_felt(subject: Subject, case: Thinking) -> None:
     prompts = [case.prompts[0], [3], [5, 7, 4]]
     tips = [[len(row) - 1] * 4 for row in prompts]
     same = Thinking(prompts, tips, [[0, 1, 2, 3]] * 3, [[case.answer[0][0]] * 4] * 3)
-    first = _run(subject, same).predictions[:, :, 0]
+    first = think(tiny.backbone(), subject.component, same, told=True).predictions[:, :, 0]
     for one, other in ((0, 1), (1, 2), (2, 3)):
         gap = float((first[:, one] - first[:, other]).detach().abs().max())
         expect(gap > FELT, f"depths {one} and {other} predict the same")
@@ -128,13 +131,13 @@ def answer_hangs_on_its_own_thoughts(subject: Subject, case: Thinking) -> None:
     if subject.component.transparent:
         return
     watched = Tampered(tiny.backbone())
-    plain = think(watched, subject.component, case)
+    plain = think(watched, subject.component, case, told=True)
     mask, depth = plain.trace.mask, torch.tensor(case.depth)
     for t in range(mask.shape[-1]):
         call = _call_of(watched.given, plain.trace.states[:, :, t], mask[:, :, t])
         if call is None:
             continue
-        moved = think(Tampered(tiny.backbone(), call), subject.component, case)
+        moved = think(Tampered(tiny.backbone(), call), subject.component, case, told=True)
         gap = (moved.predictions - plain.predictions).abs().flatten(2).amax(-1)
         read = (gap > FELT) & (depth <= t)
         expect(
@@ -213,12 +216,14 @@ def gradient_reaches_the_prompt(subject: Subject, case: Thinking) -> None:
 
 @latent_loop.check("Use every parameter in every thought, and cut no gradient on the way.")
 def every_weight_is_trained(subject: Subject, case: Thinking) -> None:
-    """With a thought or more, the predictions' gradient reaches every parameter of the loop."""
+    """With a thought or more, the gradient of predictions or of a chance to halt reaches every parameter."""
     loop = subject.component
     if not isinstance(loop, nn.Module) or not (named := dict(loop.named_parameters())):
         return
     deeper = replace(case, depth=[[depth + 1 for depth in row] for row in case.depth])
-    loss = _run(subject, deeper).predictions.sin().sum()
+    outcome = think(tiny.backbone(), subject.component, deeper, told=True)
+    loss, chance = outcome.predictions.sin().sum(), outcome.trace.depth_logp
+    loss = loss if chance is None else loss + chance.sum()
     gradients: list[Tensor | None] = [None] * len(named)
     if loss.requires_grad:
         gradients = list(torch.autograd.grad(loss, list(named.values()), allow_unused=True))

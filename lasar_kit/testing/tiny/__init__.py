@@ -13,6 +13,7 @@ import torch
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.values import Env, SidTable
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
+from lasar_kit.testing.tiny.abilities import TinyHalter, TinyWriter
 from lasar_kit.testing.tiny.backbone import WIDTH, CoarseBackbone, TinyBackbone, TinyTokenizer
 from lasar_kit.testing.tiny.hooks import TinyHook
 from lasar_kit.testing.tiny.items import TinyEncoder, TinyQuantizer, TinySource
@@ -29,6 +30,7 @@ __all__ = [
     "TinyBackbone",
     "TinyDecoder",
     "TinyEncoder",
+    "TinyHalter",
     "TinyHook",
     "TinyLoop",
     "TinyObjective",
@@ -42,6 +44,7 @@ __all__ = [
     "TinySource",
     "TinyTeacher",
     "TinyTokenizer",
+    "TinyWriter",
     "environment",
 ]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from lasar_kit.spec import LatentLoopConfig
+from lasar_kit.spec import LatentLoopConfig, component
 
 
 class ThoughtConfig(LatentLoopConfig):
@@ -104,3 +104,40 @@ class NoiseConfig(ThoughtConfig):
     scale: float = Field(
         1.0, gt=0, description="Root mean square length of a vector, in mean lengths of an embedding."
     )
+
+
+class HaltingConfig(LatentLoopConfig):
+    """A loop that, in evaluation, ends its thinking where thoughts no longer change what it expects (ManCAR).
+
+    It trains to the full depth. What a thought expects means something where an objective asks thoughts for
+    the next item, as `each_thought` and `mancar_neighbours` do.
+    """
+
+    halts: ClassVar[bool] = True
+
+    loop: Annotated[LatentLoopConfig, component("latent_loop")] = Field(
+        "rearec",
+        description="The loop that thinks: coconut, rearec, pause or noise.",
+        validate_default=True,
+    )
+    threshold: float = Field(
+        0.03,
+        gt=0,
+        description="Stop at the first thought from which the expectation of the one before is less than "
+        "this away, by KL divergence in nats.",
+    )
+    least: int = Field(1, ge=1, description="Fewest thoughts of a branch that is to think at all.")
+    temperature: float = Field(1.0, gt=0, description="That the logits of thoughts are divided by.")
+
+    @property
+    def thinks_between(self) -> bool:
+        """As its loop does."""
+        return self.loop.thinks_between
+
+    @model_validator(mode="after")
+    def _can_be_stopped(self) -> Self:
+        if not isinstance(self.loop, ThoughtConfig):
+            raise ValueError(
+                f"the loop {self.loop.use!r} cannot be halted; use coconut, rearec, pause or noise"
+            )
+        return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
@@ -32,9 +32,10 @@ class StepEmbedding(nn.Module):
         generator = torch.Generator().manual_seed(zlib.crc32(f"step embedding {seed}".encode()))
         self.weight = nn.Parameter(std * torch.randn(count, width, generator=generator))
 
-    def forward(self, step: int) -> Float[Tensor, " D"]:
-        """That of thought `step + 1`."""
-        row: Tensor = self.weight[min(step, len(self.weight) - 1)]
+    def forward(self, step: int | Int[Tensor, "B R"]) -> Float[Tensor, "*S D"]:
+        """That of thought `step + 1`, of each branch where they differ."""
+        most = len(self.weight) - 1
+        row: Tensor = self.weight[step.clamp_max(most) if isinstance(step, Tensor) else min(step, most)]
         return row
 
 

@@ -12,7 +12,7 @@ from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Context, Env, Prompt
 from lasar_plugins.latent_loop.coconut.config import NoiseConfig, PauseConfig, RearecConfig
 from lasar_plugins.latent_loop.coconut.feedback import StepEmbedding, rescale
-from lasar_plugins.latent_loop.coconut.thoughts import ThoughtLoop
+from lasar_plugins.latent_loop.coconut.thoughts import Step, ThoughtLoop
 
 
 class RearecLoop(ThoughtLoop):
@@ -38,7 +38,7 @@ class RearecLoop(ThoughtLoop):
         return prompt.h0, prompt.tip, prompt.context
 
     def fed(
-        self, h: Float[Tensor, "B R D"], step: int, prompt: Prompt, norm: Float[Tensor, ""] | None
+        self, h: Float[Tensor, "B R D"], step: Step, prompt: Prompt, norm: Float[Tensor, ""] | None
     ) -> Float[Tensor, "B R D"]:
         """The state before it and the embedding of its number."""
         fed: Tensor = (h if norm is None else rescale(h, norm)) + self.positions(step).to(h.dtype)
@@ -56,7 +56,7 @@ class PauseLoop(ThoughtLoop):
         self.pause = StepEmbedding(env.hidden_size, env.seed, config.embeddings)
 
     def fed(
-        self, h: Float[Tensor, "B R D"], step: int, prompt: Prompt, norm: Float[Tensor, ""] | None
+        self, h: Float[Tensor, "B R D"], step: Step, prompt: Prompt, norm: Float[Tensor, ""] | None
     ) -> Float[Tensor, "B R D"]:
         """The vector of its number."""
         fed: Tensor = self.pause(step).to(h.dtype).expand_as(h)
@@ -83,10 +83,11 @@ class NoiseLoop(ThoughtLoop):
         return backbone.embedding_norm()
 
     def fed(
-        self, h: Float[Tensor, "B R D"], step: int, prompt: Prompt, norm: Float[Tensor, ""] | None
+        self, h: Float[Tensor, "B R D"], step: Step, prompt: Prompt, norm: Float[Tensor, ""] | None
     ) -> Float[Tensor, "B R D"]:
         """A normal vector of the options' length."""
         assert norm is not None
+        assert isinstance(step, int)  # no exit is fed
         drawn: Tensor = torch.randn_like(h) if self.training else self.fixed(step, h)[prompt.items % DRAWN]
         fed: Tensor = drawn * (self.scale * norm / h.shape[-1] ** 0.5).to(h.dtype)
         return fed

@@ -12,7 +12,7 @@ from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Env, Prompt
 from lasar_plugins.latent_loop.coconut.config import CoconutConfig
 from lasar_plugins.latent_loop.coconut.feedback import Projection, StepEmbedding, rescale
-from lasar_plugins.latent_loop.coconut.thoughts import ThoughtLoop
+from lasar_plugins.latent_loop.coconut.thoughts import Step, ThoughtLoop
 
 
 class CoconutLoop(ThoughtLoop):
@@ -38,7 +38,7 @@ class CoconutLoop(ThoughtLoop):
         return backbone.embedding_norm() if self.config.feedback_scale == "embedding_rms" else None
 
     def fed(
-        self, h: Float[Tensor, "B R D"], step: int, prompt: Prompt, norm: Float[Tensor, ""] | None
+        self, h: Float[Tensor, "B R D"], step: Step, prompt: Prompt, norm: Float[Tensor, ""] | None
     ) -> Float[Tensor, "B R D"]:
         """The state before it, as an input."""
         if self.config.detach:

@@ -7,7 +7,7 @@ and masking of appendix E.1 need no code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +24,12 @@ from lasar_plugins.latent_loop.coconut.residual import Residual, added_between
 SUM = ("last_is_the_state_at_the_tip", "many_tokens_and_thoughts_are_as_few")
 NOT_YET = ("depth_is_felt", "answer_hangs_on_its_own_thoughts", "many_tokens_and_thoughts_are_as_few")
 """Laws that an exit breaks which adds states, and those that one breaks whose map is zero."""
+
+
+Step = int | Int[Tensor, "B R"]
+Halt = Callable[[Sequence[Float[Tensor, "B R D"]], Int[Tensor, "B R"], int], tuple[Int[Tensor, "B R"], bool]]
+"""What may end thinking: the last two states, depths so far and the number of thoughts, from which depths and
+whether all branches have ended."""
 
 
 class ThoughtLoop(nn.Module):
@@ -46,8 +52,18 @@ class ThoughtLoop(nn.Module):
         elif config.exit in ("mean", "residual"):
             self.contract_exceptions = dict.fromkeys(SUM, "the answer's state is a sum of states")
 
-    def run(self, backbone: Backbone, prompt: Prompt, depth: Int[Tensor, "B R"], steps: int) -> LatentTrace:
-        """Think `depth[b, r]` steps in each branch (see the interface); 0 is a depth like any other."""
+    def run(
+        self,
+        backbone: Backbone,
+        prompt: Prompt,
+        depth: Int[Tensor, "B R"],
+        steps: int,
+        halt: Halt | None = None,
+    ) -> LatentTrace:
+        """Think `depth[b, r]` steps in each branch (see the interface); 0 is a depth like any other.
+
+        `halt` may end a branch before that.
+        """
         if depth.device.type == "cpu":  # elsewhere `gather` below refuses it, without waiting for the device
             assert int(depth.max()) <= steps, f"a depth of {int(depth.max())} in {steps} steps"
         start, node, context = self.enter(backbone, prompt)
@@ -58,11 +74,15 @@ class ThoughtLoop(nn.Module):
             h_BRD, node, context = self._advance(backbone, inputs, nodes[-1], context)
             thoughts.append(h_BRD)
             nodes.append(node)
+            if halt is not None:
+                depth, last = halt(thoughts[-2:], depth, step + 1)
+                if last:
+                    break
         own = depth[None]
         tip = torch.stack(nodes).gather(0, own)[0]
         h_TBRD = torch.stack(thoughts)
         h_BRD = h_TBRD.gather(0, own[..., None].expand(-1, -1, -1, h_TBRD.shape[-1]))[0]
-        mask = torch.arange(steps, device=depth.device) < depth[..., None]
+        mask = torch.arange(len(thoughts) - 1, device=depth.device) < depth[..., None]
         trace = LatentTrace(h_TBRD[1:].movedim(0, 2), mask, h_BRD, tip, context)
         return self._left(backbone, prompt, depth, start, norm, trace)
 
@@ -81,9 +101,12 @@ class ThoughtLoop(nn.Module):
         return None
 
     def fed(
-        self, h: Float[Tensor, "B R D"], step: int, prompt: Prompt, norm: Float[Tensor, ""] | None
+        self, h: Float[Tensor, "B R D"], step: Step, prompt: Prompt, norm: Float[Tensor, ""] | None
     ) -> Float[Tensor, "B R D"]:
-        """What thought `step + 1` is fed in place of an embedding; `h` is the state before it."""
+        """What thought `step + 1` is fed in place of an embedding; `h` is the state before it.
+
+        The exit `hN_as_input` asks each branch as if for one thought more than its own.
+        """
         raise NotImplementedError
 
     def _left(
@@ -111,7 +134,7 @@ class ThoughtLoop(nn.Module):
             last, tip, context = self._read_token(backbone, LATENT_END, tip, context)
         else:
             assert self.exit == "hN_as_input", self.exit
-            inputs = self.fed(last, trace.mask.shape[-1], prompt, norm)
+            inputs = self.fed(last, depth, prompt, norm)
             last, tip, context = self._advance(backbone, inputs, tip, context)
         return LatentTrace(trace.states, trace.mask, last, tip, context, between=between)
 

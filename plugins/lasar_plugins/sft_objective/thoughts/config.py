@@ -61,12 +61,14 @@ class RearecPrlConfig(ThoughtsConfig):
     )
     warmup: int = Field(2, ge=0, description="Epochs without InfoNCE, at first.")
     similarity: Literal["dot", "cosine"] = Field(
-        "dot", description="Between thoughts, divided by the temperature; ReaRec's code takes the product."
+        "cosine",
+        description="Between thoughts, divided by the temperature. ReaRec's code takes the product, which of "
+        "thoughts behind a layer norm outweighs all other terms.",
     )
     negatives: Literal["batch", "row"] = Field(
         "batch",
-        description="Whose clean thoughts a noisy one is told from: those of all prompts of a forward pass, "
-        "whose number hangs on how a batch is split, or of the other prompts of a packed row.",
+        description="Whose clean thoughts a noisy one is told from: those of prompts of the other rows of a "
+        "forward pass, whose number hangs on how a batch is split, or of its packed row's other prompts.",
     )
     over: Literal["mean", "sum"] = Field("mean", description=NUMBER)
 

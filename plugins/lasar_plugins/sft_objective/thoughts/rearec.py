@@ -69,15 +69,17 @@ class RearecPrl:
     def told_apart(
         self, noisy: Float[Tensor, "B R D"], clean: Float[Tensor, "B R D"], held: Bool[Tensor, "B R"]
     ) -> Float[Tensor, " n"]:
-        """-log softmax of a noisy thought's own clean one among those of all prompts that have it."""
+        """-log softmax of a noisy thought's own clean one among it and those it is to be told from."""
         one, other = noisy[held].float(), clean[held].float()
         if self.config.similarity == "cosine":
             one, other = F.normalize(one, dim=-1), F.normalize(other, dim=-1)
         logits = one @ other.T / self.config.temperature
-        if self.config.negatives == "row":
-            row = torch.arange(len(held), device=held.device)[:, None].expand_as(held)[held]
-            logits = logits.masked_fill(row[:, None] != row, -torch.inf)
-        return F.cross_entropy(logits, torch.arange(len(logits), device=held.device), reduction="none")
+        row = torch.arange(len(held), device=held.device)[:, None].expand_as(held)[held]
+        own, same = torch.arange(len(logits), device=held.device), row[:, None] == row
+        # Prompts of one history are nearly alike: to take one for another is no mistake.
+        left_out = ~same if self.config.negatives == "row" else same & (own[:, None] != own)
+        logits = logits.masked_fill(left_out, -torch.inf)
+        return F.cross_entropy(logits, own, reduction="none")
 
 
 class RearecErl:
