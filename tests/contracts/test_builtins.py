@@ -125,6 +125,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
     ],
     "dataset": [
         {"use": "demo", "users": 20, "items": 60},
+        {"use": "demo", "users": 20, "items": 70, "projects": 0.5},
         {"use": "hops", "nodes": 20},
         {"use": "csv", "interactions": "{files}/events.csv"},
         {"use": "recbole", "path": "{files}/toy.inter"},
@@ -177,6 +178,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
 }
 ELSEWHERE = {
     ("teacher", "hops"): "answers the questions of its own data set alone",
+    ("teacher", "demo"): "writes about the projects of its own data set alone",
     ("sft_objective", "mixture"): "trains a decoder that mixes alone",
     ("ranker", "run"): "ranks the items of its own run alone",
     ("text_encoder", "trained"): "knows the items of a trained model alone",

@@ -30,6 +30,11 @@ class AnchorsConfig(StageConfig):
         "segment_only",
         description="What a segment is read behind: nothing, earlier segments, or these and the prompt.",
     )
+    question: str = Field(
+        "",
+        description="Read behind each segment, before its state is taken. With the question of the task "
+        "text_to_sid, ``\\nID of the item: ``, a state predicts the item that the segment speaks of.",
+    )
     max_segments: int = Field(8, ge=1, description="Segments of a text, the first ones kept.")
     samples: PromptRule = Field(
         "sliding",

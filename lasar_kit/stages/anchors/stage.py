@@ -143,6 +143,8 @@ class AnchorsStage:
         tokenizer = recommender.backbone.tokenizer
         bos = tokenizer.bos_token_id
         start = np.array([] if bos is None else [bos], dtype=np.int64)
+        # Tokenised by itself, as a task's question is: the words before it must not change its tokens.
+        question = tokenizer(self.config.question, add_special_tokens=False)["input_ids"]
         for index in prompts:
             if log.counts[index]:
                 window = windows[index]
@@ -152,7 +154,7 @@ class AnchorsStage:
                 alone = self.config.context == "segment_only"
                 pieces = segments if alone else pieces_of(text or "", segments)
                 ids = tokenizer(pieces, add_special_tokens=False)["input_ids"]
-                rows = [np.array(row, dtype=np.int64) for row in ids]
+                rows = [np.array([*row, *question], dtype=np.int64) for row in ids]
                 yield from chains_of(rows, self.config.context, start, prompt)
 
     def _states(self, recommender: Recommender, chains: Sequence[Chain]) -> Float[np.ndarray, "segments D"]:

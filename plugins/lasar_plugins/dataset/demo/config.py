@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import ComponentConfig, TeacherConfig
 
 
 class DemoConfig(ComponentConfig):
@@ -26,3 +26,15 @@ class DemoConfig(ComponentConfig):
     curiosity: float = Field(
         0.5, ge=0, le=1, description="Probability that a purchase is of another brand than the usual two."
     )
+    projects: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of customers who do projects: add-ons, a product, then what these lead to.",
+    )
+
+
+class DemoTeacherConfig(TeacherConfig):
+    """Where a project leads, a step for each add-on."""
+
+    seed: int = Field(0, ge=0, description="Seed of the data set, whose leaflet the teacher has read.")
