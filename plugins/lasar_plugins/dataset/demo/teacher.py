@@ -38,7 +38,7 @@ class DemoTeacher:
         if department is None or kind not in DEPARTMENTS[department].steps:
             return None
         kinds = DEPARTMENTS[department].steps
-        step, texts = kinds.index(kind), []
+        step, texts = kinds.index(kind), list[str]()
         for item in reversed(before):
             group, _, add_on = item.categories.partition(", ")
             if group != "Add-ons" or add_on not in ADD_ONS:
