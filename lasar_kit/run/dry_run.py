@@ -22,7 +22,7 @@ def dry_run(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: b
     screen = Screen()
     screen.console.print(loaded.dump(), markup=False)
     table = Table(title=f"Stages of {escape(str(output))}")
-    for heading in ("stage", "use", "reads", "would", "takes"):
+    for heading in ("stage", "use", "reads", "would"):
         table.add_column(heading)
     store, left = store_of(output, screen), dict[str, str]()
     past, todo = Estimates(output), dict[str, Estimate | None]()
@@ -35,11 +35,10 @@ def dry_run(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: b
             would = f"reuse what {left[step.key]} leaves"
         else:
             would = "go on" if use_cache and store.work(name, step.key).is_dir() else "run"
-            todo[name] = past.of(step.stage, loaded.spec)
+            todo[name] = estimate = past.of(step.stage, loaded.spec)
+            would += f" (about {duration(estimate.seconds)})" if estimate is not None else ""
         left.setdefault(step.key, name)
-        estimate = todo.get(name)
-        takes = f"about {duration(estimate.seconds)}" if estimate is not None else ""
-        table.add_row(name, escape(step.stage.config.use), reads, escape(would), takes)
+        table.add_row(name, escape(step.stage.config.use), reads, escape(would))
     screen.print(table)
     if todo:
         screen.print(escape(summary(todo)))

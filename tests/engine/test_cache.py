@@ -160,7 +160,7 @@ def keys(folder: Path, text: str, *overrides: str, plugins: tuple[Path, ...] = (
     (folder / "k.yaml").write_text(text)
     catalogue = Catalogue.discover(plugins)
     loaded = load_spec(folder / "k.yaml", overrides, catalogue)
-    return {step.stage.name: step.key for step in runner._steps(loaded, catalogue)}
+    return {step.stage.name: step.key for step in runner.steps_of(loaded, catalogue)}
 
 
 def alone(folder: Path, *plugins: Path) -> str:

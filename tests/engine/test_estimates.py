@@ -89,9 +89,9 @@ def test_a_dry_run_tells_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     past(tmp_path / "a", spec, {"ground": 600.0, "tokenize": 2.0})
     dry_run(spec, Catalogue.discover(), tmp_path / "b", True)
     out = capsys.readouterr().out.partition("Stages of")[2]
-    rows = {line.split()[1]: line.split("│")[5].strip() for line in out.splitlines() if line.startswith("│")}
-    assert rows["ground"] == "about 10 min 0 s"
-    assert rows["evaluate"] == ""
+    rows = {line.split()[1]: line.split("│")[4].strip() for line in out.splitlines() if line.startswith("│")}
+    assert rows["ground"] == "run (about 10 min 0 s)"
+    assert rows["evaluate"] == "run"
     assert "at most 300 MiB, as earlier runs took" in " ".join(out.split())
     assert summary({"x": None}) == "nothing to judge by: x"
 

@@ -224,7 +224,7 @@ def test_what_may_shape_a_stage_is_in_its_key(write: Write, tmp_path: Path) -> N
         (tmp_path / "lasar.yaml").write_text(SPEC)
         catalogue = Catalogue.discover([plugin])
         loaded = load_spec(tmp_path / "lasar.yaml", (*SMALL, f"hooks={hooks}"), catalogue)
-        return {step.stage.name: step.key for step in runner._steps(loaded, catalogue)}
+        return {step.stage.name: step.key for step in runner.steps_of(loaded, catalogue)}
 
     def differing(one: dict[str, str], other: dict[str, str]) -> set[str]:
         return {name for name in one if one[name] != other[name]}

@@ -47,13 +47,13 @@ def loaded() -> LoadedSpec:
 def keys(kit: dict[str, Path], loaded: LoadedSpec, monkeypatch: pytest.MonkeyPatch) -> Keys:
     """The keys that the quickstart's stages have by the copy's sources."""
     monkeypatch.setattr(digests, "kit_packages", lambda: kit)
-    return lambda: {step.stage.name: step.key for step in runner._steps(loaded, Catalogue.discover())}
+    return lambda: {step.stage.name: step.key for step in runner.steps_of(loaded, Catalogue.discover())}
 
 
 @pytest.fixture(scope="module")
 def before(loaded: LoadedSpec) -> dict[str, str]:
     """The keys by the sources themselves."""
-    return {step.stage.name: step.key for step in runner._steps(loaded, Catalogue.discover())}
+    return {step.stage.name: step.key for step in runner.steps_of(loaded, Catalogue.discover())}
 
 
 @pytest.fixture
