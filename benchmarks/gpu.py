@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py --out gpu.jsonl                  all parts, eight minutes
     python benchmarks/gpu.py --out gpu.jsonl --parts a,c      some of them
-    python benchmarks/gpu.py --table gpu.jsonl                what a file holds, to read
+    python benchmarks/gpu.py --table gpu.jsonl                what a file holds, as tables
     python benchmarks/gpu.py --smoke                          tiny, on the CPU: does the script itself work
 
 It needs the installed kit and torch, no network and no files. Each part has a share of the time, and ends
@@ -95,14 +95,14 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--parts", default=",".join(PARTS), help="which, in which order")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, on the CPU")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="only print what a file holds")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="only print the tables of a file")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.table:
-        from gpu_parts.shown import shown
+        from gpu_parts.tables import text
 
-        print(shown(read(args.table)))
+        print(text(read(args.table), args.parts.replace(",", "")))
         return 0
     if args.part:
         from gpu_parts.common import run

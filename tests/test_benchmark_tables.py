@@ -65,6 +65,17 @@ def test_the_table_of_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
         assert all(survivor["change"] and survivor["reason"] for survivor in file["survived"])
 
 
+def test_the_tables_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each part from the file that it is told of."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    gpu, tables = importlib.import_module("gpu"), importlib.import_module("gpu_parts.tables")
+    stored = {"gpu_correct": "ab", "gpu": "cdefg", "gpu_contracts": "h"}
+    for file, parts in stored.items():
+        lines = gpu.read(ROOT / "benchmarks" / "results" / f"{file}.jsonl")
+        for part in parts:
+            assert between(ROOT / "docs" / "gpu.md", f"{file} {part}") == tables.text(lines, part)
+
+
 def test_the_table_of_a_run_that_tells_of_both_protocols_by_itself(beauty: ModuleType) -> None:
     """As the one of two stages is, but for what stands beside."""
     stored = json.loads(beauty.RESULTS.read_text())

@@ -116,7 +116,7 @@ def test_what_a_part_cannot_do_is_told_and_the_next_begins(
 def test_an_error_is_written_with_its_place_and_a_cut_line_is_left_out(parts: Any, tmp_path: Path) -> None:
     import gpu
     from gpu_parts.common import Bench
-    from gpu_parts.shown import shown
+    from gpu_parts.tables import text
 
     bench = Bench("a", tmp_path / "out.jsonl", seconds=10, smoke=True, device="cpu")
 
@@ -133,9 +133,9 @@ def test_an_error_is_written_with_its_place_and_a_cut_line_is_left_out(parts: An
     assert wrong["where"].startswith("test_gpu_benchmark.py:")
     assert right["gap"] == 1.2346e-07
     assert late["skipped"] == "no time left"
-    text = shown([wrong, right, late]).splitlines()
-    assert [line[:6].strip() for line in text] == ["ERROR", "ok", ""]
-    assert "ms {a 1.0}" in text[1]
+    lines = text([wrong, right, late]).splitlines()
+    assert "| right | 1.2e-07 |" in " ".join(text([{**right, "name": "right fp32"}]).split())
+    assert lines[-2:] == ["- Failed: wrong: RuntimeError: two lines", "- Not reached: late."]
 
 
 def test_the_script_ends_with_an_error_where_there_is_no_gpu(tmp_path: Path) -> None:

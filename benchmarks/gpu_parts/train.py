@@ -20,7 +20,7 @@ from lasar_kit.train.config import OptimizerConfig
 from lasar_kit.train.updater import Term, Updater, training_processes
 
 PEAK = 989e12
-"""Products and sums a second of an H100 (SXM) in dense bf16, by NVIDIA's data sheet."""
+"""Products and sums a second of an H100 (SXM) or H200 in dense bf16, by NVIDIA's data sheets."""
 SEQUENCE = 512
 
 

@@ -70,3 +70,18 @@ def test_dropout_is_of_inputs_and_between_layers() -> None:
         evaluated = net.advance(net.embed(ids), parent, None)[0]
         trained = net.train().advance(net.embed(ids), parent, None)[0]
         assert torch.equal(evaluated, trained) == same
+
+
+@pytest.mark.parametrize(("precision", "tf32"), [("highest", False), ("high", True)])
+def test_tf32_of_the_recurrence_is_that_of_products(precision: str, tf32: bool) -> None:
+    """cuDNN allows itself TF32 where products of matrices are promised in float32."""
+    net, seen = model(layers=1), []
+    net.cells[0].register_forward_pre_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision(precision)
+    try:
+        net.advance(net.embed(torch.tensor([[3, 4]])), torch.tensor([[-1, 0]]), None)
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+    assert seen == [tf32]
+    assert torch.backends.cudnn.allow_tf32 == before[1]

@@ -12,6 +12,7 @@ import torch
 
 import lasar_kit.testing
 from lasar_kit.testing import bench, tiny
+from lasar_kit.testing.checks.common import _global_seed
 from lasar_kit.testing.strategies import Thinking, numbers
 
 LAW = str(Path(lasar_kit.testing.__file__).parent / "checks" / "made_up.py")
@@ -50,3 +51,26 @@ def test_numbers_are_those_of_the_cpu() -> None:
     expected = numbers(2, 3, seed=4)
     with bench.on("cpu"):
         assert numbers(2, 3, seed=4).equal(expected)
+
+
+def test_the_generators_of_gpus_are_seeded_watched_and_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two stand-ins, which the CPU's generators of their own are."""
+    gpus = [torch.Generator().manual_seed(place) for place in (7, 8)]
+    before = [gpu.get_state() for gpu in gpus]
+
+    def put(states: list[torch.Tensor]) -> None:
+        for gpu, state in zip(gpus, states, strict=True):
+            gpu.set_state(state)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [gpu.get_state() for gpu in gpus])
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", put)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: [gpu.manual_seed(seed) for gpu in gpus])
+    drawn = []
+    for _ in range(2):
+        with _global_seed(3) as moved:
+            assert moved() == []
+            drawn.append(torch.rand(4, generator=gpus[1]))
+            assert moved() == ["torch"]
+        assert all(gpu.get_state().equal(state) for gpu, state in zip(gpus, before, strict=True))
+    assert drawn[0].equal(drawn[1])

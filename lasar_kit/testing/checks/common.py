@@ -180,17 +180,17 @@ def _type_names(types: Iterable[Any]) -> list[str]:
 @contextmanager
 def _global_seed(seed: int) -> Iterator[Callable[[], list[str]]]:
     """Global generators at a seed; what is yielded tells which of them moved. All are put back afterwards."""
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    before = random.getstate(), np.random.get_state(), _torch_states()  # noqa: NPY002
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
-    torch.default_generator.manual_seed(seed)
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    torch.manual_seed(seed)  # the devices' generators too
+    states = random.getstate(), np.random.get_state(), _torch_states()  # noqa: NPY002
 
     def moved() -> list[str]:
         now = {
             "random": random.getstate() != states[0],
             "numpy": difference(list(np.random.get_state()), list(states[1])) != "",  # noqa: NPY002
-            "torch": not torch.equal(torch.get_rng_state(), states[2]),
+            "torch": any(not torch.equal(*pair) for pair in zip(_torch_states(), states[2], strict=True)),
         }
         return [name for name, changed in now.items() if changed]
 
@@ -199,4 +199,11 @@ def _global_seed(seed: int) -> Iterator[Callable[[], list[str]]]:
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])  # noqa: NPY002
-        torch.set_rng_state(before[2])
+        torch.set_rng_state(before[2][0])
+        if devices := before[2][1:]:
+            torch.cuda.set_rng_state_all(devices)
+
+
+def _torch_states() -> list[torch.Tensor]:
+    """Of the CPU's generator, then of each GPU's."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]

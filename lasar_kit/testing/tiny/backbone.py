@@ -106,8 +106,8 @@ class TinyBackbone(nn.Module):
         # Node -1, a root's parent, stands first.
         root = inputs.new_zeros(len(inputs), 1, self.hidden_size)
         known = root if past is None else torch.cat([root, past.states], dim=1)
-        first, row = known.shape[1], torch.arange(len(inputs))[:, None]
-        ahead = parent >= first - 1 + torch.arange(inputs.shape[1])
+        first, row = known.shape[1], torch.arange(len(inputs), device=inputs.device)[:, None]
+        ahead = parent >= first - 1 + torch.arange(inputs.shape[1], device=parent.device)
         assert not ahead.any(), f"parent {int(parent[ahead][0])} is yet to be read"
         place = 0
         while place < inputs.shape[1]:

@@ -6,6 +6,7 @@ step of the recurrence for each generation of new tokens.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +79,7 @@ class Gru4Rec(ItemBackbone):
         layers = []
         for depth, cell in enumerate(self.cells):
             x = x * masks[depth].gather(1, turned.expand_as(masks[depth])) if depth else x
-            # cuDNN has no backward pass of a network in evaluation mode.
-            with torch.backends.cudnn.flags(enabled=self.training or not torch.is_grad_enabled()):
+            with _cudnn(enabled=self.training or not torch.is_grad_enabled()):
                 x, _ = cell(x)
             layers.append(x.gather(1, back.expand_as(x)))
         pad = (place < start[:, None])[..., None, None]
@@ -122,6 +122,20 @@ class Gru4Rec(ItemBackbone):
             x = torch.gru_cell(x.flatten(0, 1), h, *weights).view(*shape, -1)
             layers.append(x)
         return torch.stack(layers, dim=2)
+
+
+def _cudnn(enabled: bool) -> AbstractContextManager[None]:
+    """cuDNN where it can: it has no backward pass of a network in evaluation mode.
+
+    Its recurrences take TF32 of themselves; here `torch.set_float32_matmul_precision` says so for them too.
+    """
+    kept = torch.backends.cudnn
+    return torch.backends.cudnn.flags(
+        enabled=enabled and kept.enabled,
+        benchmark=kept.benchmark,
+        deterministic=kept.deterministic,
+        allow_tf32=torch.get_float32_matmul_precision() != "highest",
+    )
 
 
 def _generations(parent: Int[Tensor, "B Q"]) -> int:
