@@ -1,4 +1,4 @@
-"""Every stage's step on a simulated device: it meets no tensor of the CPU's, and few numbers are read back."""
+"""Every stage steps on a simulated device: no tensor of the CPU's is met, and few numbers are read back."""
 
 from __future__ import annotations
 
