@@ -266,7 +266,7 @@ MISTAKES: list[tuple[str, type, str, str]] = [
         "loss_is_computed_in_float32",
         "the loss of bfloat16 states is torch.bfloat16, not float32",
     ),
-    ("backbone", PositionByArange, "a_path_is_read_as_if_it_stood_alone", "path [1]: a state is"),
+    ("backbone", PositionByArange, "a_path_is_read_as_if_it_stood_alone", "a state is"),
     ("backbone", MutatedCache, "past_is_left_as_it_was", "contexts hold (4, 4) nodes, not (1, 2)"),
     ("decoder", UnsortedBeams, "best_come_first", "a branch has logp"),
     ("decoder", DuplicateItems, "no_item_twice", "a branch holds items [0, 0]"),
