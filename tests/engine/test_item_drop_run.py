@@ -37,9 +37,9 @@ def test_packed_sequences_lose_others_each_epoch(tmp_path: Path, monkeypatch: py
     shown: list[np.ndarray] = []
     packed = PromptBuilder.packed
 
-    def spy(self: PromptBuilder, windows: Any, transparent: bool) -> Any:
+    def spy(self: PromptBuilder, windows: Any, transparent: bool, users: Any = None) -> Any:
         shown.extend(windows)
-        return packed(self, windows, transparent)
+        return packed(self, windows, transparent, users)
 
     monkeypatch.setattr(PromptBuilder, "packed", spy)
     part = train(tmp_path, *PACKED)
@@ -56,9 +56,9 @@ def test_sliding_samples_keep_their_answers(tmp_path: Path, monkeypatch: pytest.
     shown: list[tuple[np.ndarray, int]] = []
     answered = PromptBuilder.answered
 
-    def spy(self: PromptBuilder, samples: Any) -> Any:
+    def spy(self: PromptBuilder, samples: Any, users: Any = None) -> Any:
         shown.extend(samples)
-        return answered(self, samples)
+        return answered(self, samples, users)
 
     monkeypatch.setattr(PromptBuilder, "answered", spy)
     part = train(tmp_path, "stages.ground.samples=sliding", "stages.ground.item_drop=0.8")
