@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,14 +17,27 @@ from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
 from lasar_kit.model.recommender import Parts, Recommender
+from lasar_kit.run import runner
 from lasar_kit.serve.http.app import Options, create_app
 from lasar_kit.serve.http.service import Service
 from lasar_kit.serve.recommend import LoadedRun
+from lasar_kit.spec import load_spec
 
 ITEMS = 30
+SPEC = """
+name: shop
+dataset: {use: demo, users: 30, items: 60}
+max_history: 5
+backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 300}
+prompt: sid_only
+decoder: {use: trie_beam, width: 10, score: trie}
+stages:
+  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 2, codes: 8}}
+  ground: {use: sft, samples: packed, epochs: 0.5, eval_users: 5, eval_width: 10, score: trie}
+"""
 
 
-def shop() -> Dataset:
+def wares() -> Dataset:
     """Items `i0` to `i29` of three brands; item n costs n dollars, i7 has no price."""
     numbers = range(ITEMS)
     items = pl.DataFrame(
@@ -70,7 +84,7 @@ def model() -> LoadedRun:
     recommender = Recommender.build(catalogue, parts, decoder, codes, env).eval()
     with torch.no_grad():
         recommender.depth_policy.output.weight.mul_(200)
-    return LoadedRun(shop(), codes, recommender, 10, Accelerator())
+    return LoadedRun(wares(), codes, recommender, 10, Accelerator())
 
 
 @pytest.fixture
@@ -95,3 +109,13 @@ def histories() -> list[list[str]]:
     """Of one to seven items, some of them twice."""
     rng = np.random.default_rng(1)
     return [[f"i{n}" for n in rng.integers(0, ITEMS, size)] for size in (5, 1, 3, 7, 2, 1, 4)]
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the demo shop."""
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "shop.yaml").write_text(SPEC)
+    catalogue = Catalogue.discover()
+    runner.run_spec(load_spec(folder / "shop.yaml", [], catalogue), catalogue, folder / "run", True)
+    return folder / "run"

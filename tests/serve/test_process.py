@@ -17,33 +17,10 @@ from typing import Any
 import pytest
 
 from lasar_kit import load_run
-from lasar_kit.catalogue import Catalogue
 from lasar_kit.cli.main import main
-from lasar_kit.run import runner
-from lasar_kit.spec import load_spec
 
-SPEC = """
-name: shop
-dataset: {use: demo, users: 30, items: 60}
-max_history: 5
-backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 300}
-prompt: sid_only
-decoder: {use: trie_beam, width: 10, score: trie}
-stages:
-  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 2, codes: 8}}
-  ground: {use: sft, samples: packed, epochs: 0.5, eval_users: 5, eval_width: 10, score: trie}
-"""
 BODY = {"histories": [["item-00002", "item-00014"]], "k": 3}
 Started = tuple[subprocess.Popen[str], int]
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("shop")
-    (folder / "shop.yaml").write_text(SPEC)
-    catalogue = Catalogue.discover()
-    runner.run_spec(load_spec(folder / "shop.yaml", [], catalogue), catalogue, folder / "run", True)
-    return folder / "run"
 
 
 @pytest.fixture

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from lasar_kit.serve.engine import Answer, Asked
 from lasar_kit.serve.http.app import GONE, Options, create_app
+from lasar_kit.serve.http.bodies import RecommendBody
 from lasar_kit.serve.http.service import Service
 from lasar_kit.serve.recommend import LoadedRun
 
@@ -146,6 +149,17 @@ def test_the_interface_is_described(served: Serve) -> None:
     assert set(post["responses"]) == {"200", "422", "503"}
     fields = told["components"]["schemas"]["RecommendBody"]["properties"]
     assert all("description" in field for field in fields.values())
+
+
+def test_the_page_tells_every_field_and_option() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text()
+    (block,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    body = RecommendBody.model_validate_json(block)
+    assert body.filter["price"].max == 20
+    told = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert told == list(RecommendBody.model_fields)
+    options = set(re.findall(r"`(--[\w-]+)`", page))
+    assert options == {"--host", "--port", "--workers", "--batch", "--wait-ms", "--queue", "--table"}
 
 
 class Held:

@@ -71,7 +71,8 @@ class Server:
         self.batches.close()
 
     async def recommend(self, body: RecommendBody, request: Request) -> Any:
-        asked, unknown, named = self.service.asked(body)
+        # In a thread: a filter reads the whole item table.
+        asked, unknown, named = await asyncio.to_thread(self.service.asked, body)
         found = await self._unless_gone(asked, request)
         if found is None:
             self.meters.gone()

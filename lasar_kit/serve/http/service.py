@@ -17,8 +17,8 @@ from lasar_kit.serve.recommend import LoadedRun
 
 MOST_TOLD = 20
 """Mistakes of a request that are told of."""
-FILTERS_KEPT = 256
-"""Filters whose items are remembered."""
+FILTERS_KEPT = 32
+"""Filters whose items are remembered: up to 4 bytes an item each."""
 Rows = Int[np.ndarray, " n"]
 NONE: Rows = np.zeros(0, dtype=np.int64)
 
@@ -115,7 +115,7 @@ class Service:
         return base
 
     def _matching(self, conditions: tuple[tuple[str, FieldIs], ...]) -> Rows:
-        return np.flatnonzero(matching(self.model.dataset.items, dict(conditions)))
+        return np.flatnonzero(matching(self.model.dataset.items, dict(conditions))).astype(np.int32)
 
     def _rows(self, ids: Sequence[str]) -> Rows:
         found = (self.model.row_of.get(item) for item in ids)
