@@ -143,6 +143,7 @@ def test_losses_do_not_depend_on_processes_and_passes(
                 process_index=process, num_processes=processes, device="cpu"
             )
             training.seed, training.done, training.anchors, training.rationales = 2, 5, None, None
+            training.per_epoch = 1
             training.recommender, training.train = model, _train(dataset.train)
             training.terms = {name: (1.0, objective) for name, objective in objectives.items()}
             mine = training._passes(windows)
