@@ -25,7 +25,7 @@ from .comparing import Tolerance, differences
 from .recording import ROOT, Recording, for_any_processor, overrides, perform, recording, show, table, written
 
 CURVES = Path(__file__).with_name("curves")
-RUNS, SAME = table()["runs"], table()["same"]
+RUNS, SAME, PLANNED = table()["runs"], table()["same"], table()["planned"]
 
 
 @pytest.fixture(scope="session")
@@ -62,11 +62,20 @@ def test_every_curve_is_of_a_run() -> None:
     assert {file.stem for file in CURVES.iterdir()} == set(RUNS)
 
 
-def test_every_tutorial_is_run_or_resolves_to_one_that_is() -> None:
+def test_every_tutorial_is_run_or_resolves_to_one_that_is_or_is_planned() -> None:
     tutorials = {file.relative_to(ROOT).as_posix() for file in (ROOT / "tutorials").rglob("*.yaml")}
-    assert tutorials == {row["spec"] for row in RUNS.values() if row["spec"].startswith("tutorials")} | set(
-        SAME
-    )
+    run = {row["spec"] for row in RUNS.values() if row["spec"].startswith("tutorials")}
+    assert tutorials == run | set(SAME) | set(PLANNED)
+
+
+@pytest.mark.parametrize("spec", PLANNED)
+def test_a_planned_spec_has_all_that_its_stages_read(
+    spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(spec, [], tmp_path)
+    printed = capsys.readouterr().out
+    assert "evaluate" in printed
+    assert " run " in printed
 
 
 @pytest.mark.parametrize("spec", SAME)
