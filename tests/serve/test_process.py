@@ -49,7 +49,7 @@ def get(port: int, path: str) -> Any:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             text = answer.read().decode()
             return json.loads(text) if text.startswith("{") else text
-    except urllib.error.URLError:
+    except (urllib.error.URLError, ConnectionError):
         return None
 
 

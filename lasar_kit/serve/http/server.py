@@ -25,6 +25,8 @@ from lasar_kit.serve.http.service import Service
 HANDED_ON = "LASAR_KIT_SERVE"
 """The variable by which a process tells its workers what to serve."""
 WORKER = "lasar_kit.serve.http.server:worker"
+LOADING = 600
+"""Seconds that a worker may take to load its model, or be busy, before it is begun anew."""
 SETTINGS: dict[str, Any] = {
     "log_level": "warning",
     "access_log": False,
@@ -56,7 +58,9 @@ def serve(
         os.environ[meters.SHARED] = folder
         told = {"run": str(run), "plugins": [str(plugin) for plugin in plugins], "options": asdict(options)}
         os.environ[HANDED_ON] = json.dumps(told)
-        uvicorn.run(WORKER, factory=True, workers=workers, host=host, port=port, **SETTINGS)
+        # A worker that loads its model does not answer its keeper, which would end it after 5 seconds.
+        more = {**SETTINGS, "timeout_worker_healthcheck": LOADING}
+        uvicorn.run(WORKER, factory=True, workers=workers, host=host, port=port, **more)
 
 
 def load_app(run: Path, options: Options, plugins: Sequence[Path] = ()) -> FastAPI:
