@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lasar_kit.model.depth import forced_depth
 from scipy.special import log_softmax
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.depth import forced_depth
 from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.errors import UserError
 from lasar_kit.model.thoughts import stops
