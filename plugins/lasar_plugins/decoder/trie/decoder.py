@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Float, Int, Shaped
-from torch import Tensor
-
 from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Beams, LatentTrace
-from lasar_plugins.decoder.trie.walk import TrieWalk, stable_topk
+from lasar_plugins.decoder.trie.walk import TrieWalk, best_of
 
 
 class TrieBeam(TrieWalk):
@@ -29,12 +26,4 @@ class TrieBeam(TrieWalk):
         return self._best(backbone, trace, width, allowed)
 
     def _best(self, backbone: Backbone, trace: LatentTrace, width: int, allowed: Allowed | None) -> Beams:
-        def best(
-            total: Float[Tensor, "B R w C"],
-            logits: Shaped[Tensor, "B R w C"],
-            child: Bool[Tensor, "B R w C"],
-        ) -> Int[Tensor, "B R k"]:
-            flat = total.flatten(2)
-            return stable_topk(flat, min(width, flat.shape[-1]))
-
-        return self.walk(backbone, trace, best, width, allowed)
+        return self.walk(backbone, trace, best_of(width), width, allowed)

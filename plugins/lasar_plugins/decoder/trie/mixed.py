@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
@@ -25,7 +25,7 @@ from lasar_kit.core.interfaces import Backbone, Ranker
 from lasar_kit.core.values import Beams, Env, LatentTrace, SidTable
 from lasar_plugins.decoder.trie.config import MixedTrieConfig
 from lasar_plugins.decoder.trie.prior import ItemPrior
-from lasar_plugins.decoder.trie.walk import TrieWalk, stable_topk
+from lasar_plugins.decoder.trie.walk import TrieWalk, best_of
 
 
 class MixedTrie(TrieWalk, nn.Module):
@@ -80,17 +80,9 @@ class MixedTrie(TrieWalk, nn.Module):
         return self._best(backbone, trace, width, allowed)
 
     def _best(self, backbone: Backbone, trace: LatentTrace, width: int, allowed: Allowed | None) -> Beams:
-        def best(
-            total: Float[Tensor, "B R w C"],
-            logits: Shaped[Tensor, "B R w C"],
-            child: Bool[Tensor, "B R w C"],
-        ) -> Int[Tensor, "B R k"]:
-            flat = total.flatten(2)
-            return stable_topk(flat, min(width, flat.shape[-1]))
-
         if trace.shown is None:
-            return self.walk(backbone, trace, best, width, allowed)
-        return self.walk(backbone, trace, best, width, allowed, self._mixture(trace))
+            return self.walk(backbone, trace, best_of(width), width, allowed)
+        return self.walk(backbone, trace, best_of(width), width, allowed, self._mixture(trace))
 
     def _mixture(self, trace: LatentTrace) -> _Mixture:
         assert trace.shown is not None, "asked for by `search` where there is one"
