@@ -5,8 +5,19 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from lasar_kit.errors import UserError
+
+History = Annotated[
+    str | None,
+    typer.Option(metavar="ID,ID,…", help="Raw item ids, oldest first, as a row of CSV or a JSON list."),
+]
+Histories = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Many histories, one a line as of --history.")
+]
 
 _CELL = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,]*?))\s*(?:,|$)')
 """An id in quotes, in which a quote is written twice, or one without, whose outer blanks do not count."""

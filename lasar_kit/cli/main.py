@@ -15,6 +15,8 @@ import typer
 from lasar_kit import __version__
 from lasar_kit.cli import results
 from lasar_kit.cli.data import data
+from lasar_kit.cli.histories import Histories, History
+from lasar_kit.cli.histories import histories as read
 from lasar_kit.cli.plugins import OPTIONS, Plugin, discovered, plugins, warn
 from lasar_kit.cli.presets import presets
 from lasar_kit.cli.serving import serve
@@ -138,13 +140,8 @@ def schema(plugin: Plugin = None) -> None:
 @app.command()
 def recommend(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
-    history: Annotated[
-        str | None,
-        typer.Option(metavar="ID,ID,…", help="Raw item ids, oldest first, as a row of CSV or a JSON list."),
-    ] = None,
-    histories: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Many histories, one a line as of --history.")
-    ] = None,
+    history: History = None,
+    histories: Histories = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 10,
     exclude_history: Annotated[
         bool, typer.Option("--exclude-history", help="Leave out what a history holds.")
@@ -157,8 +154,6 @@ def recommend(
     plugin: Plugin = None,
 ) -> None:
     """Recommend the next items after histories, with the model of a run."""
-    from lasar_kit.cli.histories import histories as read
-
     asked = read(history, histories)
     catalogue = discovered(plugin)
     from lasar_kit.serve.recommend import recommend as show

@@ -8,18 +8,15 @@ from typing import Annotated
 
 import typer
 
+from lasar_kit.cli.histories import Histories, History
+from lasar_kit.cli.histories import histories as read
 from lasar_kit.cli.plugins import Plugin, discovered
 
 
 def explain(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
-    history: Annotated[
-        str | None,
-        typer.Option(metavar="ID,ID,…", help="Raw item ids, oldest first, as a row of CSV or a JSON list."),
-    ] = None,
-    histories: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Many histories, one a line as of --history.")
-    ] = None,
+    history: History = None,
+    histories: Histories = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many items after each thought.")] = 3,
     depth: Annotated[
         int | None, typer.Option(min=0, help="Read so many thoughts; as many as the model takes when absent.")
@@ -31,8 +28,6 @@ def explain(
     plugin: Plugin = None,
 ) -> None:
     """Show what the model of a run thinks: how long, and what it would answer after each thought."""
-    from lasar_kit.cli.histories import histories as read
-
     asked = read(history, histories, "explain")
     catalogue = discovered(plugin)
     from lasar_kit.serve.explain import explain as show
