@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
 from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Beams, LatentTrace
-from lasar_plugins.decoder.trie.walk import TrieWalk, best_of
+from lasar_plugins.decoder.trie.walk import Choose, TrieWalk, stable_topk
 
 
 class TrieBeam(TrieWalk):
@@ -27,3 +30,15 @@ class TrieBeam(TrieWalk):
 
     def _best(self, backbone: Backbone, trace: LatentTrace, width: int, allowed: Allowed | None) -> Beams:
         return self.walk(backbone, trace, best_of(width), width, allowed)
+
+
+def best_of(width: int) -> Choose:
+    """A beam: the `width` most probable children of all beams of a branch together."""
+
+    def choose(
+        total: Float[Tensor, "B R w C"], logits: Shaped[Tensor, "B R w C"], child: Bool[Tensor, "B R w C"]
+    ) -> Int[Tensor, "B R k"]:
+        flat = total.flatten(2)
+        return stable_topk(flat, min(width, flat.shape[-1]))
+
+    return choose

@@ -24,8 +24,9 @@ from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.interfaces import Backbone, Ranker
 from lasar_kit.core.values import Beams, Env, LatentTrace, SidTable
 from lasar_plugins.decoder.trie.config import MixedTrieConfig
+from lasar_plugins.decoder.trie.decoder import best_of
 from lasar_plugins.decoder.trie.prior import ItemPrior
-from lasar_plugins.decoder.trie.walk import TrieWalk, best_of
+from lasar_plugins.decoder.trie.walk import TrieWalk
 
 
 class MixedTrie(TrieWalk, nn.Module):

@@ -154,18 +154,6 @@ def stable_topk(score: Float[Tensor, "*S n"], k: int) -> Int[Tensor, "*S k"]:
     return last - (key.topk(k, dim=-1).values & 0xFFFFFFFF)
 
 
-def best_of(width: int) -> Choose:
-    """A beam: the `width` most probable children of all beams of a branch together."""
-
-    def choose(
-        total: Float[Tensor, "B R w C"], logits: Shaped[Tensor, "B R w C"], child: Bool[Tensor, "B R w C"]
-    ) -> Int[Tensor, "B R k"]:
-        flat = total.flatten(2)
-        return stable_topk(flat, min(width, flat.shape[-1]))
-
-    return choose
-
-
 def _pad(beams: Beams, width: int) -> Beams:
     """Beams widened to `width`."""
     missing = (0, width - beams.items.shape[-1])
