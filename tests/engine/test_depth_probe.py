@@ -1,6 +1,7 @@
 """The probe of adaptive depth, on the tutorial's own questions: RL finds out how long to think.
 
-With two thirds of its supervised updates, and the first 100 of RL, which has found the depths by then.
+With two fifths of its nodes, and so of what an epoch costs, and the first 80 updates of RL, which has found
+the depths by then.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from lasar_kit.serve.explain import Explainer
 from lasar_kit.spec import load_spec
 
 TUTORIALS = Path(__file__).resolve().parents[2] / "tutorials"
-SHORTER = ("stages.reason.epochs=80", "stages.rl.epochs=100")
+SHORTER = (
+    "dataset.nodes=120",
+    "stages.anchors.teacher.nodes=120",
+    "stages.reason.eval_every=120",
+    "stages.rl.epochs=80",
+    "stages.rl.eval_every=80",
+    "stages.rl.batch_size=336",  # all training questions, as there
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +46,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_rl_learns_how_many_hops_a_held_out_question_takes(finished: Path, script: dict[str, Any]) -> None:
     before, after = (script["answers"](finished, stage) for stage in ("think", "evaluate"))
-    assert len(before) == len(after) == 180
+    assert len(before) == len(after) == 72
     assert before["hops"].to_list() == after["hops"].to_list()
     assert set(before["depth"]) == {8}
     assert stats.spearmanr(after["depth"], after["hops"]).statistic >= 0.8
@@ -63,7 +71,7 @@ def test_the_table_is_that_of_the_predictions(
 def test_thought_t_names_the_node_after_t_hops(finished: Path) -> None:
     """As `explain` tells of all kinds of questions; behind the last hop thoughts stand still."""
     catalogue = Catalogue.discover()
-    spec = load_spec(TUTORIALS / "depth_probe.yaml", (), catalogue).spec
+    spec = load_spec(TUTORIALS / "depth_probe.yaml", SHORTER, catalogue).spec
     dataset = catalogue.build("dataset", spec.dataset, Env(seed=spec.seed)).load()
     titles, ids = dataset.items["title"].to_list(), dataset.items["id"].to_list()
     follows = {
@@ -73,7 +81,7 @@ def test_thought_t_names_the_node_after_t_hops(finished: Path) -> None:
     }
     explainer = Explainer.load(finished, catalogue)
     named, nearest, hops = [], [], []
-    for user in dataset.users[::17]:
+    for user in dataset.users[::7]:
         node, most = map(int, user.split("+"))
         told = explainer.explain([f"<a_{node}><b_{most}>"], 1, 4)
         for stop in told.stops[1:]:
