@@ -9,6 +9,7 @@ import pytest
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
+from tests.once import made_once
 from tests.small import SHOP
 
 SPEC = f"""{SHOP}name: shop
@@ -22,11 +23,14 @@ stages:
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the run; not to be changed."""
-    folder = tmp_path_factory.mktemp("report")
-    (folder / "spec.yaml").write_text(SPEC)
-    catalogue, output = Catalogue.discover(), folder / "shop"
-    runner.run_spec(load_spec(folder / "spec.yaml", (), catalogue), catalogue, output, True)
-    return output
+
+    def run(folder: Path) -> None:
+        (folder / "spec.yaml").write_text(SPEC)
+        catalogue = Catalogue.discover()
+        spec = load_spec(folder / "spec.yaml", (), catalogue)
+        runner.run_spec(spec, catalogue, folder / "shop", True)
+
+    return made_once(tmp_path_factory, "report", run) / "shop"
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +39,7 @@ def page_file(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("matplotlib", reason="figures need matplotlib (lasar-kit[figures])")
     from lasar_kit.report.html import write_page
 
-    file = tmp_path_factory.mktemp("page") / "out.html"
-    write_page([shop], file)
-    return file
+    return (
+        made_once(tmp_path_factory, "page", lambda folder: write_page([shop], folder / "out.html"))
+        / "out.html"
+    )
