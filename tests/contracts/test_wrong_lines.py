@@ -11,7 +11,8 @@ from lasar_kit.testing import checks_for
 from lasar_kit.testing.contract import Subject
 from lasar_kit.testing.runner import run_check
 from tests.contracts.attention import WRONG_LAYERS
-from tests.contracts.wrong_lines import WRONG_LINES, WrongLine
+from tests.contracts.wrong_line import WrongLine
+from tests.contracts.wrong_lines import WRONG_LINES
 
 
 def check_of(kind: str, law: str) -> Any:
