@@ -26,9 +26,9 @@ class ItemBackbone(nn.Module):
 
     def __init__(self, hidden_size: int, env: Env) -> None:
         super().__init__()
-        words, self._stored = _vocabulary(env)
+        words, self._stored = known_tokens(env)
         self.hidden_size = hidden_size
-        self.tokenizer: Any = _tokenizer(words)
+        self.tokenizer: Any = token_tokenizer(words)
         self.table = nn.Parameter(torch.empty(len(words), hidden_size))
 
     def begin(self, env: Env, std: float) -> None:
@@ -77,7 +77,7 @@ class ItemBackbone(nn.Module):
         self.load_state_dict({**state, "table": self.table.detach().clone()})
 
 
-def _vocabulary(env: Env) -> tuple[list[str], int]:
+def known_tokens(env: Env) -> tuple[list[str], int]:
     """All tokens, those of a checkpoint first, and how many these are."""
     known: list[str] = list(SPECIAL)
     if env.checkpoint is not None:
@@ -87,7 +87,7 @@ def _vocabulary(env: Env) -> tuple[list[str], int]:
     return words, len(known) if env.checkpoint is not None else 0
 
 
-def _tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
+def token_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
     """A tokenizer that knows these tokens and no words."""
     index = {word: place for place, word in enumerate(words)}
     pad, bos, eos = SPECIAL

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from rich.console import Console
@@ -56,6 +56,25 @@ class Screen:
                 bars.update(task, advance=amount, note=note or bars.tasks[0].fields["note"])
 
             yield tick
+
+    @contextmanager
+    def reported(self, title: str) -> Iterator[Callable[[Mapping[str, float]], None]]:
+        """A bar for work that tells how far it is (`done` of `total`, perhaps a `loss`), once it does."""
+        with ExitStack() as shown:
+            ticks: list[Tick] = []
+            done = 0
+
+            def report(numbers: Mapping[str, float]) -> None:
+                nonlocal done
+                if not {"done", "total"}.issubset(numbers):
+                    return
+                if not ticks:
+                    ticks.append(shown.enter_context(self.progress(title, int(numbers["total"]))))
+                note = f"loss {numbers['loss']:.4g}" if "loss" in numbers else ""
+                ticks[0](int(numbers["done"]) - done, note)
+                done = int(numbers["done"])
+
+            yield report
 
 
 def quiet_libraries() -> None:

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from sklearn.cluster import KMeans
 
+from lasar_kit.core.clusters import distinct_rows
 from lasar_kit.core.interfaces import Quantizer
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.quantizer.rq_kmeans.config import RqKmeansConfig
-from lasar_plugins.quantizer.rq_kmeans.kmeans import distinct_rows
 from lasar_plugins.quantizer.rq_kmeans.quantizer import RqKmeans
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -43,8 +44,10 @@ class TokenizeStage:
             embeddings = torch.from_numpy(encoder.encode(dataset.items, dataset.train))
         if not is_main():  # fitting is not shared out, and the main process writes
             return {}
-        quantizer = context.catalogue.build("quantizer", self.config.quantizer, env)
-        quantizer.fit(embeddings)
+        with context.screen.reported(f"{context.name}: fitting") as tell:
+            env = replace(env, report=tell)
+            quantizer = context.catalogue.build("quantizer", self.config.quantizer, env)
+            quantizer.fit(embeddings)
         raw = quantizer.encode(embeddings)
         codes, sizes, collisions = resolve(raw, embeddings, quantizer, self.config.collision)
         report = quantization_report(raw, embeddings, quantizer, codes, collisions)

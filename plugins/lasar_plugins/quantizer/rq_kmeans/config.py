@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from pydantic import Field
 
-from pydantic import Field, model_validator
-
-from lasar_kit.spec import QuantizerConfig
-
-CodebookSize = Annotated[int, Field(strict=True, ge=1)]
+from lasar_kit.core.residual_options import LevelsConfig
 
 
-class RqKmeansConfig(QuantizerConfig):
+class RqKmeansConfig(LevelsConfig):
     """Options of `rq_kmeans`."""
 
-    levels: int = Field(4, ge=1, le=26, description="Levels M, the length of a semantic ID.")
-    codes: CodebookSize | Annotated[tuple[CodebookSize, ...], Field(min_length=1)] = Field(
-        256, description="Codes a level: one number for all levels, or a list with one number a level."
-    )
     balanced: bool = Field(
         False,
         description="Let no code of a level have more than its share of items; needs the extra 'balanced'.",
     )
     max_iterations: int = Field(300, ge=1, description="Rounds of Lloyd's algorithm a level, at most.")
-
-    @model_validator(mode="after")
-    def _one_size_a_level(self) -> Self:
-        if isinstance(self.codes, tuple) and len(self.codes) != self.levels:
-            raise ValueError(f"codes lists {len(self.codes)} levels, but levels is {self.levels}")
-        return self
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Codes at each level."""
-        return self.codes if isinstance(self.codes, tuple) else (self.codes,) * self.levels

@@ -1,36 +1,12 @@
-"""Centroids of one level, plain or of bounded cluster size."""
+"""Centroids of one level, of bounded cluster size."""
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from lasar_kit.errors import UserError
-
-
-def distinct_rows(rows: Float[np.ndarray, "I E"], scale: float) -> int:
-    """How many rows differ by more than rounding noise, which is taken as 1e-6 of `scale`."""
-    if scale == 0:
-        return 1
-    return len(np.unique(np.round(rows / (1e-6 * scale)), axis=0))
-
-
-def centroids(
-    rows: Float[np.ndarray, "I E"], clusters: int, seed: int, max_iterations: int
-) -> Float[np.ndarray, "k E"]:
-    """k-means with k-means++ seeding and one start."""
-    kmeans = KMeans(clusters, init="k-means++", n_init=1, max_iter=max_iterations, random_state=seed)
-    # Several threads add up their partial sums in the order they finish, which changes the last bits.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        kmeans.fit(rows)
-    centers: Float[np.ndarray, "k E"] = kmeans.cluster_centers_
-    return centers
 
 
 def balanced_clusters(

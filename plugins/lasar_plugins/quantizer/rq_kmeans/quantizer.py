@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lasar_kit.core.clusters import centroids, distinct_rows, fingerprint, nearest
 from lasar_kit.core.residual import reconstruction
 from lasar_kit.core.values import Env
 from lasar_plugins.quantizer.rq_kmeans.config import RqKmeansConfig
-from lasar_plugins.quantizer.rq_kmeans.kmeans import balanced_clusters, centroids, distinct_rows
-
-_CHUNK = 16_384
-"""Rows compared with a codebook at once."""
+from lasar_plugins.quantizer.rq_kmeans.kmeans import balanced_clusters
 
 
 class RqKmeans:
@@ -53,7 +49,7 @@ class RqKmeans:
             used.append(len(centers))
         self.codebooks, self.used = codebooks, torch.tensor(used)
         if self.config.balanced:
-            self.fitted_codes, self.fitted_digest = torch.stack(codes, dim=1), _digest(items)
+            self.fitted_codes, self.fitted_digest = torch.stack(codes, dim=1), fingerprint(items)
 
     def _cluster(
         self, residual: Float[Tensor, "I E"], size: int, scale: float
@@ -63,19 +59,19 @@ class RqKmeans:
         clusters = min(size, distinct_rows(rows, scale))
         if not self.config.balanced:
             centers = torch.from_numpy(centroids(rows, clusters, self.seed, self.config.max_iterations))
-            return centers, _nearest(residual, centers)
+            return centers, nearest(residual, centers)
         found, labels = balanced_clusters(rows, clusters, self.seed, self.config.max_iterations)
         return torch.from_numpy(found).float(), torch.from_numpy(labels).long()
 
     def encode(self, items: Float[Tensor, "I E"]) -> Int[Tensor, "I M"]:
         """The nearest centroid of each level's residual; of equal ones the lowest code."""
         assert self.codebooks, "fit or load_state_dict comes first"
-        if len(items) == len(self.fitted_codes) and torch.equal(_digest(items), self.fitted_digest):
+        if len(items) == len(self.fitted_codes) and torch.equal(fingerprint(items), self.fitted_digest):
             return self.fitted_codes.to(items.device)
         residual = items.detach().float().cpu()
         codes = []
         for codebook, used in zip(self.codebooks, self.used.tolist(), strict=True):
-            labels = _nearest(residual, codebook[:used])
+            labels = nearest(residual, codebook[:used])
             residual = residual - codebook[labels]
             codes.append(labels)
         return torch.stack(codes, dim=1).to(items.device)
@@ -99,17 +95,3 @@ class RqKmeans:
         self.codebooks, self.used = codebooks, state["used"]
         if self.config.balanced:
             self.fitted_codes, self.fitted_digest = state["fitted_codes"], state["fitted_digest"]
-
-
-def _nearest(rows: Float[Tensor, "I E"], centers: Float[Tensor, "k E"]) -> Int[Tensor, " I"]:
-    """Index of the nearest center, compared in float64 so that near ties do not turn on rounding."""
-    wide = centers.double()
-    norms = wide.square().sum(dim=1)
-    labels = [(norms - 2 * chunk.double() @ wide.T).argmin(dim=1) for chunk in torch.split(rows, _CHUNK)]
-    return torch.cat(labels)
-
-
-def _digest(items: Float[Tensor, "I E"]) -> Int[Tensor, " 32"]:
-    """A fingerprint of a matrix."""
-    content = hashlib.sha256(items.detach().float().cpu().contiguous().numpy().tobytes())
-    return torch.frombuffer(bytearray(content.digest()), dtype=torch.uint8)

@@ -1,0 +1,1 @@
+"""A residual-quantised autoencoder, from scratch or begun at residual k-means."""
