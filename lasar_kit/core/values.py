@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lasar_kit.core.dataset import Sequences
+from lasar_kit.core.samples import Window
 
 
 class Context:
@@ -51,7 +52,7 @@ class Env:
     for those that compare states by what they predict; `frozen_head()` makes the head, as it was then, of the
     backbone that read the anchors.
     `written(teacher, rule, most)`: a teacher's texts about training prompts ("sliding" or
-    "longest_per_user"), at most so many.
+    "longest_per_user"), at most so many, each behind the window of its prompt and answer.
     `item_vectors()`: the vectors of all items in a model that the stage reads.
     `catalogue`: all components there are, for what loads a finished run.
     """
@@ -70,7 +71,7 @@ class Env:
     build: Callable[[str, Any, Env], Any] | None = None
     head: Callable[[Tensor], Tensor] | None = None
     frozen_head: Callable[[], Callable[[Tensor], Tensor]] | None = None
-    written: Callable[[Any, str, int], Sequence[str]] | None = None
+    written: Callable[[Any, str, int], Sequence[tuple[Window, str]]] | None = None
     report: Callable[[dict[str, float]], None] = lambda numbers: None
     item_vectors: Callable[[], Float[np.ndarray, "I E"]] | None = None
     catalogue: Any = None

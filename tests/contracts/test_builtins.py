@@ -113,6 +113,8 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "sid_to_text", "max_tokens": 1},
         {"use": "history_to_title", "samples": "longest_per_user"},
         {"use": "titles_to_sid", "batch_size": 5},
+        {"use": "intention_to_sid"},
+        {"use": "history_to_preference", "max_tokens": 1},
         {"use": "item_text"},
         {"use": "reasoning_text"},
     ],

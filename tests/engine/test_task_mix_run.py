@@ -47,6 +47,9 @@ stages:
       sid_to_text: 0.3
       history_to_title: 0.4
       titles_to_sid: 0.6
+      intention_to_sid: 0.25
+      history_to_preference: 0.35
+      max_samples: 30
       batch_size: 6
     text: {weight: 0.7, batch_size: 4}
     reasoning_text: {weight: 0.8, batch_size: 4, max_samples: 30, max_tokens: 40}
@@ -62,6 +65,8 @@ WEIGHTS = {
     "sid_to_text": 0.3,
     "history_to_title": 0.4,
     "titles_to_sid": 0.6,
+    "intention_to_sid": 0.25,
+    "history_to_preference": 0.35,
     "text": 0.7,
     "reasoning_text": 0.8,
 }
@@ -110,7 +115,9 @@ def test_a_task_that_the_data_have_no_text_for(tmp_path: Path, override: str, ke
         "stages.ground.tasks=null",
         override,
     )
-    with pytest.raises(UserError, match=rf"^stages\.ground\.{key}: the data set has no text for this$"):
+    with pytest.raises(
+        UserError, match=rf"^stages\.ground\.{key}: the data set has no text for this; leave it out, "
+    ):
         run(tmp_path, *overrides)
 
 

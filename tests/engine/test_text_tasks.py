@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lasar_kit.core.dataset import ITEM_COLUMNS, Dataset, Sequences
+from lasar_kit.core.samples import Window
 from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
 from lasar_kit.model.recommender import Recommender
@@ -18,10 +19,11 @@ from lasar_kit.stages.sft.step import SftStep
 from lasar_plugins.sft_objective.answer.config import AnswerConfig
 from lasar_plugins.sft_objective.answer.objective import Answer
 from lasar_plugins.sft_objective.text import tasks
-from lasar_plugins.sft_objective.text.config import ItemTextConfig, SidTaskConfig
+from lasar_plugins.sft_objective.text.config import ItemTextConfig, SidTaskConfig, WrittenTaskConfig
 from lasar_plugins.sft_objective.text.plain import ItemText
 from lasar_plugins.sft_objective.text.rows import Row, Writer
 from lasar_plugins.sft_objective.text.tasks import SidTask
+from lasar_plugins.teacher.template.config import TemplateTeacherConfig
 
 Build = Callable[..., Recommender]
 TASKS = (tasks.TextToSid, tasks.SidToText, tasks.HistoryToTitle, tasks.TitlesToSid)
@@ -186,6 +188,47 @@ def test_rows_as_they_are_written(model: Recommender, sids: Sids) -> None:
         f"<bos>A user's items in order of time: {'; '.join(seen)}\nID of the next item: {sid(item)}"
         for seen, item in ((["T3"], 7), (["T3"], 9), (["T3", "T9"], 4))
     ]
+
+
+def test_what_a_teacher_wrote_is_asked_for_both_ways(model: Recommender, sids: Sids) -> None:
+    """Behind the prompts that it wrote about; what spells nothing is left out, and so are SIDs in a text."""
+    dataset = shop([f"T{n}" for n in range(30)], [[3, 7, 9, 4, 1, 2], [5, 6, 8, 1]])
+    written = [
+        (Window(0, 0, 3), "Soap <a_1><b_2><c_0> & brush"),
+        (Window(0, 1, 4), "<eos>"),
+        (Window(1, 0, 2), "Oil"),
+    ]
+    asked: list[tuple[object, str, int]] = []
+
+    def write(teacher: object, rule: str, most: int) -> list[tuple[Window, str]]:
+        asked.append((teacher, rule, most))
+        return written
+
+    env = replace(surroundings(model, sids, dataset), written=write)
+    teacher = TemplateTeacherConfig(use="template")
+    config = {"teacher": teacher, "samples": "longest_per_user", "max_samples": 7}
+    made = [
+        task(WrittenTaskConfig.model_validate({"use": task.frame, **config}), env)
+        for task in (tasks.IntentionToSid, tasks.HistoryToPreference)
+    ]
+    assert asked == [(teacher, "longest_per_user", 7)] * 2
+    decode = model.backbone.tokenizer.decode
+
+    def sid(item: int) -> str:
+        return "".join(f"<{'abc'[m]}_{code}>" for m, code in enumerate(sids.codes[item].tolist()))
+
+    assert [[decode(task.row(n).ids) for n in range(task.size)] for task in made] == [
+        [
+            f"<bos>A user wants: Soap  & brush\nID of the item: {sid(9)}",
+            f"<bos>A user wants: Oil\nID of the item: {sid(6)}",
+        ],
+        [
+            f"<bos>IDs of a user's items in order of time: {sid(3)}, {sid(7)}\n"
+            "What the user likes: Soap  & brush<eos>",
+            f"<bos>IDs of a user's items in order of time: {sid(5)}\nWhat the user likes: Oil<eos>",
+        ],
+    ]
+    assert [decode(answer(task.row(0))) for task in made] == [sid(9), "Soap  & brush<eos>"]
 
 
 def test_a_text_that_is_cut_has_no_end_and_spells_no_token_of_meaning(model: Recommender, sids: Sids) -> None:

@@ -19,7 +19,7 @@ from lasar_kit.spec import (
     component,
 )
 from lasar_kit.spec.component import ComponentOf
-from lasar_kit.stages.sft.text_config import ReasoningTextConfig, TasksConfig, TextConfig
+from lasar_kit.stages.sft.text_config import WRITTEN, ReasoningTextConfig, TasksConfig, TextConfig
 from lasar_kit.train.config import Inputs, Line, PromptRule, TrainingConfig
 
 LOGGED_AS = {"answer": "ce", "depth_label": "policy"}
@@ -113,7 +113,9 @@ class SftConfig(TrainingConfig):
         "later, and overfit less.",
     )
     tasks: TasksConfig = Field(
-        default_factory=TasksConfig, description="Weights of next items and of the tasks with texts beside."
+        {},
+        validate_default=True,
+        description="Weights of next items and of the tasks with texts beside.",
     )
     text: TextConfig = Field(default_factory=TextConfig, description="Language modelling on item texts.")
     reasoning_text: ReasoningTextConfig = Field(
@@ -164,8 +166,10 @@ class SftConfig(TrainingConfig):
         yield term("policy", self.policy_weight, "depth_label")
         rule, tasks = self.prompt_rule, self.tasks
         for name, weight in tasks.texts.items():
-            sizes = {"batch_size": tasks.batch_size, "max_tokens": tasks.max_tokens}
-            yield term(name, weight, name, f"tasks.{name}", fields=tasks.fields, samples=rule, **sizes)
+            options = _options(tasks, ("batch_size", "max_tokens", "fields"))
+            if name in WRITTEN:
+                options |= _options(tasks, ("teacher", "max_samples"))
+            yield term(name, weight, name, f"tasks.{name}", samples=rule, **options)
         if self.text.weight:
             yield term("text", self.text.weight, "item_text", "text", **_options(self.text))
         if self.reasoning_text.weight:
@@ -266,6 +270,7 @@ class SftConfig(TrainingConfig):
                 yield f"samples is {self.samples!r} but {option} is {rule!r}: texts are of {what}"
 
 
-def _options(short: SpecModel) -> dict[str, Any]:
-    """The options of a short form, but for its weight, as they are."""
-    return {name: getattr(short, name) for name in type(short).model_fields if name != "weight"}
+def _options(short: SpecModel, only: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The options of a short form, as they are: but for its weight, or these alone."""
+    names = only or tuple(name for name in type(short).model_fields if name != "weight")
+    return {name: getattr(short, name) for name in names}

@@ -77,7 +77,7 @@ def _objectives(
     Short forms that lack anchors are left out. `UserError` where the data set has nothing for one.
     """
     env = objective_env(context, recommender)
-    env = replace(env, written=partial(_written, context, dataset))
+    env = replace(env, written=_Written(context, dataset))
     built: dict[str, tuple[float, SftObjective]] = {}
     for term in config.terms:
         objective: SftObjective = context.catalogue.build("sft_objective", term.objective, env)
@@ -85,23 +85,37 @@ def _objectives(
             assert not term.place, "a spec that asks for it by name was refused"
             continue
         if isinstance(objective, OwnSamples) and not objective.size:
-            raise UserError(f"stages.{context.name}.{term.place}: the data set has no text for this")
+            raise UserError(
+                f"stages.{context.name}.{term.place}: the data set has no text for this; leave it out, or "
+                "give the items texts"
+            )
         built[term.name] = term.weight, objective
     return built
 
 
-def _written(
-    context: StageContext, dataset: Dataset, teacher: ComponentConfig, rule: PromptRule, most: int
-) -> list[str]:
-    """A teacher's texts about training prompts, in the prompts' order, the same on all processes."""
+class _Written:
+    """A teacher's texts about training prompts, in the prompts' order, the same on all processes.
 
-    def ask() -> list[str]:
-        spec = context.spec
-        windows = samples.prompts(dataset.train, rule, spec.max_history, most, spec.seed)
-        texts = dict(ask_teacher(context, teacher, dataset, windows))
-        return [text for _, text in sorted(texts.items()) if text is not None]
+    Objectives that ask for the same share them: some teachers are paid.
+    """
 
-    return from_main(ask)
+    def __init__(self, context: StageContext, dataset: Dataset) -> None:
+        self.context, self.dataset = context, dataset
+        self.known: dict[tuple[str, PromptRule, int], list[tuple[samples.Window, str]]] = {}
+
+    def __call__(
+        self, teacher: ComponentConfig, rule: PromptRule, most: int
+    ) -> list[tuple[samples.Window, str]]:
+        key = (teacher.model_dump_json(), rule, most)
+        if key not in self.known:
+            self.known[key] = from_main(partial(self._ask, teacher, rule, most))
+        return self.known[key]
+
+    def _ask(self, teacher: ComponentConfig, rule: PromptRule, most: int) -> list[tuple[samples.Window, str]]:
+        spec = self.context.spec
+        windows = samples.prompts(self.dataset.train, rule, spec.max_history, most, spec.seed)
+        texts = dict(ask_teacher(self.context, teacher, self.dataset, windows))
+        return [(windows[n], text) for n, text in sorted(texts.items()) if text is not None]
 
 
 class _SftTraining(Training):

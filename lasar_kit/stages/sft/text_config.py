@@ -39,8 +39,18 @@ class ReasoningTextConfig(SpecModel):
     max_tokens: int = Field(256, ge=2, description="Tokens of a text, the first ones kept.")
 
 
-TextTaskName = Literal["text_to_sid", "sid_to_text", "history_to_title", "titles_to_sid"]
+TextTaskName = Literal[
+    "text_to_sid",
+    "sid_to_text",
+    "history_to_title",
+    "titles_to_sid",
+    "intention_to_sid",
+    "history_to_preference",
+]
 """The tasks that tie SIDs to texts (LC-Rec, MiniOneRec); each is a weight of `TasksConfig`."""
+
+WRITTEN = ("intention_to_sid", "history_to_preference")
+"""Those of them whose texts a teacher writes."""
 
 
 class TasksConfig(SpecModel):
@@ -54,6 +64,20 @@ class TasksConfig(SpecModel):
     )
     titles_to_sid: float = Field(
         0.0, ge=0, description="Weight of: titles of the history -> SID of the next item."
+    )
+    intention_to_sid: float = Field(
+        0.0, ge=0, description="Weight of: the teacher's text of what a user wants -> SID of the next item."
+    )
+    history_to_preference: float = Field(
+        0.0, ge=0, description="Weight of: history of SIDs -> the teacher's text of what the user likes."
+    )
+    teacher: Annotated[TeacherConfig, component("teacher")] = Field(
+        "template",
+        description="Writes the texts of intention_to_sid and history_to_preference.",
+        validate_default=True,
+    )
+    max_samples: int = Field(
+        10_000, ge=0, description="Training prompts that it writes about, drawn by the seed; 0 for all."
     )
     batch_size: int = Field(
         16, ge=1, description="Samples an update of each task but next_item, over all processes."

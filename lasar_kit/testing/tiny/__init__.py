@@ -11,6 +11,7 @@ import polars as pl
 import torch
 
 from lasar_kit.core.dataset import Sequences
+from lasar_kit.core.samples import Window
 from lasar_kit.core.values import Env, SidTable
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
 from lasar_kit.testing.tiny.abilities import TinyHalter, TinyWriter
@@ -103,7 +104,13 @@ def environment() -> Env:
         tokenizer=backbone().tokenizer,
         head=lambda hidden: backbone().logits(hidden.float()),
         frozen_head=lambda: lambda hidden: backbone().logits(hidden.float()),
-        written=lambda teacher, rule, most: ["dry hair", "red hair", "hair"],
+        written=lambda teacher, rule, most: list(
+            zip(
+                (Window(0, 0, 2), Window(1, 0, 3), Window(2, 1, 4)),
+                ("dry hair", "red hair", "hair"),
+                strict=True,
+            )
+        ),
     )
 
 

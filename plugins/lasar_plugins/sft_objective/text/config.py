@@ -33,6 +33,17 @@ class SidTaskConfig(TextObjectiveConfig):
     )
 
 
+class WrittenTaskConfig(SidTaskConfig):
+    """A task that ties SIDs to a teacher's texts about training prompts."""
+
+    teacher: Annotated[TeacherConfig, component("teacher")] = Field(
+        "template", description="Writes the texts.", validate_default=True
+    )
+    max_samples: int = Field(
+        10_000, ge=0, description="Training prompts to write about, drawn by the seed; 0 for all."
+    )
+
+
 class ItemTextConfig(TextObjectiveConfig):
     """Language modelling on item texts, so that a from-scratch backbone learns to read."""
 

@@ -41,4 +41,5 @@ class ReasoningText(_Plain):
     def __init__(self, config: ReasoningTextConfig, env: Env) -> None:
         super().__init__("reasoning_text", config.batch_size, env)
         assert env.written is not None
-        self._take(env.written(config.teacher, config.samples, config.max_samples), config.max_tokens, env)
+        written = env.written(config.teacher, config.samples, config.max_samples)
+        self._take([text for _, text in written], config.max_tokens, env)

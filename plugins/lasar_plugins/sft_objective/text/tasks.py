@@ -15,7 +15,7 @@ from lasar_kit.core.item_text import item_text
 from lasar_kit.core.samples import Window, prompts
 from lasar_kit.core.values import Env
 from lasar_kit.core.words import Ids
-from lasar_plugins.sft_objective.text.config import SidTaskConfig
+from lasar_plugins.sft_objective.text.config import SidTaskConfig, WrittenTaskConfig
 from lasar_plugins.sft_objective.text.rows import Row, TextRows, Writer
 
 FRAMES = {
@@ -23,6 +23,8 @@ FRAMES = {
     "sid_to_text": ("ID of an item: ", "", "\nThe item: "),
     "history_to_title": ("IDs of a user's items in order of time: ", ", ", "\nTitle of the next item: "),
     "titles_to_sid": ("A user's items in order of time: ", "; ", "\nID of the next item: "),
+    "intention_to_sid": ("A user wants: ", "", "\nID of the item: "),
+    "history_to_preference": ("IDs of a user's items in order of time: ", ", ", "\nWhat the user likes: "),
 }
 """Text before, between and after the content of each task's prompt."""
 
@@ -41,7 +43,7 @@ class SidTask(TextRows):
         self.sids = env.table.tokens.cpu().numpy()
         self.writer = Writer(env)
         self.pieces = self.writer.tokens(FRAMES[self.frame])
-        self.windows = prompts(env.train, config.samples, env.max_history)
+        self.windows: Sequence[Window] = prompts(env.train, config.samples, env.max_history)
         self.kept = self.with_text()
         self.size = len(self.kept)
 
@@ -61,8 +63,7 @@ class SidTask(TextRows):
 
     def window(self, index: int) -> list[int]:
         """The items of a window, the next one last."""
-        window: Window = self.windows[index]
-        items: list[int] = self.sequences[window.user][window.start : window.stop].tolist()
+        items: list[int] = self.windows[index].of(self.sequences).tolist()
         return items
 
     def cut(self, text: Ids) -> Ids:
@@ -138,3 +139,40 @@ class TitlesToSid(SidTask):
         items = self.window(self.kept[index])
         titles = [self.cut(self.titles[item]) for item in items[:-1] if len(self.titles[item])]
         return self.framed(titles, self.sids[items[-1]])
+
+
+class WrittenTask(SidTask):
+    """Machinery of the tasks with a teacher's texts, over the windows that it wrote about."""
+
+    def __init__(self, config: WrittenTaskConfig, env: Env) -> None:
+        assert env.written is not None
+        self.about = env.written(config.teacher, config.samples, config.max_samples)
+        super().__init__(config, env)
+
+    def with_text(self) -> Sequence[int]:
+        """Windows of which something was written."""
+        self.windows = [window for window, _ in self.about]
+        self.bodies = self.writer.tokens([text for _, text in self.about])
+        return [n for n, body in enumerate(self.bodies) if len(body)]
+
+
+class IntentionToSid(WrittenTask):
+    """Text of what a user wants → SID of the next item (LC-Rec's item prediction by intention)."""
+
+    frame, sid = "intention_to_sid", True
+
+    def row(self, index: int) -> Row:
+        """One text."""
+        n = self.kept[index]
+        return self.framed([self.cut(self.bodies[n])], self.sids[self.window(n)[-1]])
+
+
+class HistoryToPreference(WrittenTask):
+    """SIDs of a history → text of what its user likes (LC-Rec's preference inference)."""
+
+    frame, sid = "history_to_preference", False
+
+    def row(self, index: int) -> Row:
+        """One window."""
+        n = self.kept[index]
+        return self.framed([self.sids[item] for item in self.window(n)[:-1]], self.ended(self.bodies[n]))
