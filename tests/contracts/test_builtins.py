@@ -23,6 +23,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "rq_kmeans", "levels": 3, "codes": [2, 3, 4], "balanced": True},
         {"use": "rq_vae", **TRAINED, "width": 4, "sinkhorn_iterations": 5, "codebooks": "ema"},
         {"use": "rq_kmeans_plus", **TRAINED, "lr": 0.5},
+        {"use": "opq", "levels": 1, "codes": 3, "rounds": 1},
         {"use": "from_index", "path": "{files}/index.json"},
         {"use": "item_id"},
         {"use": "hybrid", "semantic": {"use": "rq_kmeans", "levels": 2, "codes": 2}},

@@ -33,7 +33,6 @@ from lasar_kit.spec import ComponentConfig
 from lasar_kit.stages.sft.config import SftConfig
 from lasar_kit.stages.sft.step import SftStep
 from lasar_kit.train.alignment import objective_env
-from lasar_kit.train.config import PromptRule
 from lasar_kit.train.loop import Training
 from lasar_kit.train.start import begin
 from lasar_kit.train.teacher_texts import ask_teacher
@@ -101,17 +100,15 @@ class _Written:
 
     def __init__(self, context: StageContext, dataset: Dataset) -> None:
         self.context, self.dataset = context, dataset
-        self.known: dict[tuple[str, PromptRule, int], list[tuple[samples.Window, str]]] = {}
+        self.known: dict[tuple[str, str, int], list[tuple[samples.Window, str]]] = {}
 
-    def __call__(
-        self, teacher: ComponentConfig, rule: PromptRule, most: int
-    ) -> list[tuple[samples.Window, str]]:
+    def __call__(self, teacher: ComponentConfig, rule: str, most: int) -> list[tuple[samples.Window, str]]:
         key = (teacher.model_dump_json(), rule, most)
         if key not in self.known:
             self.known[key] = from_main(partial(self._ask, teacher, rule, most))
         return self.known[key]
 
-    def _ask(self, teacher: ComponentConfig, rule: PromptRule, most: int) -> list[tuple[samples.Window, str]]:
+    def _ask(self, teacher: ComponentConfig, rule: str, most: int) -> list[tuple[samples.Window, str]]:
         spec = self.context.spec
         windows = samples.prompts(self.dataset.train, rule, spec.max_history, most, spec.seed)
         texts = dict(ask_teacher(self.context, teacher, self.dataset, windows))

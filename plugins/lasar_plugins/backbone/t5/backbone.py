@@ -85,8 +85,9 @@ class T5(nn.Module):
         self, hidden: Float[Tensor, "*S D"], tokens: Int[Tensor, " n"] | None = None
     ) -> Float[Tensor, "*S V"]:
         """Products of states with the rows of the table, by the root of the width less (as T5's, tied)."""
-        table = self.model.shared.weight
-        return (hidden * self.hidden_size**-0.5) @ (table if tokens is None else table[tokens]).T
+        table: Tensor = self.model.shared.weight
+        scaled: Tensor = hidden * self.hidden_size**-0.5
+        return scaled @ (table if tokens is None else table[tokens]).T
 
     def read_prompts(self, prompts: Prompts) -> Prompt:
         """Each prompt, by the encoder, whose states are `states`; `h0` is the decoder's at its start token.
@@ -203,23 +204,24 @@ class T5(nn.Module):
 
 
 def _heads(attention: Any, x: Float[Tensor, "B Q w"]) -> Float[Tensor, "B h Q d"]:
-    return x.unflatten(-1, (attention.n_heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:2], attention.n_heads, -1).transpose(1, 2)
 
 
 def _architecture(config: T5Config, tokenizer: Any) -> ArchitectureConfig:
-    return ArchitectureConfig(
-        vocab_size=len(tokenizer),
-        d_model=config.hidden_size,
-        d_kv=config.head_dim,
-        d_ff=config.intermediate_size,
-        num_layers=config.layers,
-        num_heads=config.heads,
-        dropout_rate=config.dropout,
-        initializer_factor=config.initializer_factor,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        decoder_start_token_id=tokenizer.pad_token_id,
-    )
+    options: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "d_model": config.hidden_size,
+        "d_kv": config.head_dim,
+        "d_ff": config.intermediate_size,
+        "num_layers": config.layers,
+        "num_heads": config.heads,
+        "dropout_rate": config.dropout,
+        "initializer_factor": config.initializer_factor,
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "decoder_start_token_id": tokenizer.pad_token_id,
+    }
+    return ArchitectureConfig(**options)
 
 
 @torch.no_grad()

@@ -67,7 +67,7 @@ class TrainedCodes:
     @torch.no_grad()
     def _codes(self, rows: Float[Tensor, "I E"], even: bool) -> Int[Tensor, "I M"]:
         network = self._fitted
-        latents = torch.cat([network.latents(part) for part in rows.split(_CHUNK)])
+        latents = torch.cat([network.latents(part) for part in torch.split(rows, _CHUNK)])
 
         def choose(rest: Tensor, codebook: Tensor, last: bool) -> Tensor:
             if last and even:
@@ -82,7 +82,7 @@ class TrainedCodes:
         """What the decoder makes of the sum of the first m levels' codewords."""
         network = self._fitted
         parts = []
-        for part in codes.to(self.device).split(_CHUNK):
+        for part in torch.split(codes.to(self.device), _CHUNK):
             words = [network.codebooks[level][part[:, level]] for level in range(codes.shape[1])]
             parts.append(network.items(torch.stack(words).sum(dim=0)))
         return torch.cat(parts).to(codes.device)

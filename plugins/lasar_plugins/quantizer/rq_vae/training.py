@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -78,7 +79,10 @@ class Trainer:
             network.codebooks.requires_grad_(False)
         matrices = [*network.encoder.weights, *network.decoder.weights]
         others = [*network.encoder.biases, *network.decoder.biases, *network.codebooks]
-        groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others}]
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "weight_decay": config.weight_decay},
+            {"params": others},
+        ]
         self.optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=0.0)
 
     def run(self, report: Callable[[dict[str, float]], None]) -> Progress:
@@ -109,7 +113,7 @@ class Trainer:
         for rows in self._batches():
             found, losses = forward(self.network, rows, self.config)
             self.optimizer.zero_grad()
-            losses["loss"].backward()
+            torch.autograd.backward(losses["loss"])
             self.optimizer.step()
             if self.means is not None:
                 self.means.follow(self.network, found)
@@ -121,7 +125,7 @@ class Trainer:
 
     def _batches(self) -> Iterator[Float[Tensor, "B E"]]:
         order = torch.randperm(len(self.items), generator=self.generator).to(self.items.device)
-        for chosen in order.split(self.config.batch_size):
+        for chosen in torch.split(order, self.config.batch_size):
             yield self.items[chosen]
 
     @torch.no_grad()

@@ -1,0 +1,1 @@
+"""Optimised product quantization."""
