@@ -17,8 +17,8 @@ from lasar_plugins.quantizer.opq.config import OpqConfig
 class Opq:
     """Vectors are turned and cut into M parts, and each part has its nearest of K centroids.
 
-    Codebooks are kept as vectors of items. Those of different levels are at right angles, so a level's nearest
-    codeword is the same whatever the others gave, and levels are in no order of importance. A level with fewer
+    Codebooks are kept as vectors of items. Those of different levels are at right angles: a level's nearest
+    codeword is the same whatever the others gave, and no level comes before another. A level with fewer
     distinct parts than codes uses its first codes only; the others are 0.
     """
 
