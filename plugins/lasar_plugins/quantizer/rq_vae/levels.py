@@ -66,6 +66,6 @@ def quantize(
 
 
 def distances(rows: Float[Tensor, "I W"], codebook: Float[Tensor, "K W"]) -> Float[Tensor, "I K"]:
-    """Return squared distances, less nothing: 0 where a row is a codeword, but for rounding."""
+    """Return squared distances; where a row is a codeword, 0 but for rounding."""
     products = rows @ codebook.T
     return rows.square().sum(dim=1, keepdim=True) - 2 * products + codebook.square().sum(dim=1)
