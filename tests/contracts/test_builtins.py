@@ -16,13 +16,12 @@ CATALOGUE = Catalogue.discover()
 QWEN = {"hidden_size": 16, "layers": 2, "text_vocabulary": 259, "initializer_std": 0.3}
 T5 = {"hidden_size": 16, "layers": 2, "heads": 2, "head_dim": 8, "intermediate_size": 32}
 TRAINED = {"levels": 2, "codes": 3, "hidden": [8], "epochs": 2, "kmeans_iterations": 5}
-LATENT_LEVELS = {"error_does_not_grow_by_level", "each_level_brings_items_nearer"}
 COMPONENTS: dict[str, list[dict[str, Any]]] = {
     "quantizer": [
         {"use": "rq_kmeans"},
         {"use": "rq_kmeans", "levels": 3, "codes": [2, 3, 4], "balanced": True},
         {"use": "rq_vae", **TRAINED, "width": 4, "sinkhorn_iterations": 5, "codebooks": "ema"},
-        {"use": "rq_kmeans_plus", **TRAINED, "lr": 0.5},
+        {"use": "rq_kmeans_plus", **TRAINED, "epochs": 0},
         {"use": "opq", "levels": 1, "codes": 3, "rounds": 1},
         {"use": "from_index", "path": "{files}/index.json"},
         {"use": "item_id"},
@@ -196,8 +195,11 @@ ELSEWHERE = {
 """Components that are not tried here, and why."""
 DECLARED = {
     "rq_kmeans": {"items_are_encoded_by_themselves"},
-    "rq_vae": {*LATENT_LEVELS, "items_are_encoded_by_themselves"},
-    "rq_kmeans_plus": LATENT_LEVELS,
+    "rq_vae": {
+        "each_level_brings_items_nearer",
+        "error_does_not_grow_by_level",
+        "items_are_encoded_by_themselves",
+    },
     "from_index": {"items_are_encoded_by_themselves"},
     "item_id": {"items_are_encoded_by_themselves"},
     "hybrid": {"items_are_encoded_by_themselves"},

@@ -19,6 +19,12 @@ from lasar_plugins.quantizer.rq_vae.training import Trainer
 _CHUNK = 16_384
 """Items that the networks read at once."""
 
+LATENT_LAWS = {
+    "error_does_not_grow_by_level": "the decoder has learnt whole SIDs, and no beginnings of any",
+    "each_level_brings_items_nearer": "what is left over is measured in latents, not in items",
+}
+"""Laws of quantizers that hold of latents alone."""
+
 
 class TrainedCodes:
     """Codebooks trained with an encoder and a decoder; `decode` is the decoder's.
@@ -34,10 +40,7 @@ class TrainedCodes:
         self.fitted_codes: Int[Tensor, "I M"] = torch.zeros(0, len(self.sizes), dtype=torch.int64)
         self.fitted_digest: Int[Tensor, " 32"] = torch.zeros(32, dtype=torch.uint8)
         self.remarks: dict[str, Any] = {}
-        self.contract_exceptions = {
-            "error_does_not_grow_by_level": "the decoder has learnt whole SIDs, and no beginnings of any",
-            "each_level_brings_items_nearer": "what is left over is measured in latents, not in items",
-        }
+        self.contract_exceptions = dict(LATENT_LAWS)
         if config.sinkhorn:
             even = "the last level is even among all items that were fitted"
             self.contract_exceptions["items_are_encoded_by_themselves"] = even
@@ -121,6 +124,12 @@ class RqKmeansPlus(TrainedCodes):
     training begins at the codes of k-means (GPR's RQ-KMeans+; MiniOneRec)."""
 
     config: RqKmeansPlusConfig
+
+    def __init__(self, config: RqKmeansPlusConfig, env: Env) -> None:
+        super().__init__(config, env)
+        if not config.epochs:  # residual k-means, and nothing else
+            for law in LATENT_LAWS:
+                del self.contract_exceptions[law]
 
     def _made(self, items: int) -> Autoencoder:
         return Autoencoder(items, None, self.config.hidden, self.sizes, self.seed)
