@@ -192,7 +192,8 @@ def cost(root: Path, epochs: float) -> Result:
 
         Keeper._write = timed(0, Keeper._write)  # type: ignore[method-assign]
         Training.run = timed(1, Training.run)  # type: ignore[method-assign]
-        names = ("minionerec", "anchors", "reason", "lasar_sft", "rl", "lasar_rl")
+        trained = ("anchors", "reason", "more", "rl")
+        names = (*trained, "minionerec", "lasar_sft", "minionerec_more", "lasar_rl")
         options = [f"stages.{name}=null" for name in names] + [f"stages.ground.epochs={epochs}"]
         sets = [part for option in options for part in ("--set", option)]
         lasar_kit(["run", str(QUICKSTART), "--output", str(root / "cost"), *sets])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
+
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.reasoning.from_dataset import requests_of
 from lasar_kit.core.values import Env
@@ -148,3 +150,10 @@ def test_the_teacher_says_nothing_of_add_ons_without_a_product_or_of_books() -> 
     end = next(n for n in range(3, 20) if categories[data.sequences[0][n - 1]].startswith("Add-ons"))
     [(_, text)] = teacher.write(requests_of(data, [(0, 0, end)]))
     assert text is None
+
+
+def test_a_shop_too_small_for_add_ons_is_refused_and_the_smallest_has_all_that_projects_need() -> None:
+    with pytest.raises(ValueError, match="a shop with projects has at least 68 items, items is 67"):
+        DemoConfig(items=67, projects=0.5)
+    assert DemoConfig(items=67).items == 67
+    assert min(load(items=68).sequences.items) >= 0

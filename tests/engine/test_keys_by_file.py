@@ -13,11 +13,14 @@ from lasar_kit.run import runner
 from lasar_kit.spec import LoadedSpec, load_spec
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ("dataset", "tokenize", "ground", "minionerec", "anchors", "reason", "lasar_sft", "rl", "lasar_rl")
+STAGES = (
+    *("dataset", "tokenize", "ground", "minionerec", "anchors", "reason", "lasar_sft"),
+    *("more", "minionerec_more", "rl", "lasar_rl"),
+)
 """Of the quickstart; a stage with a new key gives one to all that read from it."""
 
 ALL, MODEL = set(STAGES), set(STAGES[2:])
-RL, EVALUATIONS = {"rl", "lasar_rl"}, {"minionerec", "lasar_sft", "lasar_rl"}
+RL, EVALUATIONS = {"rl", "lasar_rl"}, {"minionerec", "lasar_sft", "minionerec_more", "lasar_rl"}
 ANCHORS = {"anchors", "reason", "lasar_sft", *RL}
 
 Keys = Callable[[], dict[str, str]]
@@ -130,8 +133,8 @@ FILES = [
     ("decoder/trie/walk.py", MODEL),
     ("decoder/trie/sampler.py", set()),
     ("sft_objective/answer/objective.py", MODEL),
-    ("sft_objective/text/plain.py", MODEL),
-    ("sft_objective/text/tasks.py", set()),  # no task but the next item has a weight
+    ("sft_objective/text/plain.py", set()),  # texts of items have no weight
+    ("sft_objective/text/tasks.py", MODEL),
     ("rl_objective/grpo/objective.py", RL),
     ("rl_objective/reinforce/config.py", RL),
     ("reward/standard/ndcg.py", RL),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from lasar_kit.spec import ComponentConfig, TeacherConfig
 
@@ -32,6 +34,13 @@ class DemoConfig(ComponentConfig):
         le=1,
         description="Share of customers who do projects: add-ons, a product, then what these lead to.",
     )
+
+    @model_validator(mode="after")
+    def _room_for_add_ons(self) -> Self:
+        # Eight add-ons, beside a whole brand in each of the five departments.
+        if self.projects and self.items < 68:
+            raise ValueError(f"a shop with projects has at least 68 items, items is {self.items}")
+        return self
 
 
 class DemoTeacherConfig(TeacherConfig):
