@@ -1,0 +1,6 @@
+"""Tables and figures of a suite whose runs are done."""
+
+from lasar_kit.report.suite.ran import Ran
+from lasar_kit.report.suite.write import write
+
+__all__ = ["Ran", "write"]
