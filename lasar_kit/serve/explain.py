@@ -94,7 +94,7 @@ class Explainer:
         if depth is not None and depth > most:
             raise UserError(f"--depth {depth}: this model thinks {most} times at most")
         read = stops(recommender, rows, max(k, self._model.width), depth)
-        shown = recommender.parts.max_history
+        shown = recommender.prompts.max_history
         place = place_of(rows, self._model.dataset, shown) if self._segments else None
         near, own = self._beside(read, place)
         changes = [None, *read.changes()]
