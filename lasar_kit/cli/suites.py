@@ -108,7 +108,7 @@ def _write(
     """Time models where that is asked for; then write and print tables and figures."""
     from lasar_kit.process.screen import Screen, quiet_libraries
     from lasar_kit.report.formats import show
-    from lasar_kit.report.suite import Ran, write
+    from lasar_kit.report.suite import Ran, as_text, write
     from lasar_kit.serve.cost import milliseconds_a_user
 
     quiet_libraries()
@@ -121,7 +121,11 @@ def _write(
         lambda models, batch_size, users: milliseconds_a_user(models, catalogue, batch_size, users),
     )
     grids, files = write(ran, folder)
-    show(grids(format.value), format.value)
+    tables = grids(format.value)
+    if format is Format.text:  # which no terminal is to cut
+        print(as_text(tables), end="")
+    else:
+        show(tables, format.value)
     Screen().print(f"tables and figures in {folder}: {', '.join(files)}")
 
 

@@ -151,6 +151,13 @@ class Explainer:
         return text
 
 
+def explained(run: Path, histories: Sequence[Sequence[str]], catalogue: Catalogue) -> list[Explained]:
+    """The thoughts of a run's model about each history; `UserError` as of `Explainer`."""
+    quiet_libraries()
+    explainer = Explainer.load(run, catalogue)
+    return [explainer.explain(history, 3) for history in histories]
+
+
 def explain(
     run: Path,
     asked: Sequence[tuple[str, list[str]]],

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError
 
 from lasar_kit.errors import UserError, nearest
 from lasar_kit.spec import messages, presets
@@ -72,20 +72,6 @@ class Suite(SpecModel):
     scales: dict[str, Patch] = Field(
         {}, description="Other values of these keys under a name, for `--scale NAME`."
     )
-
-    @model_validator(mode="after")
-    def _names(self) -> Self:
-        """Rows that are named must be there, and each needs a spec."""
-        for place, name in [
-            ("against", self.against),
-            *((f"show.{number}.rows", name) for number, one in enumerate(self.show) for name in one.rows),
-        ]:
-            if name is not None and name not in self.rows:
-                raise ValueError(f"{place}: no row is called {name!r}; {nearest(name, self.rows)}")
-        without = [name for name, row in self.rows.items() if (row.spec or self.spec) is None]
-        if without:
-            raise ValueError(f"rows.{without[0]}: has no 'spec', and the suite has none either")
-        return self
 
     @property
     def reference(self) -> str:
@@ -182,9 +168,26 @@ def load_suite(
         value["data"] = Node({name: node for name, node in given if node}, Place("--data", Path.cwd()))
     tree = replace(tree, value=value)
     try:
-        return LoadedSuite(path, Suite.model_validate(tree.plain()), tree)
+        suite = Suite.model_validate(tree.plain())
     except ValidationError as error:
         raise UserError(*messages.lines(error, tree)) from None
+    if wrong := [
+        f"{messages.find(tree, key)[1]}: {messages.dotted(key)}: {text}" for key, text in _wrong(suite)
+    ]:
+        raise UserError(*wrong)
+    return LoadedSuite(path, suite, tree)
+
+
+def _wrong(suite: Suite) -> Iterator[tuple[messages.Path, str]]:
+    """Names of rows that there are none of, and rows without a spec: the keys, and what is wrong."""
+    named: list[tuple[messages.Path, str | None]] = [(("against",), suite.against)]
+    named += [(("show", number, "rows"), name) for number, one in enumerate(suite.show) for name in one.rows]
+    for key, name in named:
+        if name is not None and name not in suite.rows:
+            yield key, f"no row is called {name!r}; {nearest(name, suite.rows)}"
+    for name, row in suite.rows.items():
+        if (row.spec or suite.spec) is None:
+            yield ("rows", name), "has no 'spec', and the suite has none either"
 
 
 def _scale(path: Path, value: Mapping[str, Node], scale: str) -> dict[str, Node]:

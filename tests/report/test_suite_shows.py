@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lasar_kit.data import stored_dataset
+from lasar_kit.errors import UserError
 from lasar_kit.report.formats import as_csv, latex, markdown
 from lasar_kit.report.grid import Column, Grid, Row, Told
 from lasar_kit.report.suite import Ran, write
@@ -48,7 +49,9 @@ def test_segments_are_counted_with_the_items_and_categories_of_their_prompts(sho
     categories = dataset.items["categories"].to_list()
     expected: dict[int, list[tuple[int, int]]] = {}
     offsets = np.load(shop / "stages" / "anchors" / "offsets.npy")
-    texts = [json.loads(line) for line in (shop / "stages" / "anchors" / "texts.jsonl").open()]
+    texts = [
+        json.loads(line) for line in (shop / "stages" / "anchors" / "texts.jsonl").read_text().splitlines()
+    ]
     texts.sort(key=lambda line: (place[line["user"]], line["end"]))
     for line, count in zip(texts, np.diff(offsets).tolist(), strict=True):
         shown = dataset.train[place[line["user"]]][: line["end"]][-6:].tolist()
@@ -69,35 +72,66 @@ def test_times_are_told_by_sample_in_all_and_beside_the_first(shop: Path) -> Non
     grid = times(suite, suite.suite.show[0])  # type: ignore[arg-type]
     told = [row.cells for row in grid.rows]
     assert told == [
-        ("LASAR", 0.01, Told(0.6, "1 s"), 1.0),
+        ("LASAR", 0.01, Told(pytest.approx(0.6), "1 s"), 1.0),
         ("printed", 0.3, None, None),
-        ("slow system", 0.022, Told(1.32, "1 s"), 2.2),
+        ("slow system", 0.022, Told(pytest.approx(1.32), "1 s"), 2.2),
     ]
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_every_figure_is_written_in_four_forms(shop: Path, tmp_path: Path, count: int) -> None:
+def test_a_figure_is_written_in_four_forms_with_its_numbers(shop: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="figures need matplotlib (lasar-kit[figures])")
-    write(ran(shop, SHOWS, count=count), tmp_path)
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {f"s{letter}.{kind}" for letter in "abcde" for kind in ("png", "svg", "pdf", "csv")} | {
-        "s.json"
-    }
-    first, *lines = (tmp_path / "sa.csv").read_text().splitlines()
+    write(ran(shop, SHOWS[:1], count=2), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"s.png", "s.svg", "s.pdf", "s.csv", "s.json"}
+    first, *lines = (tmp_path / "s.csv").read_text().splitlines()
     assert first == "table,row,epoch,seed,loss"
-    logged = [json.loads(line) for line in (shop / "stages" / "reason" / "log.jsonl").open()]
-    losses = [line for line in logged if "loss" in line]
-    assert len(lines) == len(losses) * 2 * count
+    losses = [line for line in logged(shop, "reason") if "loss" in line]
+    assert len(lines) == len(losses) * 2 * 2, "two rows, two seeds"
     assert lines[0].split(",")[1:] == ["LASAR", str(losses[0]["epoch"]), "0", str(losses[0]["loss"])]
+
+
+def logged(shop: Path, stage: str) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (shop / "stages" / stage / "log.jsonl").read_text().splitlines()]
+
+
+def test_figures_hold_the_numbers_of_the_runs(shop: Path) -> None:
+    pytest.importorskip("matplotlib", reason="figures need matplotlib (lasar-kit[figures])")
+    from lasar_kit.report.suite import figures
+
+    of: Any = ran(shop, SHOWS)
+    twice: Any = ran(shop, SHOWS, {"LASAR": {"printed": {"shop": {"hr@10": 0.125}}}}, count=2)
+    _, bars, depths, dynamics, by_depth = of.suite.show
     report = json.loads((shop / "metrics.json").read_text())["evaluate"]
-    bar = (tmp_path / "sb.csv").read_text().splitlines()[1].split(",")
-    assert float(bar[-4]) == pytest.approx(report["history_in"]["hr@10"])
-    assert float(bar[-3]) <= float(bar[-4]) <= float(bar[-2])
-    shares = [line.split(",")[-2:] for line in (tmp_path / "sc.csv").read_text().splitlines()[1:]]
-    assert np.sum(np.array(shares, dtype=float), axis=0) == pytest.approx([1.0, 1.0])
-    rl = [json.loads(line) for line in (shop / "stages" / "rl" / "log.jsonl").open()]
-    drawn = (tmp_path / "sd.csv").read_text().splitlines()[1].split(",")
-    assert [float(value) for value in drawn[-3:]] == [rl[1]["step"], rl[1]["depth"], rl[1]["reward"]]
+    (row,) = figures.bars(of, bars, "b", "shop").data.rows
+    assert row.cells[0] == "LASAR"
+    assert row.cells[1] == pytest.approx(report["history_in"]["hr@10"])
+    assert row.cells[2] < row.cells[1] < row.cells[3], "the interval over users"  # type: ignore[operator]
+    (row,) = figures.bars(twice, bars, "b", "shop").data.rows
+    assert row.cells[1:] == pytest.approx((row.cells[1], row.cells[1], row.cells[1], 0.125)), "no deviation"
+    shares = np.array([row.cells for row in figures.depths(of, depths, "d", "shop").data.rows])
+    assert shares[:, 1:].sum(0) == pytest.approx([1.0, 1.0])
+    assert (shares[:, 0] * shares[:, 1]).sum() == pytest.approx(report["mean_depth"])
+    updates = [line for line in logged(shop, "rl") if "reward" in line]
+    assert [row.cells for row in figures.dynamics(of, dynamics, "r", "shop").data.rows] == [
+        (line["step"], line["depth"], line["reward"]) for line in updates
+    ]
+    drawn = figures.by_depth(of, by_depth, "n", "shop").data
+    counts = dict(zip([column.name for column in drawn.columns[1:]], drawn.rows[0].cells[1:], strict=True))
+    assert counts == {depth: row["users"] for depth, row in report["by_depth"].items()}
+    assert [cell.value for cell in drawn.rows[1].cells[1:]] == pytest.approx(  # type: ignore[union-attr]
+        [row["hr@10"] for row in report["by_depth"].values()]
+    )
+
+
+def test_what_no_run_has_ends_in_a_line(shop: Path) -> None:
+    pytest.importorskip("matplotlib", reason="figures need matplotlib (lasar-kit[figures])")
+    from lasar_kit.report.suite import figures
+
+    shows = [{"use": "curves", "stage": "reason", "key": "los"}, {"use": "dynamics", "stage": "ground"}]
+    of: Any = ran(shop, shows)
+    with pytest.raises(UserError, match="no run logged los in a stage reason"):
+        figures.curves(of, of.suite.show[0], "c", "shop")
+    with pytest.raises(UserError, match="no updates with depths and rewards in a stage ground"):
+        figures.dynamics(of, of.suite.show[1], "c", "shop")
 
 
 def test_blocks_of_a_table_are_ranked_apart_and_stand_under_their_names() -> None:

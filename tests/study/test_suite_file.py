@@ -84,19 +84,19 @@ def test_a_scale_replaces_keys_and_the_command_line_the_data(suite: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ("rows:", "against: no rl\nrows:", "two.yaml: against: no row is called 'no rl'; did you mean "
+        ("rows:", "against: no rl\nrows:", "two.yaml:5: against: no row is called 'no rl'; did you mean "
          "'no RL'?"),
         ("{set:", "{sets:", "two.yaml:7: rows.no RL.sets: unknown key; did you mean 'set'?"),
         ("rl: null", "rll: {epochs: 1}", "two.yaml:7: stages.rll.use: is missing: which stage?"),
         ("aligner: none", "epochs: -1", "two.yaml:7: stages.reason.epochs: must be > 0 (got -1)"),
         ("hidden_size: 24", "hidden_sise: 24", "two.yaml:3: backbone.hidden_sise: unknown option of qwen3; "
          "did you mean 'hidden_size'?"),
-        ("spec: shop.yaml\n", "", "two.yaml: rows.as it is: has no 'spec', and the suite has none either"),
+        ("spec: shop.yaml\n", "", "two.yaml:5: rows.as it is: has no 'spec', and the suite has none either"),
         ("rows:", "show: [{use: tables}]\nrows:", "two.yaml:5: show[0]: use: is no kind of table or figure "
          "(got 'tables'); did you mean 'table'?"),
         ("rows:", "show: [{use: bars, metric: hr10}]\nrows:", "two.yaml:5: show[0].metric: must be 'hr@5', "
          "'hr@10', 'hr@20', 'ndcg@5', 'ndcg@10' or 'ndcg@20'; did you mean 'hr@10'? (got 'hr10')"),
-        ("rows:", "show: [{use: bars, rows: [x]}]\nrows:", "two.yaml: show.0.rows: no row is called 'x'; "
+        ("rows:", "show: [{use: bars, rows: [x]}]\nrows:", "two.yaml:5: show[0].rows: no row is called 'x'; "
          "valid: as it is, no RL"),
     ],
 )  # fmt: skip

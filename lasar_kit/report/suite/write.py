@@ -36,7 +36,7 @@ def write(ran: Ran, folder: Path) -> tuple[Callable[[Format], list[Grid]], list[
     }
     files = []
     for name, (short, full) in told.items():
-        texts = {"txt": _text(short), "md": markdown(short), "tex": latex(short), "csv": as_csv(full)}
+        texts = {"txt": as_text(short), "md": markdown(short), "tex": latex(short), "csv": as_csv(full)}
         for ending, text in texts.items():
             write_text(folder / f"{name}.{ending}", text)
         files.append(name)
@@ -63,7 +63,8 @@ def _grids(ran: Ran, show: TableOf | TimesOf | SegmentsOf) -> tuple[list[Grid], 
     return grids, grids
 
 
-def _text(grids: Sequence[Grid]) -> str:
+def as_text(grids: Sequence[Grid]) -> str:
+    """Tables as a terminal of `WIDTH` letters shows them."""
     console = Console(width=WIDTH, highlight=False, emoji=False, color_system=None, file=None)
     with console.capture() as captured:
         for grid in grids:
