@@ -24,7 +24,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be run."
 
 
 def suite(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A suite in YAML.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A suite in YAML, or preset:paper/NAME.")],
     scale: Annotated[
         str | None, typer.Option(metavar="NAME", help="One of the suite's scales, such as paper.")
     ] = None,

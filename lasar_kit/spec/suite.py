@@ -146,13 +146,16 @@ class LoadedSuite:
 def load_suite(
     path: Path, scale: str | None = None, spec: Path | None = None, data: Sequence[str] = ()
 ) -> LoadedSuite:
-    """Read a suite: at one of its scales, with another `spec` for the rows that have none of their own, on
+    """Read a suite, or one that comes with the kit (`preset:paper/NAME`): at one of its scales, with another `spec` for the rows that have none of their own, on
     other data sets (`NAME=SOURCE`, the source a folder of LC-Rec's layout, a name, or a table of options).
 
     `UserError` with a line a mistake. What it changes of specs is checked when they are loaded.
     """
     mistakes: list[str] = []
-    tree = read_file(path, str(path), mistakes)
+    shown = str(path)
+    if shown.startswith(presets.PREFIX):
+        path = presets.suite(shown.removeprefix(presets.PREFIX))
+    tree = read_file(path, shown, mistakes)
     if tree is None or mistakes:
         raise UserError(*mistakes)
     assert isinstance(tree.value, dict)

@@ -121,8 +121,15 @@ def test_a_suite_of_the_paper_plans_all_its_runs(path: Path) -> None:
             assert load_spec(one.spec, one.changes, catalogue).plan
 
 
+def test_a_suite_that_comes_with_the_kit_goes_by_its_name() -> None:
+    named = load_suite(Path("preset:paper/table3"))
+    assert named.suite == load_suite(TUTORIALS / "paper" / "table3.yaml").suite
+    with pytest.raises(UserError, match=r"preset:paper/tabel3: no such suite; did you mean 'paper/table3'\?"):
+        load_suite(Path("preset:paper/tabel3"))
+
+
 def test_the_paper_has_a_suite_for_each_table_and_figure_of_runs() -> None:
-    wanted = [*(f"table{n}" for n in (1, 2, 3, 4, 5, 8, 9)), "figure3", "figure4", "figure5"]
+    wanted = [*(f"table{n}" for n in (1, 2, 3, 4, 5, 7, 8, 9)), "figure3", "figure4", "figure5"]
     assert sorted(path.stem for path in SUITES) == sorted(wanted)
 
 
