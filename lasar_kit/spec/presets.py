@@ -55,7 +55,7 @@ def preset(name: str) -> Path:
 
 
 def suite(name: str) -> Path:
-    """The file of a suite among them, by its name, such as `paper/table3`; `UserError` where there is none."""
+    """The file of a suite among them, by its name (`paper/table3`); `UserError` where there is none."""
     root = folder()
     files = {path.relative_to(root).with_suffix("").as_posix(): path for path in root.glob("paper/*.yaml")}
     if name not in files:

@@ -146,8 +146,9 @@ class LoadedSuite:
 def load_suite(
     path: Path, scale: str | None = None, spec: Path | None = None, data: Sequence[str] = ()
 ) -> LoadedSuite:
-    """Read a suite, or one that comes with the kit (`preset:paper/NAME`): at one of its scales, with another `spec` for the rows that have none of their own, on
-    other data sets (`NAME=SOURCE`, the source a folder of LC-Rec's layout, a name, or a table of options).
+    """Read a suite, or one that comes with the kit (`preset:paper/NAME`): at one of its scales, with another
+    `spec` for the rows that have none of their own, on other data sets (`NAME=SOURCE`, the source a folder of
+    LC-Rec's layout, a name, or a table of options).
 
     `UserError` with a line a mistake. What it changes of specs is checked when they are loaded.
     """
