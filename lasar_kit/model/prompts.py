@@ -48,7 +48,8 @@ class PromptBuilder:
 
     def _fit(self, max_length: int) -> int:
         """How many items a prompt of so many tokens holds."""
-        text, spelled, gap = len(self.head) + len(self.tail), self.tokens.shape[1], len(self.separator)
+        text, gap = len(self.head) + len(self.tail), len(self.separator)
+        spelled = int(self.tokens.shape[1])
         items = (max_length - text + gap) // (spelled + gap)
         if items < 1:
             raise UserError(
