@@ -104,13 +104,13 @@ def test_max_length_drops_the_oldest_items(build: Build, sids: Sids) -> None:
 
 def test_max_length_says_what_it_cuts_and_refuses_to_hold_nothing(build: Build) -> None:
     bounded = build({"name": "sid_only", "max_length": 9}).prompts  # type: ignore[dict-item]
-    assert bounded.max_history == 2, "a start token and two items of four tokens"
+    assert bounded.max_history == 2, "a start token and two items of three tokens; a third would make ten"
     assert bounded.cut([1, 2, 3, 5]) == 0.5
     assert bounded.cut_line([2, 3]) == (
         "prompt.max_length holds 2 items: 50.0% of histories lose their oldest ones"
     )
     assert bounded.cut_line([1, 2]) is None
     with pytest.raises(
-        UserError, match=r"prompt\.max_length: 4 tokens hold no item: the text of sid_only takes 1"
+        UserError, match=r"prompt\.max_length: 3 tokens hold no item: the text of sid_only takes 1"
     ):
-        build({"name": "sid_only", "max_length": 4})
+        build({"name": "sid_only", "max_length": 3})

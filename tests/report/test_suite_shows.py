@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lasar_kit.core import metrics
+from lasar_kit.core.metrics import HISTORY_IN
 from lasar_kit.data import stored_dataset
 from lasar_kit.errors import UserError
+from lasar_kit.report.compare import Evaluated
 from lasar_kit.report.formats import as_csv, latex, markdown
-from lasar_kit.report.grid import Column, Grid, Row, Told
-from lasar_kit.report.suite import Ran, write
+from lasar_kit.report.grid import Column, Grid, Row, Told, shown
+from lasar_kit.report.suite import Ran, tables, write
 from lasar_kit.report.suite.segments import segments
 from lasar_kit.report.suite.tables import times
 from lasar_kit.spec.suite import At, Suite
@@ -132,6 +135,51 @@ def test_what_no_run_has_ends_in_a_line(shop: Path) -> None:
         figures.curves(of, of.suite.show[0], "c", "shop")
     with pytest.raises(UserError, match="no updates with depths and rewards in a stage ground"):
         figures.dynamics(of, of.suite.show[1], "c", "shop")
+
+
+def evaluated(hits: list[tuple[int, ...]], users: int = 200) -> Evaluated:
+    """Under each seed so many of the users have their item on place 1, the others have it nowhere."""
+    per_seed = []
+    for seed in hits:
+        rank = np.array([1] * seed[0] + [0] * (users - seed[0]))
+        per_seed.append(metrics.per_user(rank, np.ones_like(rank)))
+    values = {name: np.stack([one[name] for one in per_seed]) for name in per_seed[0]}
+    targets = {str(user): "x" for user in range(users)}
+    return Evaluated("r", "e", "", targets, {HISTORY_IN: values}, np.full(len(hits), 2.5))
+
+
+def test_marks_and_changes_of_a_table_by_hand() -> None:
+    """Of 200 users: 30 and 40 hits under two seeds, then 100 and 102, then 36 and 36."""
+    rows = {"a": {}, "b": {"printed": {"d": {"hr@10": 0.5, "depth": 3.0}}}, "c": {}}
+    show = {"use": "table", "metrics": ["hr@10"], "depth": True, "change": "above", "of": "hr@10"}
+    suite = Suite.model_validate({"name": "s", "spec": "x", "rows": rows, "data": {"d": {}}, "show": [show]})
+    read = {
+        At("a", "", "d"): evaluated([(30,), (40,)]),
+        At("b", "", "d"): evaluated([(100,), (102,)]),
+        At("c", "", "d"): evaluated([(36,), (36,)]),
+    }
+    of = Ran(suite, {at: (Path(), Path()) for at in read}, lambda *asked: {}, read)
+    (grid,) = tables.metrics(of, suite.show[0], full=False)  # type: ignore[arg-type]
+    assert [[shown(cell, column) for cell, column in zip(row.cells, grid.columns, strict=True)]
+            for row in grid.rows] == [
+        ["a", "0.1750 ± 0.0354", "2.50", "–"],
+        ["b", "0.5050 ± 0.0071 **", "2.50", "+188.6%"],
+        ["printed", "0.5000", "3.00", ""],
+        ["c", "0.1800 ± 0.0000", "2.50", "-64.4%"],
+    ]  # fmt: skip
+    (full,) = tables.metrics(of, suite.show[0], full=True)  # type: ignore[arg-type]
+    asides = [row.cells[:2] for row in full.rows if row.aside]
+    assert [name for name, _ in asides] == [
+        "sd of 2 seeds",
+        "sd of 2 seeds",
+        "p",
+        "printed",
+        "sd of 2 seeds",
+        "p",
+    ]
+    p = {place: value for place, (name, value) in enumerate(asides) if name == "p"}
+    assert p[2] == pytest.approx(2 / 10_001), "the smallest there is, twice for two rows"
+    assert p[5] > 0.05  # type: ignore[operator]
 
 
 def test_blocks_of_a_table_are_ranked_apart_and_stand_under_their_names() -> None:

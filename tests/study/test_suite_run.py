@@ -87,7 +87,6 @@ def test_marks_are_of_paired_tests_on_users_means_over_seeds(done: Path) -> None
         cell = re.search(rf"{users['long'].mean():.4f} ± \d\.\d{{4}}( \*+)?", text)
         assert cell is not None
         assert (cell[1] or "").strip() == mark
-    assert any(mark in text for mark in ("*", "**")), "four epochs are known to differ from one"
     deviation = next(row for row in rows if row["line"] == "sd of 2 seeds" and row["model"] == "long")
     assert float(deviation["HR@10"]) == pytest.approx(np.std(seeds(done, "long", "hr@10"), ddof=1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from lasar_kit.process.screen import Screen
 from lasar_kit.report.formats import Format, as_csv, as_rich, latex, markdown
 from lasar_kit.report.grid import Grid
 from lasar_kit.report.suite import tables
@@ -41,6 +43,8 @@ def write(ran: Ran, folder: Path) -> tuple[Callable[[Format], list[Grid]], list[
             write_text(folder / f"{name}.{ending}", text)
         files.append(name)
     files += [name for show, name in made if name not in told and _draw(ran, show, name, folder)]
+    if len(files) < len(made):
+        Screen().print("figures need the package matplotlib; try: pip install 'lasar-kit\\[figures]'")
     write_json(folder / f"{ran.suite.name}.json", numbers(ran))
     return partial(_all, told), [*files, f"{ran.suite.name}.json"]
 
@@ -80,7 +84,7 @@ def _draw(ran: Ran, show: Show, name: str, folder: Path) -> bool:
 
     draw: Any = getattr(figures, show.use)
     for data in ran.data:
-        behind = f"-{data.lower()}" if len(ran.data) > 1 else ""
+        behind = re.sub(r"[^a-z0-9.]+", "-", f"-{data.lower()}") if len(ran.data) > 1 else ""
         draw(ran, show, name + behind, data).save(folder, png=True)
     return True
 
