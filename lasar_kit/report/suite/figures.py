@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill as fill_words
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,7 +73,7 @@ def bars(ran: Ran, show: BarsOf, name: str, data: str) -> Drawn:
             axes.plot(*zip(*printed, strict=True), "D", color="#111111", markerfacecolor="white",
                       label=f"printed in {ran.suite.source}")  # fmt: skip
             axes.figure.legend(loc="outside upper left")
-        axes.set_xticks(range(len(rows)), [named(row).replace(" ", "\n", 1) for row in rows])
+        axes.set_xticks(range(len(rows)), [fill_words(named(row), 14) for row in rows])
         axes.set_ylabel(show.metric.upper())
         axes.set_xlabel("bars: sd over seeds" if ran.seeds > 1 else "bars: 95 % over users")
         axes.grid(axis="x", visible=False)
