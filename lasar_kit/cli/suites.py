@@ -121,11 +121,11 @@ def _write(
         lambda models, batch_size, users: milliseconds_a_user(models, catalogue, batch_size, users),
     )
     grids, files = write(ran, folder)
-    tables = grids(format.value)
-    if format is Format.text:  # which no terminal is to cut
-        print(as_text(tables), end="")
+    chosen = format.value
+    if chosen == "text":  # which no terminal is to cut
+        print(as_text(grids(chosen)), end="")
     else:
-        show(tables, format.value)
+        show(grids(chosen), chosen)
     Screen().print(f"tables and figures in {folder}: {', '.join(files)}")
 
 
