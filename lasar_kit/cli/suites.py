@@ -13,6 +13,7 @@ from lasar_kit.errors import UserError
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
+    from lasar_kit.report.formats import Format as TableFormat
     from lasar_kit.run.controls import Rows
     from lasar_kit.run.suite import Cell
     from lasar_kit.spec.suite import LoadedSuite
@@ -121,7 +122,7 @@ def _write(
         lambda models, batch_size, users: milliseconds_a_user(models, catalogue, batch_size, users),
     )
     grids, files = write(ran, folder)
-    chosen = format.value
+    chosen: TableFormat = format.value
     if chosen == "text":  # which no terminal is to cut
         print(as_text(grids(chosen)), end="")
     else:

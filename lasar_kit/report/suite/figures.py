@@ -108,6 +108,7 @@ def dynamics(ran: Ran, show: DynamicsOf, name: str, data: str) -> Drawn:
     steps = np.array([step for step, _ in updates])
     with style():
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(5.2, 3.8))
         both: Sequence[Axes] = figure.subplots(2, 1, sharex=True)
@@ -116,7 +117,7 @@ def dynamics(ran: Ran, show: DynamicsOf, name: str, data: str) -> Drawn:
             axes.set_ylabel(axis)
             axes.margins(y=0.08)
         both[-1].set_xlabel(f"updates of stage “{show.stage}”")
-        both[-1].xaxis.get_major_locator().set_params(integer=True)
+        both[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         both[0].set_ylim(bottom=0)
         legend(both[0])
     caption = show.caption or f"{row}: mean N and reward along RL"
