@@ -6,7 +6,7 @@ import base64
 import csv
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,13 +15,11 @@ from xml.etree import ElementTree
 import polars as pl
 import pytest
 
-from lasar_kit.catalogue import Catalogue
 from lasar_kit.errors import UserError
 from lasar_kit.report.answers import Answers
 from lasar_kit.report.figures.canvas import Drawn
 from lasar_kit.report.html import write_page
 from lasar_kit.report.html.material import Material
-from lasar_kit.serve.explain import Explained, explained
 
 pytest.importorskip("matplotlib", reason="figures need matplotlib (lasar-kit[figures])")
 
@@ -249,48 +247,3 @@ def test_a_damaged_run_is_told_in_one_line(old: Path, tmp_path: Path) -> None:
         write_page([old], tmp_path / "out.html")
     assert len(caught.value.lines) == 1
     assert not (tmp_path / "out.html").exists()
-
-
-def test_thoughts_about_some_users_are_those_of_explain(shop: Path, tmp_path: Path) -> None:
-    """For three users, evenly chosen: their own histories, and the words of `explain`."""
-    asked: list[list[str]] = []
-    catalogue = Catalogue.discover()
-
-    def explain(run: Path, histories: Sequence[list[str]]) -> Sequence[Explained]:
-        asked.extend(histories)
-        return explained(run, histories, catalogue)
-
-    write_page([shop], tmp_path / "page.html", explain, 3)
-    words = Page(tmp_path / "page.html").words
-    assert "Thoughts about some users" in words
-    held = [json.loads(line) for line in (shop / "stages" / "evaluate" / "predictions.jsonl").open()]
-    users = [held[place] for place in (0, (len(held) - 1) // 2, len(held) - 1)]
-    for line, history, told in zip(users, asked, explained(shop, asked, catalogue), strict=True):
-        assert told.depth == line["depth"]
-        assert told.stops[line["depth"]].items[0].item == line["items"][0]
-        times = f"{told.depth} time{'s' * (told.depth != 1)}"
-        assert f"User {line['user']}: thinks {times}, for item {line['target']}" in words
-        assert any(
-            word.endswith(", ".join(history[-2:])) for word in words if word.startswith("the latest items")
-        )
-        assert any(word.startswith(told.stops[0].items[0].item) for word in words)
-
-
-def test_what_a_model_wrote_is_shown_and_a_model_that_cannot_be_read_is_told(
-    shop: Path, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(shop, run)
-    file = run / "stages" / "evaluate" / "predictions.jsonl"
-    held = [json.loads(line) for line in file.open()]
-    file.write_text(
-        "".join(json.dumps({**line, "written": f"<b>{line['user']}</b> likes soap"}) + "\n" for line in held)
-    )
-
-    def explain(run: Path, histories: Sequence[list[str]]) -> Sequence[Explained]:
-        raise UserError("no model here")
-
-    write_page([run], tmp_path / "page.html", explain, 1)
-    words = Page(tmp_path / "page.html").words
-    assert f"<b>{held[0]['user']}</b> likes soap" in words
-    assert "Thoughts cannot be read: no model here" in words
