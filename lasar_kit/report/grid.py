@@ -29,12 +29,13 @@ Cell = str | int | float | Measured | Told | None
 
 @dataclass(frozen=True)
 class Column:
-    """A name, how many `digits` of its numbers are shown behind the point, and whether the largest of them is
-    the `best`."""
+    """A name, how many `digits` of its numbers are shown behind the point, whether the largest of them is the
+    `best`, and whether it holds `words`."""
 
     name: str
     digits: int = 4
     best: bool = False
+    words: bool = False
 
 
 @dataclass(frozen=True)

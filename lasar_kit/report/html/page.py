@@ -128,6 +128,7 @@ def _cells(grid: Grid) -> list[dict[str, Any]]:
                 {
                     "text": shown(cell, column),
                     "interval": _interval(cell, column.digits),
+                    "words": column.words,
                     "mark": marks.get(best.get(number, -1), ""),
                 }
                 for cell, column, best in zip(row.cells, grid.columns, ranked, strict=True)

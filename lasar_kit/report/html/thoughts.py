@@ -58,8 +58,9 @@ def _histories(run: Material, answers: Answers, users: Sequence[str]) -> list[li
 def _table(user: str, target: str, one: Explained) -> Grid:
     """A row a stop: the thought before it, and what the model would answer."""
     near = any(stop.nearest for stop in one.stops)
-    columns: list[Column | str] = ["after", Column("change (nats)", 4), "first tokens", "items"]
-    columns += ["nearest segment"] if near else []
+    columns: list[Column | str] = ["after", Column("change (nats)", 4)]
+    columns += [Column(name, words=True) for name in ("first tokens", "items")]
+    columns += [Column("nearest segment", words=True)] if near else []
     rows = [_row(stop, near) for stop in one.stops]
     policy = ", ".join(f"{depth}: {share:.2f}" for depth, share in one.policy.items())
     title = f"User {user}: thinks {one.depth} time{'s' * (one.depth != 1)}, for item {target}"
@@ -90,4 +91,4 @@ def _written(run: Material, answers: Answers, rows: Sequence[int]) -> Iterator[G
     held = [stored[row] for row in rows if stored[row].get("written")]
     if held:
         told = [(line["user"], line["target"], line["rank"], line["written"]) for line in held]
-        yield Grid.of("What the model wrote", ["user", "target", "rank", "text"], told)
+        yield Grid.of("What the model wrote", ["user", "target", "rank", Column("text", words=True)], told)
