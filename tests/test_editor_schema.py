@@ -12,9 +12,9 @@ import jsonschema
 import pytest
 
 from lasar_kit.spec.yaml_source import Place, parse
+from tests.small import SPECS
 
 ROOT = Path(__file__).resolve().parents[1]
-SPECS = sorted((ROOT / "tutorials").rglob("*.yaml"))
 SCHEMA = json.loads((ROOT / "tutorials" / "lasar.schema.json").read_text())
 
 

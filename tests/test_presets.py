@@ -180,6 +180,7 @@ SETTLED: dict[str, Any] = {
     "stages.rl.aligner.use": "terminal",
     "stages.rl.align_weight": 1e-5,
     "stages.evaluate.depth": "argmax",
+    "prompt.max_length": 512,
 }
 """The bold choices of the reading, and Table 7."""
 

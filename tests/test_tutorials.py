@@ -13,9 +13,9 @@ from lasar_kit.data import stored_dataset
 from lasar_kit.run import runner
 from lasar_kit.serve.recommend import recommend
 from lasar_kit.spec import load_spec
+from tests.small import SPECS
 
 ROOT = Path(__file__).resolve().parents[1]
-SPECS = sorted((ROOT / "tutorials").rglob("*.yaml"))
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

@@ -20,7 +20,7 @@ from lasar_kit.cli.histories import histories as read
 from lasar_kit.cli.plugins import OPTIONS, Plugin, discovered, plugins, warn
 from lasar_kit.cli.presets import presets
 from lasar_kit.cli.serving import serve
-from lasar_kit.cli.suites import study
+from lasar_kit.cli.suites import study, suite
 from lasar_kit.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ UsageError = cast(type[Exception], typer.BadParameter.__base__)
 app = typer.Typer(help="Latent-reasoning generative recommenders: run, check and list.", **OPTIONS)
 app.add_typer(plugins, name="plugins")
 app.add_typer(data, name="data")
+app.command()(suite)
 app.command()(study)
 app.add_typer(presets, name="presets")
 for command in (results.explain, results.report, results.compare):

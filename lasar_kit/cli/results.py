@@ -53,12 +53,18 @@ def report(
         Path | None, typer.Option(metavar="FILE", help="Write a page with figures instead.")
     ] = None,
     format: FormatOption = Format.text,
+    thoughts: Annotated[
+        int, typer.Option(min=0, help="Users whose thoughts the page shows, where a model thinks.")
+    ] = 3,
+    plugin: Plugin = None,
 ) -> None:
     """Print the tables that runs ended with, or write a page about them: tables, curves, figures."""
     if html is not None:
         from lasar_kit.report.html import write_page
+        from lasar_kit.serve.explain import explained
 
-        write_page(runs, html)
+        catalogue = discovered(plugin)
+        write_page(runs, html, lambda run, histories: explained(run, histories, catalogue), thoughts)
         return
     from lasar_kit.report.table import report as show
 

@@ -1,4 +1,4 @@
-"""The commands that run many specs: `lasar-kit study`."""
+"""The commands that run many specs: `lasar-kit suite` and `lasar-kit study`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,126 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lasar_kit.cli.plugins import Plugin, discovered, warn
+from lasar_kit.cli.results import Format, FormatOption
 from lasar_kit.errors import UserError
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
+    from lasar_kit.report.formats import Format as TableFormat
     from lasar_kit.run.controls import Rows
     from lasar_kit.run.suite import Cell
+    from lasar_kit.spec.suite import LoadedSuite
 
-Output = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder of the runs; runs/study-SPEC when absent.")
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the spec.")
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be run.")]
+
+
+def suite(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A suite in YAML, or preset:paper/NAME.")],
+    scale: Annotated[
+        str | None, typer.Option(metavar="NAME", help="One of the suite's scales, such as paper.")
+    ] = None,
+    spec: Annotated[
+        Path | None, typer.Option(metavar="SPEC", help="The spec that rows change; the suite's when absent.")
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SOURCE", help="A data set: a folder of LC-Rec's layout, or {use: …, option: …}."
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds of each run; as the suite says when absent.")
+    ] = None,
+    set_: Set = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the runs; runs/NAME when absent.")
+    ] = None,
+    format: FormatOption = Format.text,
+    plugin: Plugin = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Run a table: specs, or changes of one, on data sets, under seeds; and print what came of it."""
+    from lasar_kit.run.suite import check_cells
+    from lasar_kit.spec.suite import load_suite
+
+    catalogue = _begin("suite", plugin)
+    loaded = load_suite(file, scale, spec, data or ())
+    folder = output or Path("runs") / loaded.suite.name
+    numbers = range(seeds or loaded.suite.seeds)
+    cells = _planned(loaded, folder, numbers, set_ or [], catalogue)
+    check_cells(cells)
+    if dry_run:
+        _tell(cells, catalogue)
+        return
+    _run(cells, catalogue)
+    _write(loaded, cells, folder, catalogue, format)
+
+
+def _begin(command: str, plugin: list[Path] | None) -> Catalogue:
+    """The catalogue of a command that runs many specs, one after another."""
+    from lasar_kit.run import launch
+
+    if launch.inside():
+        raise UserError(f"{command}: runs on one process; it is its runs that may be started on several")
+    catalogue = discovered(plugin)
+    catalogue.load_hooks()
+    warn(catalogue)
+    return catalogue
+
+
+def _planned(
+    loaded: LoadedSuite, folder: Path, seeds: range, overrides: list[str], catalogue: Catalogue
+) -> list[list[Cell]]:
+    from lasar_kit.run.suite import Cell
+
+    return [
+        Cell.of(one.at.title, folder / one.folder, seeds, one.spec, [*one.changes, *overrides], catalogue)
+        for one in loaded.planned()
+    ]
+
+
+def _tell(cells: list[list[Cell]], catalogue: Catalogue) -> None:
+    from lasar_kit.run.suite import tell_cells
+
+    tell_cells(cells, catalogue)
+
+
+def _run(cells: list[list[Cell]], catalogue: Catalogue) -> None:
+    from lasar_kit.process import signals
+    from lasar_kit.run.suite import run_cells
+
+    with signals.heeded():
+        run_cells(cells, catalogue)
+
+
+def _write(
+    loaded: LoadedSuite, cells: list[list[Cell]], folder: Path, catalogue: Catalogue, format: Format
+) -> None:
+    """Time models where that is asked for; then write and print tables and figures."""
+    from lasar_kit.process.screen import Screen, quiet_libraries
+    from lasar_kit.report.formats import show
+    from lasar_kit.report.suite import Ran, as_text, write
+    from lasar_kit.serve.cost import milliseconds_a_user
+
+    quiet_libraries()
+    runs = {
+        one.at: tuple(cell.folder for cell in of) for one, of in zip(loaded.planned(), cells, strict=True)
+    }
+    ran = Ran(
+        loaded.suite,
+        runs,
+        lambda models, batch_size, users: milliseconds_a_user(models, catalogue, batch_size, users),
+    )
+    grids, files = write(ran, folder)
+    chosen: TableFormat = format.value
+    if chosen == "text":  # which no terminal is to cut
+        print(as_text(grids(chosen)), end="")
+    else:
+        show(grids(chosen), chosen)
+    Screen().print(f"tables and figures in {folder}: {', '.join(files)}")
 
 
 def study(
@@ -27,78 +137,51 @@ def study(
         int | None,
         typer.Option(min=0, help="Largest fixed and forced depth; all that the policy has when absent."),
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the spec.")
+    set_: Set = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the runs; runs/study-SPEC when absent.")
     ] = None,
-    output: Output = None,
     plugin: Plugin = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Does thinking help? The spec against no thoughts, pauses, noise and fixed depths, in one table."""
-    from lasar_kit.process import signals
-    from lasar_kit.run import launch
     from lasar_kit.run.controls import rows_of
-    from lasar_kit.run.suite import run_cells
+    from lasar_kit.run.suite import check_cells
 
-    if launch.inside():
-        raise UserError("study: runs on one process; it is its runs that may be started on several")
-    catalogue = discovered(plugin)
-    catalogue.load_hooks()
-    warn(catalogue)
+    catalogue = _begin("study", plugin)
     overrides = set_ or []
     rows = rows_of(spec, overrides, catalogue, max_depth)
     folder = output or Path("runs") / f"study-{spec.stem}"
-    cells = _cells(rows, spec, overrides, folder, seeds, catalogue)
-    _check(cells)
+    cells = _controls(rows, spec, overrides, folder, seeds, catalogue)
+    check_cells(cells)
     if dry_run:
-        _say(cells, rows, catalogue)
+        _tell(cells, catalogue)
+        for name, reason in rows.skipped.items():
+            print(f"not run: {name}: {reason}")
         return
-    with signals.heeded():
-        run_cells([cell for row in cells for cell in row], catalogue)
+    _run(cells, catalogue)
     _report(rows, cells, folder, catalogue)
 
 
-def _cells(
+def _controls(
     rows: Rows, spec: Path, overrides: list[str], folder: Path, seeds: int, catalogue: Catalogue
 ) -> list[list[Cell]]:
-    """The runs of each row, a seed each."""
+    """A study's runs: it is a suite whose rows are the spec and its controls."""
     from lasar_kit.run.suite import Cell
     from lasar_kit.spec import load_spec
 
     first = load_spec(spec, overrides, catalogue).spec.seed
+    numbers = range(first, first + seeds)
     return [
-        [
-            Cell.of(row.name, folder / row.folder, seed, spec, [*overrides, *row.changes], catalogue)
-            for seed in range(first, first + seeds)
-        ]
+        Cell.of(row.name, folder / row.folder, numbers, spec, [*overrides, *row.changes], catalogue)
         for row in rows.rows
     ]
-
-
-def _check(cells: list[list[Cell]]) -> None:
-    """`UserError` for what keeps any of the runs from beginning, before the first one does."""
-    from lasar_kit.spec import missing_files
-    from lasar_kit.store.run_folder import check_output
-
-    if missing := missing_files(cells[0][0].loaded):
-        raise UserError(*missing)
-    for row in cells:
-        for cell in row:
-            check_output(cell.folder)
-
-
-def _say(cells: list[list[Cell]], rows: Rows, catalogue: Catalogue) -> None:
-    for row in cells:
-        there = sum(cell.finished(catalogue) for cell in row)
-        print(f"{row[0].name}: {there} of {len(row)} runs are there")
-    for name, reason in rows.skipped.items():
-        print(f"not run: {name}: {reason}")
 
 
 def _report(rows: Rows, cells: list[list[Cell]], folder: Path, catalogue: Catalogue) -> None:
     """Time the models, then show and write what was found."""
     from lasar_kit.process.screen import Screen, quiet_libraries
-    from lasar_kit.report.study import Ran, Study
+    from lasar_kit.report.study import Control, Study
     from lasar_kit.run.controls import AT_DEPTH
     from lasar_kit.serve.cost import milliseconds_a_user
 
@@ -107,7 +190,7 @@ def _report(rows: Rows, cells: list[list[Cell]], folder: Path, catalogue: Catalo
     screen.print("\ntiming the models")
     cost = milliseconds_a_user({row[0].name: row[0].folder for row in cells}, catalogue)
     ran = [
-        Ran(row.name, row.kind, tuple(cell.folder for cell in of))
+        Control(row.name, row.kind, tuple(cell.folder for cell in of))
         for row, of in zip(rows.rows, cells, strict=True)
     ]
     stages = cells[0][0].loaded.spec.stages

@@ -30,6 +30,14 @@ class Remarks(Protocol):
 
 
 @runtime_checkable
+class BoundsPrompts(Protocol):
+    """A prompt template that bounds the length of prompts: the oldest items go first."""
+
+    max_length: int | None
+    """Tokens of a prompt at most, start token, text and SIDs; thoughts and answer come on top. None: any."""
+
+
+@runtime_checkable
 class ReadsPrompts(Protocol):
     """A backbone that does not read a prompt as a chain of its own token tree: an encoder-decoder."""
 

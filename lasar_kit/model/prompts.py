@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
+from lasar_kit.core.capabilities import BoundsPrompts
 from lasar_kit.core.chains import start_token, starts_texts
 from lasar_kit.core.interfaces import PromptTemplate
 from lasar_kit.core.lesson import Lesson, Prompts
@@ -18,7 +19,8 @@ from lasar_kit.errors import UserError
 
 
 class PromptBuilder:
-    """Writes histories (rows of the item table) through a template, at most `max_history` items of each."""
+    """Writes histories (rows of the item table) through a template, at most `max_history` items of each, and
+    no more than fit into the template's `max_length` tokens; `UserError` where not one does."""
 
     def __init__(
         self,
@@ -38,6 +40,33 @@ class PromptBuilder:
             self.head = np.concatenate([[start_token(tokenizer, f"prompt {name}")], self.head])
         self.pad = tokenizer.pad_token_id
         self.bare = len(self.separator) == len(self.tail) == 0
+        bound = template.max_length if isinstance(template, BoundsPrompts) else None
+        self.fit = None if bound is None else self._fit(bound)
+        """Items that `max_length` leaves room for; None where there is no such bound."""
+        if self.fit is not None:
+            self.max_history = min(max_history, self.fit)
+
+    def _fit(self, max_length: int) -> int:
+        """How many items a prompt of so many tokens holds."""
+        text, gap = len(self.head) + len(self.tail), len(self.separator)
+        spelled = int(self.tokens.shape[1])
+        items = (max_length - text + gap) // (spelled + gap)
+        if items < 1:
+            raise UserError(
+                f"prompt.max_length: {max_length} tokens hold no item: the text of {self.name} takes {text}, "
+                f"an item {spelled}"
+            )
+        return items
+
+    def cut(self, lengths: Sequence[int]) -> float:
+        """The share of histories of so many items, none longer than `max_history`, that `max_length` cuts."""
+        return float(np.mean(np.array(lengths) > self.max_history)) if len(lengths) else 0.0
+
+    def cut_line(self, lengths: Sequence[int]) -> str | None:
+        """A line on how many of these histories `max_length` cuts; None where none."""
+        cut = self.cut(lengths)
+        told = f"prompt.max_length holds {self.fit} items: {cut:.1%} of histories lose their oldest ones"
+        return told if cut else None
 
     def prompts(
         self, histories: Sequence[Int[np.ndarray, " H"]], users: Sequence[int] | None = None

@@ -82,6 +82,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def against(
+    first: Float[np.ndarray, " U"], others: Sequence[Float[np.ndarray, " U"]], resamples: int = 10_000
+) -> list[Comparison]:
+    """`paired_bootstrap` of the first with each other one, the same each time; p-values are corrected for
+    their number (`holm`)."""
+    tests = [paired_bootstrap(first, other, np.random.default_rng(0), resamples) for other in others]
+    corrected = holm([test.p_value for test in tests])
+    return [Comparison(test.difference, p) for test, p in zip(tests, corrected, strict=True)]
+
+
 def interval(
     values: Float[np.ndarray, " U"],
     generator: np.random.Generator,

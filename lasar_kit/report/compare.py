@@ -96,7 +96,7 @@ def comparisons(runs: Sequence[Finished], stage: str | None) -> list[Grid]:
         raise UserError("compare: give at least two runs, or one with several evaluate stages")
     sets = _by_data_set(rows)
     told = {
-        name: {protocol: _compared(same, protocol, name) for protocol in _common(same)}
+        name: {protocol: _compared(same, protocol, name) for protocol in common_protocols(same)}
         for name, same in sets.items()
     }
     grids = [comparison(one) for protocols in told.values() for one in protocols.values()]
@@ -145,8 +145,8 @@ def _unchanged(names: Sequence[str], rows: Sequence[Evaluated]) -> Iterator[str]
             yield unchanged_line(name + some, row.unchanged[0])
 
 
-def over_seeds_of(runs: Sequence[Path], stage: str) -> Evaluated:
-    """One stage of runs of a spec under several seeds."""
+def over_seeds_of(runs: Sequence[Path], stage: str | None) -> Evaluated:
+    """One stage of runs of a spec under several seeds, the last when None."""
     return _over_seeds([Finished.read(run) for run in runs], stage)
 
 
@@ -172,7 +172,7 @@ def _over_seeds(runs: Sequence[Finished], stage: str | None) -> Evaluated:
             name: np.concatenate([one.values[protocol][name] for one in seeds])
             for name in seeds[0].values[protocol]
         }
-        for protocol in _common(seeds)
+        for protocol in common_protocols(seeds)
     }
     depth = np.concatenate([one.depth for one in seeds])
     unchanged = tuple(report for one in seeds for report in one.unchanged)
@@ -208,7 +208,7 @@ def _values(places: Mapping[str, tuple[int, int]]) -> dict[str, Float[np.ndarray
     return {key: value[None] for key, value in metrics.per_user(rank, ties).items()}
 
 
-def _common(rows: Sequence[Evaluated]) -> list[str]:
+def common_protocols(rows: Sequence[Evaluated]) -> list[str]:
     """The protocols that all were asked under; `UserError` unless all were asked the same."""
     for other in rows[1:]:
         _check_same_question(rows[0], other)

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lasar_kit.process.screen import Screen
-from lasar_kit.report.grid import Cell, Column, Grid, Measured, Told, shown
+from lasar_kit.report.grid import Cell, Column, Grid, Measured, Row, Told, shown
 
 Format = Literal["text", "markdown", "latex", "csv"]
 
@@ -28,6 +28,9 @@ _LATEX = {
     "–": "--",
     "×": r"$\times$",
     "≤": r"$\leq$",
+    "✓": r"\checkmark{}",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
     "…": r"\dots{}",
 }
 
@@ -54,13 +57,24 @@ def as_rich(grid: Grid) -> Table:
     )
     for place, column in enumerate(grid.columns):
         table.add_column(column.name, justify="right" if place else "left", no_wrap=True)
-    for row in grid.rows:
+    for row, begins in _grouped(grid):
+        if begins:
+            table.add_section()
+            table.add_row(f"[italic]{escape(row.group)}")
         first, *cells = (
             escape(shown(cell, column)) for cell, column in zip(row.cells, grid.columns, strict=True)
         )
         named = f"[bold]{first}" if row.model else f"  {first}" if row.aside else first
         table.add_row(named, *cells, style="dim" if row.aside else None)
     return table
+
+
+def _grouped(grid: Grid) -> Iterator[tuple[Row, bool]]:
+    """Rows, each with whether a group of a name begins with it."""
+    group = ""
+    for row in grid.rows:
+        yield row, row.group not in ("", group)
+        group = row.group
 
 
 def markdown(grids: Sequence[Grid]) -> str:
@@ -73,7 +87,10 @@ def _markdown(grid: Grid) -> Iterator[str]:
         yield f"**{_plain(grid.title)}**\n"
     yield "| " + " | ".join(_plain(column.name) for column in grid.columns) + " |"
     yield "|" + "|".join("---:" if place else "---" for place in range(len(grid.columns))) + "|"
-    for cells in _marked(grid, _plain, ("**{}**", "{}")):
+    rows = _marked(grid, _plain, ("**{}**", "{}"))
+    for (row, begins), cells in zip(_grouped(grid), rows, strict=True):
+        if begins:
+            yield f"| *{_plain(row.group)}* |" + " |" * (len(grid.columns) - 1)
         yield "| " + " | ".join(cells) + " |"
     for note in grid.notes:
         yield f"\n{_plain(note)}"
@@ -99,7 +116,12 @@ def _latex(grid: Grid) -> Iterator[str]:
     yield r"    \toprule"
     yield f"    {' & '.join(_escaped(column.name) for column in grid.columns)} \\\\"
     yield r"    \midrule"
-    for cells in _marked(grid, _escaped, (r"\textbf{{{}}}", r"\underline{{{}}}")):
+    rows = _marked(grid, _escaped, (r"\textbf{{{}}}", r"\underline{{{}}}"))
+    for (row, begins), cells in zip(_grouped(grid), rows, strict=True):
+        if begins:
+            if row is not grid.rows[0]:
+                yield r"    \midrule"
+            yield f"    \\multicolumn{{{len(grid.columns)}}}{{l}}{{\\textit{{{_escaped(row.group)}}}}} \\\\"
         yield f"    {' & '.join(cells)} \\\\"
     yield r"    \bottomrule"
     yield r"  \end{tabular}"
@@ -143,17 +165,23 @@ def _records(grid: Grid) -> Iterator[list[Cell]]:
         first, *cells = row.cells
         named, line = (named, [first]) if row.aside else (first, [""])
         parts = [part for cell, one in zip(cells, wide[1:], strict=True) for part in _parts(cell, one)]
-        yield [grid.title, *_parts(named, wide[0]), *(line if _asides(grid) else []), *parts]
+        group = [row.group] if _groups(grid) else []
+        yield [grid.title, *group, *_parts(named, wide[0]), *(line if _asides(grid) else []), *parts]
 
 
 def _asides(grid: Grid) -> bool:
     return any(row.aside for row in grid.rows)
 
 
+def _groups(grid: Grid) -> bool:
+    return any(row.group for row in grid.rows)
+
+
 def _header(grid: Grid) -> list[str]:
     wide = [_wide(grid, place) for place in range(len(grid.columns))]
     first, *names = (_names(column, one) for column, one in zip(grid.columns, wide, strict=True))
-    return [*first, *(["line"] if _asides(grid) else []), *(name for part in names for name in part)]
+    group = ["group"] if _groups(grid) else []
+    return [*group, *first, *(["line"] if _asides(grid) else []), *(name for part in names for name in part)]
 
 
 def _names(column: Column, wide: bool) -> list[str]:

@@ -29,22 +29,24 @@ Cell = str | int | float | Measured | Told | None
 
 @dataclass(frozen=True)
 class Column:
-    """A name, how many `digits` of its numbers are shown behind the point, and whether the largest of them is
-    the `best`."""
+    """A name, how many `digits` of its numbers are shown behind the point, whether the largest of them is the
+    `best`, and whether it holds `words`."""
 
     name: str
     digits: int = 4
     best: bool = False
+    words: bool = False
 
 
 @dataclass(frozen=True)
 class Row:
     """Cells from left to right; those of a `model` are what a table is about. An `aside` tells more of the
-    row above it."""
+    row above it. Rows of a `group`, such as a data set, stand under its name and are ranked apart."""
 
     cells: tuple[Cell, ...]
     model: bool = False
     aside: bool = False
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,17 @@ class Grid:
         columns where nothing is best, or that hold one value."""
         if not self.columns[column].best:
             return {}
-        values = {
-            place: round(value, self.columns[column].digits)
-            for place, row in enumerate(self.rows)
-            if not row.aside and (value := number(row.cells[column])) is not None
-        }
-        ranked = sorted(set(values.values()), reverse=True)[:2]
-        if len(ranked) < 2:
-            return {}
-        return {place: ranked.index(value) for place, value in values.items() if value in ranked}
+        found: dict[int, int] = {}
+        for group in dict.fromkeys(row.group for row in self.rows):
+            values = {
+                place: round(value, self.columns[column].digits)
+                for place, row in enumerate(self.rows)
+                if row.group == group and not row.aside and (value := number(row.cells[column])) is not None
+            }
+            ranked = sorted(set(values.values()), reverse=True)[:2]
+            if len(ranked) == 2:
+                found |= {place: ranked.index(value) for place, value in values.items() if value in ranked}
+        return found
 
 
 def number(cell: Cell) -> float | None:

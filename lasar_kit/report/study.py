@@ -16,7 +16,7 @@ from rich.table import Table
 
 from lasar_kit.core.metrics import HISTORY_IN, HISTORY_OUT
 from lasar_kit.process.screen import Screen
-from lasar_kit.report.bootstrap import holm, paired_bootstrap
+from lasar_kit.report.bootstrap import against
 from lasar_kit.report.compare import Evaluated, over_seeds_of
 from lasar_kit.report.comparison import RESAMPLES
 from lasar_kit.report.table import TITLES, unchanged_line
@@ -30,7 +30,7 @@ BAR = 32
 
 
 @dataclass(frozen=True)
-class Ran:
+class Control:
     """A row of a study that was run: its name, its kind, and the folders of its seeds."""
 
     name: str
@@ -54,7 +54,7 @@ class Study:
     @classmethod
     def of(
         cls,
-        ran: Sequence[Ran],
+        ran: Sequence[Control],
         stage: str,
         depths: Mapping[int, str],
         skipped: Mapping[str, str],
@@ -166,13 +166,9 @@ def _contrasts(
 ) -> tuple[Contrast, ...]:
     """The first row against each other one."""
     (_, first), *others = values.items()
-    tests = [
-        paired_bootstrap(first.mean(0), other.mean(0), np.random.default_rng(0), RESAMPLES)
-        for _, other in others
-    ]
-    corrected = holm([test.p_value for test in tests])
+    tests = against(first.mean(0), [other.mean(0) for _, other in others], RESAMPLES)
     found = []
-    for (name, other), test, p_value in zip(others, tests, corrected, strict=True):
+    for (name, other), test in zip(others, tests, strict=True):
         mine, theirs = first.mean(1), other.mean(1)
         relative = test.difference / theirs.mean() if theirs.mean() else float("inf")
         higher = int((mine > theirs).sum())
@@ -182,7 +178,7 @@ def _contrasts(
                 kinds[name],
                 test.difference,
                 float(relative),
-                p_value,
+                test.p_value,
                 over_seeds(mine, theirs),
                 higher,
                 len(mine),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +61,13 @@ class Estimates:
             return None
         past, scale = min(scaled, key=lambda pair: _apart(pair[0].options, options))
         return Estimate(past.artifact.seconds * scale, past.artifact.made.get("memory"), past.run)
+
+    def shares(self, stages: Sequence[PlannedStage], spec: RunSpec) -> dict[str, float]:
+        """Seconds of each stage, by name; one of which nothing tells counts as the mean of the others."""
+        found = {stage.name: self.of(stage, spec) for stage in stages}
+        known = [one.seconds for one in found.values() if one is not None]
+        mean = sum(known) / len(known) if known else 1.0
+        return {name: mean if one is None else one.seconds for name, one in found.items()}
 
     @cached_property
     def _past(self) -> list[_Past]:

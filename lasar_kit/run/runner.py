@@ -16,8 +16,9 @@ from lasar_kit.errors import UserError
 from lasar_kit.hookspecs import Run, hookimpl
 from lasar_kit.process import faults, footprint
 from lasar_kit.process.environment import check_environment
-from lasar_kit.process.screen import Screen, quiet_libraries
+from lasar_kit.process.screen import Screen, Whole, quiet_libraries
 from lasar_kit.process.world import from_main, is_main, size, wait_for_all
+from lasar_kit.run.estimates import Estimates
 from lasar_kit.run.hooks import attached, should_stop
 from lasar_kit.spec.plan import PlannedStage, plan
 from lasar_kit.spec.run_spec import DATASET
@@ -62,11 +63,16 @@ class BuiltinStages:
 
 
 def run_spec(
-    loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool, tables: bool = True
+    loaded: LoadedSpec,
+    catalogue: Catalogue,
+    output: Path,
+    use_cache: bool,
+    tables: bool = True,
+    label: str = "run",
 ) -> None:
     """Run all stages, and show `tables`; leaves `spec.lock.yaml`, `metrics.json`, `predictions.jsonl`,
     `log.jsonl`, `model/` and `stages/<name>/` in `output`. With `use_cache`, what is finished is reused, and
-    a stage that was cut off goes on.
+    a stage that was cut off goes on. The bar over all stages is called `label`.
 
     On several processes all call this, with a file system in common. The main one looks for artifacts and
     writes; only it calls observers. `UserError` where another run is at work in `output`, or the environment
@@ -74,16 +80,22 @@ def run_spec(
     """
     check_environment()
     with faults.disk("run", output), alone_in(output) if is_main() else nullcontext():
-        _run_all(loaded, catalogue, output, use_cache, tables)
+        _run_all(loaded, catalogue, output, use_cache, tables, label)
 
 
-def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool, tables: bool) -> None:
+def _run_all(
+    loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: bool, tables: bool, label: str
+) -> None:
     catalogue.load_hooks()
     quiet_libraries()
     main = is_main()
     run = Run(loaded.spec, output, catalogue, Screen(silent=not main))
     store = store_of(output, run.screen)
     steps = from_main(lambda: list(steps_of(loaded, catalogue)))
+    if main and run.screen.shows_bars:
+        todo = [step for step in steps if not (use_cache and store.has(step.key))]
+        took = Estimates(output).shares([step.stage for step in todo], loaded.spec)
+        run.screen.whole = Whole(label, [took.get(step.stage.name, 0.0) for step in steps])
     hooks = catalogue.hooks.hook
     observers = _observers(loaded, output, tables) if main else ()
     with attached(loaded.spec, catalogue, [BuiltinStages(), *observers]):
@@ -92,6 +104,8 @@ def _run_all(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: 
         for number, step in enumerate(steps):
             store.wanted = frozenset(later.key for later in steps[number + 1 :])
             reused = from_main(partial(_reuse, run, step, store)) if use_cache else None
+            if run.screen.whole is not None:
+                run.screen.whole.stage = number
             run.artifacts[step.stage.name] = reused or _run_stage(run, step, store, use_cache)
         if main:
             store.tidy()

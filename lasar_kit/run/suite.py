@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from lasar_kit.errors import UserError
 from lasar_kit.process.screen import Screen, duration
+from lasar_kit.run.estimates import Estimates
 from lasar_kit.run.runner import run_spec, steps_of, store_of
+from lasar_kit.spec.files import missing_files
 from lasar_kit.spec.load import load_spec
+from lasar_kit.spec.yaml_source import Node
 from lasar_kit.store.layout import METRICS
+from lasar_kit.store.run_folder import check_output
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
@@ -31,12 +36,22 @@ class Cell:
 
     @classmethod
     def of(
-        cls, name: str, folder: Path, seed: int, spec: Path, changes: Sequence[str], catalogue: Catalogue
-    ) -> Cell:
-        """The cell of a spec with changes as of `--set`; `UserError` where they are wrong."""
-        named = folder.with_name(f"{folder.name}-{seed}")
-        own = (f"seed={seed}", f"name={named.name}")
-        return cls(name, seed, load_spec(spec, [*changes, *own], catalogue), named)
+        cls,
+        name: str,
+        folder: Path,
+        seeds: Sequence[int],
+        spec: Path,
+        changes: Sequence[str | Node],
+        catalogue: Catalogue,
+    ) -> list[Cell]:
+        """The cells of a spec with changes, one a seed, in `folder` and the seed behind it; `UserError` where
+        the changes are wrong."""
+        cells = []
+        for seed in seeds:
+            named = folder.with_name(f"{folder.name}-{seed}")
+            own = (f"seed={seed}", f"name={named.name}")
+            cells.append(cls(name, seed, load_spec(spec, [*changes, *own], catalogue), named))
+        return cells
 
     def finished(self, catalogue: Catalogue) -> bool:
         """Whether its folder holds all of the run, made by the code and files as they are."""
@@ -47,20 +62,85 @@ class Cell:
         return all(one is not None and one.path.is_relative_to(self.folder) for one in held)
 
 
-def run_cells(cells: Sequence[Cell], catalogue: Catalogue) -> None:
+Cells = Sequence[Sequence[Cell]]
+"""Runs of each row, a seed each."""
+
+
+def check_cells(rows: Cells) -> None:
+    """`UserError` for what keeps any of the runs from beginning, before the first one does."""
+    cells = [cell for row in rows for cell in row]
+    if missing := dict.fromkeys(line for cell in cells for line in missing_files(cell.loaded)):
+        raise UserError(*missing)
+    for cell in cells:
+        check_output(cell.folder)
+
+
+def tell_cells(rows: Cells, catalogue: Catalogue) -> None:
+    """Print which runs are there, and what the others may take."""
+    screen = Screen()
+    for row in rows:
+        there = sum(cell.finished(catalogue) for cell in row)
+        screen.print(escape(f"{row[0].name}: {there} of {len(row)} runs are there"))
+    left = Left.of([cell for row in rows for cell in row if not cell.finished(catalogue)], catalogue)
+    if left.steps:
+        screen.print(escape(left.line(0, 0.0)))
+
+
+def run_cells(rows: Cells, catalogue: Catalogue) -> None:
     """Run what is missing, seed after seed, so that a first whole table is there early.
 
     A run that was cut off goes on, and stages that runs have in common are made once. Says what is left, and
-    from the second run on about how long it takes.
+    about how long it takes.
     """
     screen = Screen()
-    left = [cell for cell in sorted(cells, key=lambda cell: cell.seed) if not cell.finished(catalogue)]
-    screen.print(f"{len(cells) - len(left)} of {len(cells)} runs are there, {len(left)} left")
-    started = time.monotonic()
-    for number, cell in enumerate(left):
-        spent = time.monotonic() - started
-        about = f", about {duration(spent / number * (len(left) - number))} left" if number else ""
+    cells = sorted((cell for row in rows for cell in row), key=lambda cell: cell.seed)
+    todo = [cell for cell in cells if not cell.finished(catalogue)]
+    screen.print(f"{len(cells) - len(todo)} of {len(cells)} runs are there, {len(todo)} left")
+    if not todo:
+        return
+    left, started = Left.of(todo, catalogue), time.monotonic()
+    for number, cell in enumerate(todo):
         screen.print(
-            f"\n[bold]run {number + 1} of {len(left)}: {escape(cell.name)}, seed {cell.seed}[/bold]{about}"
+            f"\n[bold]run {number + 1} of {len(todo)}: {escape(cell.name)}, seed {cell.seed}[/bold]; "
+            + escape(left.line(number, time.monotonic() - started))
         )
-        run_spec(cell.loaded, catalogue, cell.folder, use_cache=True, tables=False)
+        label = f"run {number + 1} of {len(todo)}"
+        run_spec(cell.loaded, catalogue, cell.folder, use_cache=True, tables=False, label=label)
+
+
+@dataclass(frozen=True)
+class Left:
+    """What runs are yet to do: the stages that each is the first to need, by the time they may take where
+    earlier runs tell."""
+
+    steps: Sequence[Mapping[str, float | None]]
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell], catalogue: Catalogue) -> Left:
+        seen, past = set[str](), Estimates(cells[0].folder) if cells else None
+        return cls([dict(_first_needed(cell, seen, past, catalogue)) for cell in cells if past])
+
+    def line(self, done: int, spent: float) -> str:
+        """What is left once so many of the runs are done, which took so many seconds."""
+        stages = [took for steps in self.steps[done:] for took in steps.values()]
+        before = [took for steps in self.steps[:done] for took in steps.values()]
+        known = [took for took in stages if took is not None]
+        text = f"{len(stages)} stages left" if len(stages) != 1 else "1 stage left"
+        if len(known) == len(stages):
+            return f"{text}, about {duration(sum(known))}"
+        if before:  # what those before took for a stage is the best guess of the others
+            return f"{text}, about {duration(spent / len(before) * len(stages))}"
+        return text
+
+
+def _first_needed(
+    cell: Cell, seen: set[str], past: Estimates, catalogue: Catalogue
+) -> Iterator[tuple[str, float | None]]:
+    """Stages that no cell before needs and that are not there, each with the seconds it may take."""
+    store = store_of(cell.folder, Screen(silent=True))
+    for step in steps_of(cell.loaded, catalogue):
+        if step.key in seen or store.has(step.key):
+            continue
+        seen.add(step.key)
+        estimate = past.of(step.stage, cell.loaded.spec)
+        yield step.stage.name, None if estimate is None else estimate.seconds

@@ -94,7 +94,7 @@ class Explainer:
         if depth is not None and depth > most:
             raise UserError(f"--depth {depth}: this model thinks {most} times at most")
         read = stops(recommender, rows, max(k, self._model.width), depth)
-        shown = recommender.parts.max_history
+        shown = recommender.prompts.max_history
         place = place_of(rows, self._model.dataset, shown) if self._segments else None
         near, own = self._beside(read, place)
         changes = [None, *read.changes()]
@@ -149,6 +149,13 @@ class Explainer:
         ids = [token for token in read.written[t].tolist() if token >= 0]
         text: str = self._model.recommender.backbone.tokenizer.decode(ids)
         return text
+
+
+def explained(run: Path, histories: Sequence[Sequence[str]], catalogue: Catalogue) -> list[Explained]:
+    """The thoughts of a run's model about each history; `UserError` as of `Explainer`."""
+    quiet_libraries()
+    explainer = Explainer.load(run, catalogue)
+    return [explainer.explain(history, 3) for history in histories]
 
 
 def explain(

@@ -111,7 +111,7 @@ def _override(override: str, mistakes: list[str]) -> Node | None:
     return node
 
 
-def _read(path: Path, overrides: Sequence[str], catalogue: ConfigSource) -> Node:
+def _read(path: Path, overrides: Sequence[str | Node], catalogue: ConfigSource) -> Node:
     """All that was written, merged; raises `UserError` with every mistake in the files' form."""
     mistakes: list[str] = []
     shape = Shape.of(RunSpec, catalogue)
@@ -119,7 +119,7 @@ def _read(path: Path, overrides: Sequence[str], catalogue: ConfigSource) -> Node
     if shown.startswith(presets.PREFIX):
         path = presets.preset(shown.removeprefix(presets.PREFIX))
     tree = _read_chain(path, shown, (), shape, mistakes)
-    patches = [_override(override, mistakes) for override in overrides]
+    patches = [one if isinstance(one, Node) else _override(one, mistakes) for one in overrides]
     if tree is None or mistakes:
         raise UserError(*mistakes)
     assert isinstance(tree.value, dict)
@@ -151,8 +151,9 @@ def set_options(overrides: Sequence[str], kind: str, name: str, catalogue: Confi
     return table
 
 
-def load_spec(path: Path, overrides: Sequence[str], catalogue: ConfigSource) -> LoadedSpec:
-    """Read a spec, what it extends, and `--set` overrides; check it and plan its stages.
+def load_spec(path: Path, overrides: Sequence[str | Node], catalogue: ConfigSource) -> LoadedSpec:
+    """Read a spec, what it extends, and `--set` overrides, or tables that change it as a spec that extends it
+    would; check it and plan its stages.
 
     Raises `UserError` with one line a mistake, each naming the file and line, or the override, at fault.
     """

@@ -20,7 +20,7 @@ class SourcedText(str):
         return self
 
 
-def _resolve(value: object) -> object:
+def resolved(value: object) -> object:
     """An absolute path, as text, of a text or path; relative ones start where they were written."""
     if not isinstance(value, str | os.PathLike):
         return value
@@ -36,7 +36,7 @@ class MustExist:
     """Marks a path, or a text that may be one, that a run reads: it must be there at the start."""
 
 
-NewPath = Annotated[Path, BeforeValidator(_resolve)]
+NewPath = Annotated[Path, BeforeValidator(resolved)]
 """A path of a spec: relative ones start at the file they stand in, or at the cwd when given by `--set`.
 
 Nothing need be there: it is for what a run writes."""

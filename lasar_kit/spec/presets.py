@@ -54,6 +54,15 @@ def preset(name: str) -> Path:
     raise UserError(f"{PREFIX}{name}: no such preset; {hint}")
 
 
+def suite(name: str) -> Path:
+    """The file of a suite among them, by its name (`paper/table3`); `UserError` where there is none."""
+    root = folder()
+    files = {path.relative_to(root).with_suffix("").as_posix(): path for path in root.glob("paper/*.yaml")}
+    if name not in files:
+        raise UserError(f"{PREFIX}{name}: no such suite; {nearest(name, files)}")
+    return files[name]
+
+
 def name_of(path: Path) -> str:
     """The name of a preset's file."""
     return path.relative_to(folder()).with_suffix("").as_posix()

@@ -160,6 +160,10 @@ class ArtifactStore:
             if artifact is not None and artifact.key == key:
                 yield artifact
 
+    def has(self, key: str) -> bool:
+        """Whether an artifact of this key is said to be there; what it holds is not looked at."""
+        return key in self._places
+
     def find(self, name: str, key: str) -> Artifact | None:
         """A finished stage with this key that is as it was written: this run's own, else one beside it."""
         return next(

@@ -111,6 +111,8 @@ class Training(ABC):
     def run(self) -> dict[str, Any]:
         """All updates, with validations and checkpoints between them; the report."""
         keeper = Keeper(self)
+        if line := self.recommender.prompts.cut_line(self._lengths):
+            self.context.screen.print(f"  {line}")
         with self.context.screen.progress(self.context.name, self.updates) as tick, signals.deferred():
             keeper.resume()
             tick(self.done)
@@ -197,6 +199,7 @@ class Training(ABC):
         self._emit(done, {"epoch": done / self.per_epoch, **line, "samples_per_s": rate})
 
     def _report(self, done: int) -> dict[str, Any]:
+        prompts = self.recommender.prompts
         return {
             "parameters": sum(p.numel() for p in self.recommender.parameters()),
             "samples": len(self.windows),
@@ -206,8 +209,14 @@ class Training(ABC):
             "best_update": self.best.best_update,
             "kept_update": self.best.kept_update,
             "validations": self.best.history,
+            **({"shortened_histories": round(cut, 6)} if (cut := prompts.cut(self._lengths)) else {}),
             **({"stopped": self.stopped} if self.stopped else {}),
         }
+
+    @property
+    def _lengths(self) -> list[int]:
+        """Items before the last of each sample."""
+        return [len(window) - 1 for window in self.windows]
 
     def _batches(self) -> Iterator[Int[np.ndarray, " b"]]:
         """The global batch of every update that is still to be made."""

@@ -80,3 +80,37 @@ def test_packed_answers_follow_the_prompts_of_single_samples(
                 tip = int(batch.tips[row, place])
                 assert batch.ids[row, tip + 1 : tip + 4].tolist() == answer
         assert not batch.mask[row, len(window) - 1 :].any()
+
+
+def test_max_length_drops_the_oldest_items(build: Build, sids: Sids) -> None:
+    """Of [head] a, b, c [tail]: as many items as fit, separators between them, and not a token more."""
+    history = np.array([4, 7, 1, 2, 3])
+    whole = build("minionerec").prompts
+    tokenizer = build("minionerec").backbone.tokenizer
+    apart = len(tokenizer(", ")["input_ids"])
+    text = len(tokenizer(tokenizer.decode(whole.head))["input_ids"]) + len(whole.tail)
+    spelled_by = sids.codes.shape[1]
+    for kept in (1, 2, 4):
+        least = text + kept * spelled_by + (kept - 1) * apart
+        for room in (0, spelled_by + apart - 1):  # one token short of another item
+            bounded = build({"name": "minionerec", "max_length": least + room}).prompts  # type: ignore[dict-item]
+            batch = bounded.prompts([history, history[:1]])
+            assert bounded.fit == bounded.max_history == kept
+            assert batch.lengths[0] == least
+            assert batch.ids[0].tolist() == whole.prompts([history[-kept:]]).ids[0].tolist()
+            assert batch.lengths[1] == whole.prompts([history[:1]]).lengths[0]
+    assert build({"name": "minionerec", "max_length": 10_000}).prompts.max_history == 6  # type: ignore[dict-item]
+
+
+def test_max_length_says_what_it_cuts_and_refuses_to_hold_nothing(build: Build) -> None:
+    bounded = build({"name": "sid_only", "max_length": 9}).prompts  # type: ignore[dict-item]
+    assert bounded.max_history == 2, "a start token and two items of three tokens; a third would make ten"
+    assert bounded.cut([1, 2, 3, 5]) == 0.5
+    assert bounded.cut_line([2, 3]) == (
+        "prompt.max_length holds 2 items: 50.0% of histories lose their oldest ones"
+    )
+    assert bounded.cut_line([1, 2]) is None
+    with pytest.raises(
+        UserError, match=r"prompt\.max_length: 3 tokens hold no item: the text of sid_only takes 1"
+    ):
+        build({"name": "sid_only", "max_length": 3})

@@ -8,6 +8,7 @@ from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.metrics import CUTOFFS
 from lasar_kit.errors import UserError
 from lasar_kit.spec import cautions, load_spec
+from tests.small import SPECS
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = """\
@@ -211,9 +212,7 @@ def test_an_aligner_without_anchors(tmp_path: Path, stage: str, weight: str) -> 
     ]
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "tutorials").rglob("*.yaml")), ids=lambda path: path.relative_to(ROOT).as_posix()
-)
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_tutorial_is_hardly_meant(path: Path) -> None:
     assert cautions(load_spec(path, (), Catalogue.discover())) == []
 

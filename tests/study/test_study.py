@@ -102,7 +102,7 @@ def test_bars_stand_where_there_is_no_figure(
 ) -> None:
     runs = done / "runs" / "study-think"
     ran = [
-        shown.Ran(name, kind, (runs / f"{folder}-0", runs / f"{folder}-1"))
+        shown.Control(name, kind, (runs / f"{folder}-0", runs / f"{folder}-1"))
         for name, kind, folder in (("as it is", "spec", "spec"), ("no thoughts", "none", "none"))
     ]
     found = shown.Study.of(ran, "evaluate", {}, {"pause positions": "refused"}, {}, False)

@@ -57,12 +57,15 @@ class Drawn:
     figure: Figure
     data: Grid
 
-    def save(self, folder: Path) -> str:
-        """Write SVG, PDF and CSV, by its name and the same each time; the SVG, whose letters are text."""
+    def save(self, folder: Path, png: bool = False) -> str:
+        """Write SVG, PDF and CSV, and a PNG where it is wanted, by its name and the same each time; the SVG,
+        whose letters are text."""
         file = io.StringIO()
         with style():
             self.figure.savefig(file, format="svg", metadata={"Date": None})
             self.figure.set_layout_engine("none")  # it is laid out by now
+            if png:
+                self.figure.savefig(folder / f"{self.name}.png", dpi=200, metadata={"Software": None})
             self.figure.savefig(folder / f"{self.name}.pdf", metadata={"CreationDate": None})
         (folder / f"{self.name}.svg").write_text(file.getvalue(), encoding="utf-8")
         (folder / f"{self.name}.csv").write_text(as_csv([self.data]), encoding="utf-8")

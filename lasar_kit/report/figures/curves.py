@@ -126,8 +126,8 @@ def _drawn(stage: str, plot: Plot, log: Log) -> Drawn:
             look = ink(place)
             marker = look.pop("marker")
             if len(steps) > LONG:
-                axes.plot(*_thinned(steps, values), color="#bbbbbb", linewidth=0.7, zorder=1)
-                steps, values = _thinned(steps, _running_mean(values, len(values) // 20))
+                axes.plot(*thinned(steps, values), color="#bbbbbb", linewidth=0.7, zorder=1)
+                steps, values = thinned(steps, running_mean(values, len(values) // 20))
                 name = f"{name} (mean of {len(log) // 20})" if len(plot.lines) == 1 else name
                 axes.plot(steps, values, label=name, **look)
             else:
@@ -149,7 +149,7 @@ def _line(log: Log, key: str) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, 
     return np.array(steps), np.array(values, dtype=np.float64)
 
 
-def _running_mean(values: Float[np.ndarray, " n"], window: int) -> Float[np.ndarray, " n"]:
+def running_mean(values: Float[np.ndarray, " n"], window: int) -> Float[np.ndarray, " n"]:
     """Of the last `window` values, of fewer at the start."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     end = np.arange(1, len(values) + 1)
@@ -158,7 +158,7 @@ def _running_mean(values: Float[np.ndarray, " n"], window: int) -> Float[np.ndar
     return mean
 
 
-def _thinned(
+def thinned(
     steps: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"]
 ) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """Evenly, and always the last."""

@@ -17,12 +17,17 @@ from lasar_kit.report.figures.canvas import Drawn, require
 from lasar_kit.report.grid import Cell, Grid, Measured, shown
 from lasar_kit.report.html.material import Material
 from lasar_kit.report.html.sections import Section, sections
+from lasar_kit.report.html.thoughts import Explain
 from lasar_kit.store.artifacts import write_text
 from lasar_kit.store.run_folder import reading_run
 
+USERS = 3
+"""Users whose thoughts are shown."""
 
-def write_page(runs: Sequence[Path], file: Path) -> None:
-    """Write a page about finished runs to `file`, and its figures to a folder beside it.
+
+def write_page(runs: Sequence[Path], file: Path, explain: Explain | None = None, users: int = USERS) -> None:
+    """Write a page about finished runs to `file`, and its figures to a folder beside it; `explain` reads the
+    thoughts about so many `users` of each run, where its model thinks.
 
     `UserError` where matplotlib is missing, a folder is not that of a finished run, or the file cannot be
     written; the page comes last, whole.
@@ -33,7 +38,9 @@ def write_page(runs: Sequence[Path], file: Path) -> None:
     read = [Material.read(run) for run in runs]
     names = _names(read)
     try:
-        told = [_run(material, name, folder) for material, name in zip(read, names, strict=True)]
+        told = [
+            _run(material, name, folder, explain, users) for material, name in zip(read, names, strict=True)
+        ]
         write_text(file, _rendered(told, _beside(runs), ", ".join(names)))
     except OSError as error:
         raise UserError(f"--html {file}: {error.strerror or error}") from None
@@ -66,12 +73,12 @@ def _beside(runs: Sequence[Path]) -> Section | None:
         return Section(title, error.lines)
 
 
-def _run(material: Material, name: str, folder: Path) -> dict[str, Any]:
+def _run(material: Material, name: str, folder: Path, explain: Explain | None, users: int) -> dict[str, Any]:
     """A run as the template takes it, its figures on disk."""
     own = folder / name
     own.mkdir(parents=True, exist_ok=True)
     with reading_run(material.path):
-        parts = list(sections(material))
+        parts = list(sections(material, explain, users))
     number = 0
     told = []
     for place, part in enumerate(parts):
@@ -121,6 +128,7 @@ def _cells(grid: Grid) -> list[dict[str, Any]]:
                 {
                     "text": shown(cell, column),
                     "interval": _interval(cell, column.digits),
+                    "words": column.words,
                     "mark": marks.get(best.get(number, -1), ""),
                 }
                 for cell, column, best in zip(row.cells, grid.columns, ranked, strict=True)

@@ -14,7 +14,9 @@ from lasar_kit.report.answers import Answers, intervals
 from lasar_kit.report.figures import curves, parts, results
 from lasar_kit.report.figures.canvas import Drawn
 from lasar_kit.report.grid import Column, Grid, Measured, Row
+from lasar_kit.report.html import thoughts
 from lasar_kit.report.html.material import Material
+from lasar_kit.report.html.thoughts import Explain
 from lasar_kit.report.observers import read_log
 from lasar_kit.report.published import published
 from lasar_kit.report.table import SHOWN, TITLES, metrics_grids
@@ -41,12 +43,13 @@ class Section:
     verbatim: str = ""
 
 
-def sections(run: Material) -> Iterator[Section]:
-    """All that there is to tell of a run, in the order of reading."""
+def sections(run: Material, explain: Explain | None = None, users: int = 0) -> Iterator[Section]:
+    """All that there is to tell of a run, in the order of reading; thoughts about so many users."""
     yield _what(run)
     yield _results(run)
     yield from _groups(run)
     yield from _depths(run)
+    yield from _thoughts(run, explain, users)
     yield from _training(run)
     yield from _sids(run)
     yield _cost(run)
@@ -141,6 +144,13 @@ def _depths(run: Material) -> Iterator[Section]:
                 figures.append(results.over_groups(name, caption, "thoughts N", "HR@10", turned))
     if figures or grids:
         yield Section("Depth of thinking", (), (), tuple(figures), tuple(grids))
+
+
+def _thoughts(run: Material, explain: Explain | None, users: int) -> Iterator[Section]:
+    """What the model thinks about some users, thought by thought, and what it writes."""
+    text, grids = thoughts.grids(run, explain, users)
+    if text or grids:
+        yield Section("Thoughts about some users", tuple(text), tuple(grids))
 
 
 def _alone(one: Answers) -> Answers:

@@ -56,6 +56,10 @@ class EvaluateStage:
             context.env(device=device),
         )
         recommender.choose_depth = self._depth_rule(context.spec.seed, held_out, accelerator)
+        most = context.spec.max_history
+        lengths = [min(len(history), most) for history in held_out.histories]
+        if line := recommender.prompts.cut_line(lengths):
+            context.screen.print(f"  {line}")
         lists = self._rank(recommender, held_out, accelerator, context)
         if not accelerator.is_main_process:
             return {}
@@ -63,6 +67,8 @@ class EvaluateStage:
         places = {protocol: placed(ranking, target, table) for protocol, ranking in lists.items()}
         ranking, path = lists[self.headline], context.folder / PREDICTIONS
         report = self._metrics(ranking, places, beside, held_out) | unchanged(context)
+        if cut := recommender.prompts.cut(lengths):
+            report["shortened_histories"] = round(cut, 6)
         write_json(context.folder / METRICS, report)
         write_predictions(path, dataset, held_out, ranking, places, self.headline, self.config.keep)
         write_beside(context.folder / BESIDE, [dataset.users[user] for user in held_out.users], beside)

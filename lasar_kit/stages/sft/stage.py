@@ -52,15 +52,17 @@ class SftStage:
         """Write the best checkpoint; report how it was reached."""
         accelerator = training_processes(context.spec.seed)
         dataset = context.dataset()
-        windows = _windows(dataset.train, self.config, context.spec.max_history)
         config, device = self.config, str(accelerator.device)
         recommender = begin(context, device, config.latent_loop, config.depth_policy, config.fresh)
+        windows = _windows(dataset.train, config, context.spec.max_history, recommender.prompts.fit)
         return _SftTraining(self.config, context, dataset, windows, accelerator, recommender).run()
 
 
-def _windows(train: Sequences, config: SftConfig, max_history: int) -> list[samples.Window]:
+def _windows(train: Sequences, config: SftConfig, max_history: int, fit: int | None) -> list[samples.Window]:
+    """Training samples; the last answer of a packed pass has a prompt of at most `fit` items before it."""
     if config.samples == "packed":
-        return samples.packed(train, config.pack_items or max_history + 1)
+        items = config.pack_items or max_history + 1
+        return samples.packed(train, items if fit is None else min(items, fit + 1))
     return samples.prompts(train, config.prompt_rule, max_history)
 
 

@@ -7,15 +7,26 @@ from pydantic import Field, field_validator
 from lasar_kit.spec import ComponentConfig
 
 
-class MiniOneRecConfig(ComponentConfig):
-    """No options: the template of MiniOneRec that the paper uses (E.2)."""
+class BoundedConfig(ComponentConfig):
+    """An option that all of them have."""
+
+    max_length: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens of a prompt at most, text and SIDs; the oldest items of a history go. Thoughts "
+        "and answer come on top.",
+    )
 
 
-class SidOnlyConfig(ComponentConfig):
-    """No options: a start token, then the SIDs of the history, nothing else."""
+class MiniOneRecConfig(BoundedConfig):
+    """The template of MiniOneRec that the paper uses (E.2)."""
 
 
-class TemplateConfig(ComponentConfig):
+class SidOnlyConfig(BoundedConfig):
+    """A start token, then the SIDs of the history, nothing else."""
+
+
+class TemplateConfig(BoundedConfig):
     """A template of one's own."""
 
     text: str = Field(description="The prompt; `{history}` stands once, where the items' SIDs go.")

@@ -26,7 +26,7 @@ class MiniOneRecPrompt:
     )
 
     def __init__(self, config: MiniOneRecConfig, env: Env) -> None:
-        pass
+        self.max_length = config.max_length
 
 
 class SidOnlyPrompt:
@@ -36,7 +36,7 @@ class SidOnlyPrompt:
     head = separator = tail = ""
 
     def __init__(self, config: SidOnlyConfig, env: Env) -> None:
-        pass
+        self.max_length = config.max_length
 
 
 class TemplatePrompt:
@@ -47,3 +47,4 @@ class TemplatePrompt:
     def __init__(self, config: TemplateConfig, env: Env) -> None:
         self.head, self.tail = config.text.split("{history}")
         self.separator = config.separator
+        self.max_length = config.max_length
