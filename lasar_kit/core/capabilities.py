@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.draws import RowDraws
-from lasar_kit.core.interfaces import Aligner, Backbone
+from lasar_kit.core.interfaces import Aligner, Backbone, TextEncoder
 from lasar_kit.core.lesson import Prompts, TaskRows
 from lasar_kit.core.values import Beams, LatentTrace, Prompt
 
@@ -27,6 +28,29 @@ class Remarks(Protocol):
 
     remarks: Mapping[str, Any]
     """For the report of the stage `tokenize`, as JSON."""
+
+
+@runtime_checkable
+class EmbedsLater(Protocol):
+    """A text encoder that, once it has embedded a catalogue, embeds items that come later by their fields."""
+
+    embeds_later: bool
+    """Whether it does, as its options are."""
+
+    def embed(self, items: pl.DataFrame) -> Float[np.ndarray, "n E"]:
+        """One float32 vector an item, beside those that `encode` gave: the one that the item would have got
+        among them, had nobody bought it. Raises `UserError` for what cannot be embedded."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that `encode` fitted."""
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what `state_dict` gave."""
+
+
+def embedder(encoder: TextEncoder) -> EmbedsLater | None:
+    """The text encoder itself where it embeds items that come later, else None."""
+    return encoder if isinstance(encoder, EmbedsLater) and encoder.embeds_later else None
 
 
 @runtime_checkable

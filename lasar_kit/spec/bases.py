@@ -173,9 +173,14 @@ class BackboneConfig(ComponentConfig):
 
 
 class QuantizerConfig(ComponentConfig):
-    """Options of a quantizer. One that does not `read_vectors` needs no text encoder."""
+    """Options of a quantizer.
+
+    One that does not `read_vectors` needs no text encoder. One that `encodes_later` has codes for items that
+    come after those that it was fitted on.
+    """
 
     reads_vectors: ClassVar[bool] = True
+    encodes_later: ClassVar[bool] = True
 
 
 class LatentLoopConfig(ComponentConfig):

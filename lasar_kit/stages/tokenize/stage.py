@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from accelerate import PartialState
 from jaxtyping import Float
 from rich.markup import escape
 from safetensors.torch import save_file
+from torch import Tensor
 
-from lasar_kit.core.capabilities import Remarks
+from lasar_kit.core.capabilities import Remarks, embedder
 from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
 from lasar_kit.data.stage_context import StageContext
@@ -21,6 +23,7 @@ from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import is_main
 from lasar_kit.stages.tokenize.collisions import resolve
 from lasar_kit.stages.tokenize.config import TokenizeConfig
+from lasar_kit.stages.tokenize.newcomers import ENCODER, QUANTIZER
 from lasar_kit.stages.tokenize.quality import quantization_report, quantization_table
 from lasar_kit.store.artifacts import write_json
 
@@ -32,7 +35,8 @@ class TokenizeStage:
         self.config = config
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
-        """Write the SIDs and the fitted quantizer; report how good they are."""
+        """Write the SIDs, the fitted quantizer and what the text encoder was fitted to; report how good they
+        are."""
         dataset = context.dataset()
         item_ids = tuple(dataset.items["id"])
         device = str(PartialState().device)
@@ -41,6 +45,8 @@ class TokenizeStage:
         if self.config.quantizer.reads_vectors:
             encoder = context.catalogue.build("text_encoder", self.config.text_encoder, env)
             embeddings = torch.from_numpy(encoder.encode(dataset.items, dataset.train))
+            if is_main() and (later := embedder(encoder)):
+                _save_state(later.state_dict(), context.folder / ENCODER)
         if not is_main():  # fitting is not shared out, and the main process writes
             return {}
         quantizer = context.catalogue.build("quantizer", self.config.quantizer, env)
@@ -50,15 +56,16 @@ class TokenizeStage:
         report = quantization_report(raw, embeddings, quantizer, codes, collisions)
         report |= quantizer.remarks if isinstance(quantizer, Remarks) else {}
         Sids(codes, sizes).save(context.folder, item_ids)
-        save_file(
-            {name: value.contiguous() for name, value in quantizer.state_dict().items()},
-            context.folder / "quantizer.safetensors",
-        )
+        _save_state(quantizer.state_dict(), context.folder / QUANTIZER)
         write_json(context.folder / "report.json", report)
         context.screen.print(quantization_table(report))
         if "caution" in report:
             context.screen.print(f"[yellow]warning: {escape(report['caution'])}[/yellow]")
         return report
+
+
+def _save_state(state: Mapping[str, Tensor], file: Path) -> None:
+    save_file({name: value.contiguous() for name, value in state.items()}, file)
 
 
 def _trained(context: StageContext, device: str) -> Float[np.ndarray, "I E"]:
