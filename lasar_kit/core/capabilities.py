@@ -19,7 +19,7 @@ from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.interfaces import Aligner, Backbone, TextEncoder
 from lasar_kit.core.lesson import Prompts, TaskRows
-from lasar_kit.core.values import Beams, LatentTrace, Prompt
+from lasar_kit.core.values import Beams, LatentTrace, Prompt, SidTable
 
 
 @runtime_checkable
@@ -96,6 +96,15 @@ class SearchesAmong(Protocol):
     def search_among(self, backbone: Backbone, trace: LatentTrace, width: int, allowed: Allowed) -> Beams:
         """The `width` best of the items that each row may list, with the scores that `search` gives them; -1
         where it may list fewer. Of items that share a SID the first stands for all, if any is allowed."""
+
+
+@runtime_checkable
+class Extends(Protocol):
+    """A decoder whose catalogue may grow at less than the cost of binding it anew."""
+
+    def extend(self, table: SidTable) -> None:
+        """Take in more items: `table` begins with the catalogue that is bound. Searches are then those of a
+        decoder that was bound to all of it."""
 
 
 @runtime_checkable

@@ -39,6 +39,11 @@ class PromptBuilder:
         self.pad = tokenizer.pad_token_id
         self.bare = len(self.separator) == len(self.tail) == 0
 
+    def extend(self, table: SidTable) -> None:
+        """Let histories hold the items of a table that begins with the one that was given."""
+        more = table.tokens[len(self.tokens) :].cpu().numpy()
+        self.table, self.tokens = table, np.concatenate([self.tokens, more])
+
     def prompts(
         self, histories: Sequence[Int[np.ndarray, " H"]], users: Sequence[int] | None = None
     ) -> Prompts:

@@ -45,12 +45,19 @@ class Places:
 
 def items(numbers: list[float]) -> pl.DataFrame:
     return pl.DataFrame(
-        {"id": [f"n{place}" for place in range(len(numbers))], "title": list(map(str, numbers))}
+        {"id": [f"n{place}" for place in range(len(numbers))], "title": list(map(str, numbers))},
+        schema_overrides={"title": pl.String},
     )
 
 
 def newcomers(rule: Any, sizes: tuple[int, ...] = SIZES) -> Newcomers:
     return Newcomers(Given(), Places(), rule, sizes)  # type: ignore[arg-type]
+
+
+def codes_of(rule: Newcomers, numbers: list[float], taken: list[list[int]]) -> list[list[int]]:
+    new = items(numbers)
+    in_use = Taken(np.array(taken))
+    return rule.codes(new["id"].to_list(), rule.embed(new), in_use).tolist()  # type: ignore[no-any-return]
 
 
 def number(codes: list[int]) -> int:
@@ -63,8 +70,8 @@ def number(codes: list[int]) -> int:
 )
 def test_a_newcomer_moves_to_the_nearest_free_one_of_its_prefix(taken: set[int], new: list[float]) -> None:
     """By hand: of its own four, else of the twelve that share its first code, else of all."""
-    codes = np.array([[n // 12, n // 4 % 3, n % 4] for n in taken])
-    found = [number(row) for row in newcomers("reassign").codes(items(new), codes).tolist()]
+    codes = [[n // 12, n // 4 % 3, n % 4] for n in taken]
+    found = [number(row) for row in codes_of(newcomers("reassign"), new, codes)]
     in_use = set(taken)
     for value, chosen in zip(new, found, strict=True):
         own = round(value)
@@ -79,30 +86,29 @@ def test_a_newcomer_moves_to_the_nearest_free_one_of_its_prefix(taken: set[int],
 
 
 def test_a_full_catalogue_says_so_of_each() -> None:
-    codes = np.array(list(product(range(2), range(3), range(4))))
+    codes = [[*row] for row in product(range(2), range(3), range(4))]
     with pytest.raises(UserError) as told:
-        newcomers("reassign").codes(items([3, 5]), codes)
+        codes_of(newcomers("reassign"), [3, 5], codes)
     assert [line.split(":")[0] for line in told.value.lines] == ["item 'n0'", "item 'n1'"]
 
 
 def test_a_suffix_is_the_lowest_that_is_free_and_ends_where_the_level_does() -> None:
     rule = newcomers("suffix", (*SIZES, 3))
-    taken = np.array([[0, 0, 1, 0], [0, 0, 1, 2], [1, 0, 0, 0]])
-    assert rule.codes(items([1, 2, 2]), taken).tolist() == [[0, 0, 1, 1], [0, 0, 2, 0], [0, 0, 2, 1]]
+    taken = [[0, 0, 1, 0], [0, 0, 1, 2], [1, 0, 0, 0]]
+    assert codes_of(rule, [1, 2, 2], taken) == [[0, 0, 1, 1], [0, 0, 2, 0], [0, 0, 2, 1]]
     with pytest.raises(UserError, match="all 3 numbers of the level that 'collision: suffix' added"):
-        rule.codes(items([1, 1]), taken)
+        codes_of(rule, [1, 1], taken)
 
 
 def test_where_sharing_is_allowed_it_shares() -> None:
-    assert newcomers("allow").codes(items([1, 1]), np.array([[0, 0, 1]])).tolist() == [[0, 0, 1]] * 2
+    assert codes_of(newcomers("allow"), [1, 1], [[0, 0, 1]]) == [[0, 0, 1]] * 2
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)), max_size=12), st.data())
 def test_what_is_taken_below_a_prefix(rows: list[tuple[int, ...]], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(rows)))
     taken = Taken(np.array(rows[:cut], dtype=np.int64).reshape(-1, 3))
-    for row in rows[cut:]:
-        taken.add(row)
+    taken.add(np.array(rows[cut:], dtype=np.int64).reshape(-1, 3))
     prefix = data.draw(st.lists(st.integers(0, 2), max_size=3))
     found = sorted(map(tuple, taken.below(prefix).tolist()))
     assert found == sorted(row for row in rows if list(row[: len(prefix)]) == prefix)

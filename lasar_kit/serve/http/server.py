@@ -15,12 +15,14 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from lasar_kit import load_run
+from lasar_kit.catalogue import Catalogue
 from lasar_kit.errors import UserError
 from lasar_kit.process.screen import quiet_libraries
 from lasar_kit.serve.http import meters
 from lasar_kit.serve.http.app import Options, create_app
 from lasar_kit.serve.http.service import Service
+from lasar_kit.serve.live.catalogue import LiveCatalogue
+from lasar_kit.serve.recommend import LoadedRun
 
 HANDED_ON = "LASAR_KIT_SERVE"
 """The variable by which a process tells its workers what to serve."""
@@ -65,7 +67,8 @@ def serve(
 
 def load_app(run: Path, options: Options, plugins: Sequence[Path] = ()) -> FastAPI:
     """The application of a run, its model in memory."""
-    return create_app(Service(load_run(run, plugins), run.resolve().name), options)
+    live = LiveCatalogue.of(LoadedRun.load(run, Catalogue.discover(plugins)))
+    return create_app(Service(live.model, run.resolve().name, live, options.editable), options)
 
 
 def worker() -> FastAPI:

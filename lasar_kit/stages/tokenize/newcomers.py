@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ENCODER, QUANTIZER = "text_encoder.safetensors", "quantizer.safetensors"
 """What the stage leaves of the fitted components, in its folder."""
+_RECENT = 256
+"""Semantic IDs that came lately and are not sorted in yet."""
 _LEAVES = 1 << 24
 """Semantic IDs below one prefix that are looked at for one that is free."""
 
@@ -35,7 +37,7 @@ class Taken:
     """The semantic IDs that are in use, sorted, so that those below a prefix stand together."""
 
     def __init__(self, codes: Int[np.ndarray, "I N"]) -> None:
-        self.rows = codes[np.lexsort(codes.T[::-1])]
+        self.rows = _ascending(codes)
         self.recent: list[tuple[int, ...]] = []
 
     def below(self, prefix: Sequence[int]) -> Int[np.ndarray, "n N"]:
@@ -45,11 +47,25 @@ class Taken:
             column = self.rows[start:end, level]
             start, end = start + np.searchsorted(column, [code, code + 1])
         recent = [row for row in self.recent if row[: len(prefix)] == tuple(prefix)]
-        return np.concatenate([self.rows[start:end], np.array(recent).reshape(-1, self.rows.shape[1])])
+        late = np.array(recent, dtype=self.rows.dtype).reshape(-1, self.rows.shape[1])
+        return np.concatenate([self.rows[start:end], late])
 
-    def add(self, row: Sequence[int]) -> None:
-        """One more is in use."""
-        self.recent.append(tuple(row))
+    def add(self, rows: Int[np.ndarray, "n N"]) -> None:
+        """These are in use from now on."""
+        self.recent += map(tuple, rows.tolist())
+        if len(self.recent) > _RECENT:  # of which each is looked at one by one
+            late = np.array(self.recent, dtype=self.rows.dtype)
+            self.rows, self.recent = _ascending(np.concatenate([self.rows, late])), []
+
+    def trial(self) -> Taken:
+        """One to which may be added without a change to this one."""
+        copy = Taken(self.rows[:0])
+        copy.rows, copy.recent = self.rows, [*self.recent]
+        return copy
+
+
+def _ascending(codes: Int[np.ndarray, "I N"]) -> Int[np.ndarray, "I N"]:
+    return codes[np.lexsort(codes.T[::-1])]
 
 
 class Newcomers:
@@ -87,31 +103,37 @@ class Newcomers:
         quantizer.load_state_dict(load_file(folder / QUANTIZER))
         return cls(encoder, quantizer, config.collision, sizes)
 
-    def codes(self, items: pl.DataFrame, taken: Int[np.ndarray, "I N"]) -> Int[Tensor, "n N"]:
-        """A SID for each item, in their order, beside those that are in use; of two newcomers with one SID
-        the first has it.
+    def embed(self, items: pl.DataFrame) -> Float[np.ndarray, "n E"]:
+        """Vectors of items, each the same whatever else comes; `UserError` for what cannot be embedded."""
+        return self.encoder.embed(items)
+
+    def codes(
+        self, ids: Sequence[str], embedded: Float[np.ndarray, "n E"], taken: Taken
+    ) -> Int[Tensor, "n N"]:
+        """A SID for each item, in their order, beside those that are in use, to which it adds nothing; of two
+        newcomers with one SID the first has it.
 
         `UserError`, a line an item, for those that find none: of an added level all numbers are in use.
         """
-        vectors = torch.tensor(self.encoder.embed(items))
+        vectors = torch.tensor(embedded)
         raw = self.quantizer.encode(vectors)
-        if self.rule == "allow" or not len(raw):
+        if self.rule == "allow":
             return raw
         found: list[tuple[int, ...]] = []
         full: list[str] = []
-        in_use = Taken(taken)
-        for name, vector, codes in zip(items["id"], vectors, raw.tolist(), strict=True):
+        in_use = taken.trial()
+        for name, vector, codes in zip(ids, vectors, raw.tolist(), strict=True):
             free = (
                 self._numbered(codes, in_use) if self.rule == "suffix" else self._near(vector, codes, in_use)
             )
             if free is None:
                 full.append(f"item {one_line(name)!r}: finds no semantic ID: {self._why()}")
             else:
-                in_use.add(free)
+                in_use.recent.append(free)
                 found.append(free)
         if full:
             raise UserError(*full)
-        return torch.tensor(found, dtype=torch.int64)
+        return torch.tensor(found, dtype=torch.int64).view(-1, len(self.sizes))
 
     def _numbered(self, codes: Sequence[int], in_use: Taken) -> tuple[int, ...] | None:
         """The codes and the lowest number of the last level that none of their kind has."""

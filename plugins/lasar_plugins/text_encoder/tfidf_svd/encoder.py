@@ -44,7 +44,7 @@ class TfidfSvdEncoder:
 
     @property
     def embeds_later(self) -> bool:
-        """Always: words that the catalogue has never held tell nothing, and the others what they always do."""
+        """Always: words that the catalogue never held tell nothing, the others what they always do."""
         return True
 
     def embed(self, items: pl.DataFrame) -> Float[np.ndarray, "n E"]:
