@@ -39,6 +39,8 @@ from lasar_kit.serve.live.ledger import Unwritable
 from lasar_kit.serve.recommend import LoadedRun
 
 PAGE = Path(__file__).parent / "page.html"
+FACTS = '<script type="application/json" id="facts">{}</script>'
+"""Where the page has what it tells of the run."""
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -98,7 +100,10 @@ class Server:
         """Have what others have changed in the catalogue by now, between two batches."""
         live = self.service.live
         if live is not None and live.stale():
-            await self._between_batches(live.follow)
+            try:
+                await self._between_batches(live.follow)
+            except UserError as error:
+                raise HTTPException(503, error.lines[0]) from error
 
     async def add(self, items: NewItems) -> Any:
         """Add items to the catalogue, all or none; who is told so finds them in every list from then on."""
@@ -196,9 +201,14 @@ def create_app(service: Service, options: Options) -> FastAPI:
     async def metrics() -> Response:
         return Response(server.meters.text(), media_type=meters.TYPE)
 
+    template = PAGE.read_text(encoding="utf-8")
+
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        return Response(PAGE.read_bytes(), media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+        facts = {"name": service.name, "depths": service.support, "items": service.listed}
+        shown = json.dumps(facts).replace("<", "\\u003c")  # which may end no script
+        text = template.replace(FACTS, FACTS.replace("{}", shown))
+        return Response(text, media_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
 
     _answer_mistakes(app)
     app.add_middleware(Gate, meters=server.meters, most_bytes=options.megabytes * 2**20)
