@@ -13,6 +13,9 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from lasar_kit.spec.component import ComponentConfig
 
+Held = float | tuple[str, ...]
+"""The share of items that is held out of training, drawn by the seed, or their raw ids."""
+
 
 class StageConfig(ComponentConfig):
     """Options of one stage, and the artifact types it reads and writes.
@@ -86,6 +89,11 @@ class StageConfig(ComponentConfig):
         `inputs` the stages it reads from, by type of artifact.
         """
         yield from ()
+
+    @property
+    def holds_out(self) -> Held | None:
+        """Items that no stage of its run may learn from; None where it needs none held out."""
+        return None
 
     @property
     def loop(self) -> LatentLoopConfig | None:

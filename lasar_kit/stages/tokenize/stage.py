@@ -17,13 +17,14 @@ from torch import Tensor
 
 from lasar_kit.core.capabilities import Remarks, embedder
 from lasar_kit.core.values import Env
-from lasar_kit.data.sids import Sids
+from lasar_kit.data.cold import Cold
+from lasar_kit.data.sids import Sids, save_cold
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import is_main
 from lasar_kit.stages.tokenize.collisions import resolve
 from lasar_kit.stages.tokenize.config import TokenizeConfig
-from lasar_kit.stages.tokenize.newcomers import ENCODER, QUANTIZER
+from lasar_kit.stages.tokenize.newcomers import ENCODER, QUANTIZER, Newcomers, Taken
 from lasar_kit.stages.tokenize.quality import quantization_report, quantization_table
 from lasar_kit.store.artifacts import write_json
 
@@ -41,11 +42,12 @@ class TokenizeStage:
         item_ids = tuple(dataset.items["id"])
         device = str(PartialState().device)
         env = context.env(device=device, item_vectors=partial(_trained, context, device))
-        embeddings = torch.zeros(len(dataset.items), 0)
+        embeddings, later = torch.zeros(len(dataset.items), 0), None
         if self.config.quantizer.reads_vectors:
             encoder = context.catalogue.build("text_encoder", self.config.text_encoder, env)
             embeddings = torch.from_numpy(encoder.encode(dataset.items, dataset.train))
-            if is_main() and (later := embedder(encoder)):
+            later = embedder(encoder)
+            if is_main() and later is not None:
                 _save_state(later.state_dict(), context.folder / ENCODER)
         if not is_main():  # fitting is not shared out, and the main process writes
             return {}
@@ -57,6 +59,11 @@ class TokenizeStage:
         report |= quantizer.remarks if isinstance(quantizer, Remarks) else {}
         Sids(codes, sizes).save(context.folder, item_ids)
         _save_state(quantizer.state_dict(), context.folder / QUANTIZER)
+        cold = Cold.load(context.inputs["dataset"])
+        if cold is not None and later is not None and self.config.quantizer.encodes_later:
+            newcomers = Newcomers(later, quantizer, self.config.collision, sizes)
+            vectors, in_use = newcomers.embed(cold.items), Taken(codes.numpy())
+            save_cold(newcomers.codes(cold.items["id"].to_list(), vectors, in_use), context.folder)
         write_json(context.folder / "report.json", report)
         context.screen.print(quantization_table(report))
         if "caution" in report:
