@@ -43,7 +43,9 @@ class Cold:
             rows["user"] += held.users.tolist()
             rows["history"] += [history.tolist() for history in held.histories]
             rows["target"] += held.target.tolist()
-        schema = {"split": pl.String, "user": pl.Int64, "history": pl.List(pl.Int64), "target": pl.Int64}
+        schema = pl.Schema(
+            {"split": pl.String, "user": pl.Int64, "history": pl.List(pl.Int64), "target": pl.Int64}
+        )
         pl.DataFrame(rows, schema=schema).write_parquet(folder / ASKED)
 
     @classmethod

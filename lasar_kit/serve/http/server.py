@@ -46,7 +46,7 @@ def serve(
     """
     quiet_libraries()
     app = load_app(run, options, plugins) if workers == 1 else None
-    listens = _listening(host, port)
+    listens = listening(host, port)
     port = listens.getsockname()[1]
     print(f"serving {run} on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     # What uvicorn hands a signal on to once it has drained: nothing more is to end.
@@ -78,7 +78,8 @@ def worker() -> FastAPI:
     return load_app(Path(told["run"]), Options(**told["options"]), [Path(one) for one in told["plugins"]])
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that is bound; `UserError` where it cannot be."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
