@@ -59,3 +59,17 @@ def test_dense_levels_above_sparse_ones() -> None:
     assert kinds == [True, True, True, False]
     built = Trie.of(SidTable(rows), 1, "cpu")
     alike(trie, built)
+
+
+@given(table=catalogues(), data=st.data())
+def test_a_table_that_has_grown_knows_whether_items_share(
+    table: list[list[int]], data: st.DataObject
+) -> None:
+    rows = torch.tensor(table)
+    cut = data.draw(st.integers(1, len(table)))
+    first = SidTable(rows[:cut])
+    if data.draw(st.booleans()):
+        assert first.shared == (len({tuple(row) for row in table[:cut]}) < cut)
+    whole = first.grown(rows[cut:])
+    assert torch.equal(whole.tokens, rows)
+    assert whole.shared == (len({tuple(row) for row in table}) < len(table))

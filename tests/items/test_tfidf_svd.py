@@ -63,3 +63,30 @@ def test_only_the_fields_named_are_read(catalogue) -> None:
     branded = plain.with_columns(brand=plain["title"])
     np.testing.assert_array_equal(encode(plain, fields=["title"]), encode(branded, fields=["title"]))
     assert encode(branded, fields=["title", "brand"]).shape != encode(plain, fields=["brand"]).shape
+
+
+def test_later_items_are_embedded_by_the_words_of_the_catalogue(catalogue) -> None:
+    """By hand, at full rank: cosines of tf-idf with the weights of the catalogue, unknown words aside."""
+    config = TfidfSvdConfig(use="tfidf_svd", fields=["title"], ngrams=1, min_items=1)
+    encoder = TfidfSvdEncoder(config, Env(seed=3))
+    first = encoder.encode(catalogue(title=["red polish", "red lipstick", "green polish"]), NO_SEQUENCES)
+    other = TfidfSvdEncoder(config, Env(seed=4))
+    other.load_state_dict(encoder.state_dict())
+    later = other.embed(catalogue(title=["green", "a blue red", "", "blue"]))
+    # In one of three items `green` weighs ln(4 / 2) + 1, `polish`, in two, ln(4 / 3) + 1.
+    green, common = np.log(2) + 1, np.log(4 / 3) + 1
+    np.testing.assert_allclose(first[2] @ later[0], green / np.hypot(green, common), atol=1e-5)
+    np.testing.assert_allclose(
+        first @ later[1], [np.sqrt(0.5), common / np.hypot(green, common), 0], atol=1e-5
+    )
+    assert not later[2:].any()
+    assert {value.dtype.itemsize for value in encoder.state_dict().values()} == {1, 4, 8}
+
+
+def test_a_catalogue_without_words_gives_later_items_none(catalogue) -> None:
+    config = TfidfSvdConfig(use="tfidf_svd")
+    encoder = TfidfSvdEncoder(config, Env())
+    encoder.encode(catalogue(title=["", ""]), NO_SEQUENCES)
+    other = TfidfSvdEncoder(config, Env())
+    other.load_state_dict(encoder.state_dict())
+    np.testing.assert_array_equal(other.embed(catalogue(title=["red"])), [[0]])
