@@ -66,7 +66,8 @@ class LoadedRun(Stock):
                 origin.env, device=str(accelerator.device), items=dataset.items, train=dataset.train
             )
             recommender = Recommender.load(run / MODEL, catalogue, decoder, sids, env)
-            return cls(dataset, sids, recommender.eval(), decoder.width, accelerator, origin)
+            own = replace(origin, env=env)
+            return cls(dataset, sids, recommender.eval(), decoder.width, accelerator, own)
 
     @classmethod
     def current(cls, run: Path, catalogue: Catalogue) -> LoadedRun:

@@ -29,7 +29,7 @@ frame.addEventListener("load", async () => {
   const press = (key) => query.dispatchEvent(new frame.contentWindow.KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
   const type = (text) => { query.value = text; query.dispatchEvent(new frame.contentWindow.Event("input")); };
   await until(() => $("status").textContent);
-  seen.before = $("status").textContent;
+  seen.before = $("status").textContent; seen.name = $("name").textContent;
   type("thing 1"); await until(() => $("found").children.length > 1);
   seen.found = [...$("found").children].map((one) => one.querySelector(".title").textContent);
   press("ArrowDown"); seen.active = query.getAttribute("aria-activedescendant"); press("Enter");
@@ -103,7 +103,7 @@ def test_the_page_in_a_browser(browser: str, port: int, model: LoadedRun, tmp_pa
     probe = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
     assert probe is not None, done.stdout[-2000:] + done.stderr
     seen = json.loads(unescape(probe[1]))
-    assert seen["before"] == "30 items in the catalogue."
+    assert (seen["name"], seen["before"]) == ("<shop>", "30 items in the catalogue.")
     assert seen["found"][:2] == ["Thing 1", "Thing 10"]
     assert (seen["active"], seen["history"]) == ("found-1", ["Thing 10", "Thing 4"])
     assert seen["hash"] == "#i=i10&i=i4"

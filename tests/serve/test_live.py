@@ -257,3 +257,6 @@ def test_a_log_that_is_damaged_is_told_and_no_500(client: Callable[..., TestClie
     answer = server.post("/recommend", json={"histories": [HISTORY]})
     assert answer.status_code == 503
     assert "is damaged" in json.loads(answer.text)["errors"][0]["message"]
+    assert server.post("/recommend", json={"histories": [HISTORY]}).status_code == 503, "asked once more"
+    assert server.post("/items", json=new(42)).status_code == 422
+    assert path.read_bytes() == broken + b"\n"

@@ -94,8 +94,12 @@ class Ledger:
         self._lock = FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
 
     def __del__(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._file is not None:
             self._file.close()
+        self._file = None
 
     def stale(self) -> bool:
         """Whether there may be more to read; costs a look at the folder."""
@@ -107,7 +111,14 @@ class Ledger:
 
     def read(self) -> bool:
         """Take in what was written since, and return whether anything was. `UserError` for a log of other
-        semantic IDs, or one that is damaged before its last line."""
+        semantic IDs, or one that is damaged before its last line; asked again, it says so again."""
+        try:
+            return self._read_on()
+        except UserError:
+            self._close()
+            raise
+
+    def _read_on(self) -> bool:
         try:
             now = self.path.stat()
         except FileNotFoundError:
@@ -117,15 +128,15 @@ class Ledger:
         assert self._file is not None
         self._seen = os.fstat(self._file.fileno()).st_size
         self._file.seek(self._end)
-        lines = self._file.read(self._seen - self._end).splitlines(keepends=True)
+        *lines, rest = self._file.read(self._seen - self._end).split(b"\n")
         before = self._lines
         for place, line in enumerate(lines):
             value = _checked(line)
             if value is None:
-                if place + 1 < len(lines):
+                if rest or place + 1 < len(lines):
                     raise UserError(f"{self.path}:{self._lines + 1}: is damaged, and more follows")
                 break  # it is being written, or was when its writer ended
-            self._end += len(line)
+            self._end += len(line) + 1
             self._lines += 1
             self._take(value)
         return self._lines > before
@@ -172,8 +183,7 @@ class Ledger:
 
     def _open(self) -> None:
         """From the beginning."""
-        if self._file is not None:
-            self._file.close()
+        self._close()
         self._file = self.path.open("rb")
         self._end = self._seen = self._lines = 0
         self.state = State()
@@ -224,9 +234,9 @@ def _line(value: dict[str, Any]) -> bytes:
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:
-    """What a line says; None for one that is not whole."""
+    """What a line says; None for one that is not as it was written."""
     mark, _, text = line.partition(b" ")
-    if not line.endswith(b"\n") or mark != b"%08x" % zlib.crc32(text[:-1]):
+    if mark != b"%08x" % zlib.crc32(text):
         return None
     value: dict[str, Any] = json.loads(text)
     return value
