@@ -43,10 +43,15 @@ class Cold:
             rows["user"] += held.users.tolist()
             rows["history"] += [history.tolist() for history in held.histories]
             rows["target"] += held.target.tolist()
-        schema = pl.Schema(
-            {"split": pl.String, "user": pl.Int64, "history": pl.List(pl.Int64), "target": pl.Int64}
+        table = pl.DataFrame(
+            [
+                pl.Series("split", rows["split"], pl.String),
+                pl.Series("user", rows["user"], pl.Int64),
+                pl.Series("history", rows["history"], pl.List(pl.Int64)),
+                pl.Series("target", rows["target"], pl.Int64),
+            ]
         )
-        pl.DataFrame(rows, schema=schema).write_parquet(folder / ASKED)
+        table.write_parquet(folder / ASKED)
 
     @classmethod
     def load(cls, folder: Path) -> Cold | None:
