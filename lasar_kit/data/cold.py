@@ -18,7 +18,7 @@ from jaxtyping import Bool, Int
 from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.data.held_out import HeldOut, Split
 from lasar_kit.errors import UserError, nearest, one_line
-from lasar_kit.spec.bases import Held
+from lasar_kit.spec.held import Held
 
 ITEMS, ASKED = "cold_items.parquet", "cold_users.parquet"
 

@@ -12,9 +12,7 @@ from typing import ClassVar
 from pydantic import AfterValidator, BaseModel, Field
 
 from lasar_kit.spec.component import ComponentConfig
-
-Held = float | tuple[str, ...]
-"""The share of items that is held out of training, drawn by the seed, or their raw ids."""
+from lasar_kit.spec.held import Held
 
 
 class StageConfig(ComponentConfig):
@@ -181,11 +179,8 @@ class BackboneConfig(ComponentConfig):
 
 
 class QuantizerConfig(ComponentConfig):
-    """Options of a quantizer.
-
-    One that does not `read_vectors` needs no text encoder. One that `encodes_later` has codes for items that
-    come after those that it was fitted on.
-    """
+    """Options of a quantizer: one that does not `read_vectors` needs no text encoder, one that `encodes_later`
+    has codes for items that it was not fitted on."""
 
     reads_vectors: ClassVar[bool] = True
     encodes_later: ClassVar[bool] = True

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from lasar_kit.spec.bases import BackboneConfig, DecoderConfig, Held, Ranks, StageConfig
+from lasar_kit.spec.bases import BackboneConfig, DecoderConfig, Ranks, StageConfig
 from lasar_kit.spec.component import ComponentConfig, SpecModel, component
+from lasar_kit.spec.held import Held
 
 DATASET = "dataset"
 """Name of the stage that loads the data set, which no other may have."""

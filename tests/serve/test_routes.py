@@ -161,7 +161,7 @@ def test_the_page_tells_every_field_and_option() -> None:
     assert told == list(RecommendBody.model_fields)
     options = set(re.findall(r"`(--[\w-]+)`", page))
     serve = {"--host", "--port", "--workers", "--batch", "--wait-ms", "--queue", "--read-only"}
-    assert options == {*serve, "--table", "--json"}
+    assert options == {*serve, "--table"}
 
 
 class Held:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from lasar_kit.spec import Around, DecoderConfig, RankerConfig, Ranks, StageConfig, component
-from lasar_kit.spec.bases import Held
+from lasar_kit.spec.held import Held
 from lasar_kit.spec.precision import Precision
 
 
