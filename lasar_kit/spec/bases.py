@@ -179,8 +179,8 @@ class BackboneConfig(ComponentConfig):
 
 
 class QuantizerConfig(ComponentConfig):
-    """Options of a quantizer: one that does not `read_vectors` needs no text encoder, one that `encodes_later`
-    has codes for items that it was not fitted on."""
+    """Options of a quantizer: one that does not `read_vectors` needs no text encoder; one that
+    `encodes_later` has codes for items that it was not fitted on."""
 
     reads_vectors: ClassVar[bool] = True
     encodes_later: ClassVar[bool] = True

@@ -22,7 +22,7 @@ from lasar_kit.spec import load_spec
 
 SPEC = """
 name: cold
-dataset: {use: demo, users: 60, items: 40}
+dataset: {use: demo, users: 60, items: 60}
 max_history: 5
 backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 300}
 prompt: sid_only
@@ -131,18 +131,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_reports_them_apart(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The model and its semantic IDs are of 32 items; the others come to them as new ones do."""
+    """The model and its semantic IDs are of 48 items; the others come to them as new ones do."""
     cold = Cold.load(run / "stages/dataset")
     sids, codes = Sids.load(run / "stages/tokenize"), load_cold(run / "stages/tokenize")
     assert cold is not None
     assert codes is not None
-    assert (len(sids.codes), len(codes)) == (32, 8)
-    assert len({tuple(row) for row in [*sids.codes.tolist(), *codes.tolist()]}) == 40
+    assert (len(sids.codes), len(codes)) == (48, 12)
+    assert len({tuple(row) for row in [*sids.codes.tolist(), *codes.tolist()]}) == 60
     index = json.loads((run / "stages/tokenize/index.json").read_text())
     assert not set(index) & set(cold.items["id"])
     row = json.loads((run / "metrics.json").read_text())["evaluate"]
     told = row["cold"]
-    assert told["items"] == 8
+    assert told["items"] == 12
     assert told["cold"]["users"] == len(cold.asked["test"].target) > 0
     assert told["cold"]["users"] + told["warm"]["users"] == 60
     assert told["warm"]["users"] == row["users"]
@@ -153,5 +153,5 @@ def test_a_run_reports_them_apart(run: Path, capsys: pytest.CaptureFixture[str])
     report([run])
     out = " ".join(capsys.readouterr().out.split())
     assert (
-        f"once 8 items that training went without have come: cold targets of {told['cold']['users']}" in out
+        f"once 12 items that training went without have come: cold targets of {told['cold']['users']}" in out
     )

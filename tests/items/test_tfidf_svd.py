@@ -69,16 +69,16 @@ def test_later_items_are_embedded_by_the_words_of_the_catalogue(catalogue) -> No
     """By hand, at full rank: cosines of tf-idf with the weights of the catalogue, unknown words aside."""
     config = TfidfSvdConfig(use="tfidf_svd", fields=["title"], ngrams=1, min_items=1)
     encoder = TfidfSvdEncoder(config, Env(seed=3))
-    first = encoder.encode(catalogue(title=["red polish", "red lipstick", "green polish"]), NO_SEQUENCES)
+    titles = ["red polish", "red lipstick", "green polish", "green"]  # four words, and all of their space
+    first = encoder.encode(catalogue(title=titles), NO_SEQUENCES)
     other = TfidfSvdEncoder(config, Env(seed=4))
     other.load_state_dict(encoder.state_dict())
     later = other.embed(catalogue(title=["green", "a blue red", "", "blue"]))
-    # In one of three items `green` weighs ln(4 / 2) + 1, `polish`, in two, ln(4 / 3) + 1.
-    green, common = np.log(2) + 1, np.log(4 / 3) + 1
-    np.testing.assert_allclose(first[2] @ later[0], green / np.hypot(green, common), atol=1e-5)
-    np.testing.assert_allclose(
-        first @ later[1], [np.sqrt(0.5), common / np.hypot(green, common), 0], atol=1e-5
-    )
+    # `lipstick`, in one of four titles, weighs ln(5 / 2) + 1, the others, in two, ln(5 / 3) + 1.
+    rare, common = np.log(5 / 2) + 1, np.log(5 / 3) + 1
+    np.testing.assert_allclose(first @ later[0], [0, 0, np.sqrt(0.5), 1], atol=1e-5)
+    expected = [np.sqrt(0.5), common / np.hypot(rare, common), 0, 0]
+    np.testing.assert_allclose(first @ later[1], expected, atol=1e-5)
     assert not later[2:].any()
     assert {value.dtype.itemsize for value in encoder.state_dict().values()} == {1, 4, 8}
 
