@@ -72,7 +72,7 @@ def items(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    for _ in range(600):
+    for _ in range(3000):
         if holds():
             return
         time.sleep(0.1)

@@ -88,8 +88,10 @@ class Ledger:
         self.path, self.key = path, key
         self.state = State()
         self._file: BinaryIO | None = None
-        self._end, self._seen = 0, 0
-        """Behind the last line that was read; the size that the file then had."""
+        self._end = 0
+        """Behind the last line that was read."""
+        self._seen: tuple[int, int, int] | None = None
+        """Which file was read last, and its size then: `stale` may be asked by another thread than reads."""
         self._lines = 0
         self._lock = FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
 
@@ -99,7 +101,7 @@ class Ledger:
     def _close(self) -> None:
         if self._file is not None:
             self._file.close()
-        self._file = None
+        self._file = self._seen = None
 
     def stale(self) -> bool:
         """Whether there may be more to read; costs a look at the folder."""
@@ -107,7 +109,7 @@ class Ledger:
             now = self.path.stat()
         except FileNotFoundError:
             return False
-        return self._file is None or now.st_size != self._seen or not self._is(now)
+        return (now.st_ino, now.st_dev, now.st_size) != self._seen
 
     def read(self) -> bool:
         """Take in what was written since, and return whether anything was. `UserError` for a log of other
@@ -126,9 +128,10 @@ class Ledger:
         if self._file is None or not self._is(now):
             self._open()
         assert self._file is not None
-        self._seen = os.fstat(self._file.fileno()).st_size
+        mine = os.fstat(self._file.fileno())
         self._file.seek(self._end)
-        *lines, rest = self._file.read(self._seen - self._end).split(b"\n")
+        *lines, rest = self._file.read(mine.st_size - self._end).split(b"\n")
+        self._seen = (mine.st_ino, mine.st_dev, mine.st_size)
         before = self._lines
         for place, line in enumerate(lines):
             value = _checked(line)
@@ -185,7 +188,7 @@ class Ledger:
         """From the beginning."""
         self._close()
         self._file = self.path.open("rb")
-        self._end = self._seen = self._lines = 0
+        self._end = self._lines = 0
         self.state = State()
 
     def _take(self, value: dict[str, Any]) -> None:
