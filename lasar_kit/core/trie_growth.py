@@ -16,6 +16,9 @@ from torch import Tensor
 
 from lasar_kit.core.trie import DenseLevel, Level, SparseLevel, Trie
 
+_FEW = 8
+"""New nodes that a table is compared with one by one, which takes less time than looking each number up."""
+
 
 @dataclass(frozen=True)
 class _New:
@@ -114,12 +117,22 @@ def _level(level: Level, above: _New, new: _New, token: Int[Tensor, " n"]) -> Le
         return SparseLevel(first, _inserted(level.token_of, new.before, spelled), int(counts.max()))
     table = level.table
     if len(new.before):
-        table = table + torch.searchsorted(new.before.int(), table, right=True, out_int32=True)
+        table = _renumbered(table, new.before)
     if len(above.before):
         table = _inserted(table, above.before, table.new_full((len(above.before), table.shape[1]), -1))
     if len(new.before):
         table[parents, torch.searchsorted(level.tokens, spelled)] = new.numbers.to(table.dtype)
     return DenseLevel(level.tokens, table)
+
+
+def _renumbered(table: Int[Tensor, "n K"], before: Int[Tensor, " k"]) -> Int[Tensor, "n K"]:
+    """A dense table with the numbers that its old nodes have from now on; -1 stays."""
+    if len(before) > _FEW:
+        return table + torch.searchsorted(before.int(), table, right=True, out_int32=True)
+    moved = table.clone()
+    for number in before:
+        moved += table >= number
+    return moved
 
 
 def _bounds(old: Int[Tensor, " bounds"], new: _New) -> Int[Tensor, " bounds"]:
