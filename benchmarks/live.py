@@ -1,7 +1,7 @@
 """A catalogue that changes while it is served: what a change costs, and what a kill leaves of it.
 
     python benchmarks/live.py             measure, print, write benchmarks/results/live.json
-    python benchmarks/live.py --table     print the table of docs/serve.md from that file
+    python benchmarks/live.py --table     print that file as markdown
 
 Tries of random codes, no two items alike: the time in which one item and a hundred come in, beside that of
 building the trie anew (medians). Then a small run is trained and served; items are added over HTTP and some
@@ -85,9 +85,10 @@ def started(run: Path) -> tuple[Any, int]:
     """A server of the run, in a process of its own, which takes requests."""
     with server.listening("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
-    process = multiprocessing.get_context("fork").Process(
-        target=server.serve, args=(run, "127.0.0.1", port, 1, Options(wait=0.0))
-    )
+    # From a process that has imported everything and run nothing: polars does not outlive a fork.
+    kind = multiprocessing.get_context("forkserver")
+    kind.set_forkserver_preload(["lasar_kit.serve.http.server"])
+    process = kind.Process(target=server.serve, args=(run, "127.0.0.1", port, 1, Options(wait=0.0)))
     process.start()
     while asked(port, "/ready") is None:
         if not process.is_alive():
