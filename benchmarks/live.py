@@ -165,8 +165,11 @@ def killed(run: Path, kills: int, seed: int) -> dict[str, Any]:
     try:
         for _ in range(kills):
             with ThreadPoolExecutor(2) as pool:
+                before = client.acknowledged
                 sending = pool.submit(send, client, port)
-                time.sleep(waits.uniform(0.2, 1.5))
+                while client.acknowledged == before and not sending.done():
+                    time.sleep(0.01)
+                time.sleep(waits.uniform(0.0, 0.5))
                 os.kill(process.pid, signal.SIGKILL)
                 process.join()
                 sending.result()
