@@ -14,11 +14,11 @@ __version__ = "0.1.0"
 
 
 def load_run(folder: str | Path, plugins: Sequence[str | Path] = ()) -> LoadedRun:
-    """The last model of a finished run, to rank its catalogue behind any number of histories.
+    """The last model of a finished run, to rank its catalogue, as it is now, behind any number of histories.
 
     `plugins` are folders as of `--plugin`. Raises `lasar_kit.errors.UserError` where there is no such model.
     """
     from lasar_kit.catalogue import Catalogue
     from lasar_kit.serve.recommend import LoadedRun
 
-    return LoadedRun.load(Path(folder), Catalogue.discover([Path(plugin) for plugin in plugins]))
+    return LoadedRun.current(Path(folder), Catalogue.discover([Path(plugin) for plugin in plugins]))

@@ -17,6 +17,7 @@ from lasar_kit.cli import results
 from lasar_kit.cli.data import data
 from lasar_kit.cli.histories import Histories, History
 from lasar_kit.cli.histories import histories as read
+from lasar_kit.cli.items import items
 from lasar_kit.cli.plugins import OPTIONS, Plugin, discovered, plugins, warn
 from lasar_kit.cli.presets import presets
 from lasar_kit.cli.serving import serve
@@ -35,6 +36,7 @@ UsageError = cast(type[Exception], typer.BadParameter.__base__)
 app = typer.Typer(help="Latent-reasoning generative recommenders: run, check and list.", **OPTIONS)
 app.add_typer(plugins, name="plugins")
 app.add_typer(data, name="data")
+app.add_typer(items, name="items")
 app.command()(suite)
 app.command()(study)
 app.add_typer(presets, name="presets")

@@ -21,6 +21,9 @@ def serve(
         float, typer.Option(min=0, help="Milliseconds that the first of a batch waits for others.")
     ] = 3.0,
     queue: Annotated[int, typer.Option(min=1, help="Histories that may wait; others get a 503.")] = 1024,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Let nobody add items or withdraw them over HTTP.")
+    ] = False,
     plugin: Plugin = None,
 ) -> None:
     """Serve the model of a run over HTTP."""
@@ -28,4 +31,5 @@ def serve(
         from lasar_kit.serve.http import app, server
     except ModuleNotFoundError as error:
         raise UserError(f"serve needs {error.name}: pip install 'lasar-kit[serve]'") from None
-    server.serve(run, host, port, workers, app.Options(batch, wait_ms / 1000, queue), plugin or ())
+    options = app.Options(batch, wait_ms / 1000, queue, editable=not read_only)
+    server.serve(run, host, port, workers, options, plugin or ())

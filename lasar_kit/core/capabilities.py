@@ -10,15 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.draws import RowDraws
-from lasar_kit.core.interfaces import Aligner, Backbone
+from lasar_kit.core.interfaces import Aligner, Backbone, TextEncoder
 from lasar_kit.core.lesson import Prompts, TaskRows
-from lasar_kit.core.values import Beams, LatentTrace, Prompt
+from lasar_kit.core.values import Beams, LatentTrace, Prompt, SidTable
 
 
 @runtime_checkable
@@ -35,6 +36,29 @@ class BoundsPrompts(Protocol):
 
     max_length: int | None
     """Tokens of a prompt at most, start token, text and SIDs; thoughts and answer come on top. None: any."""
+
+
+@runtime_checkable
+class EmbedsLater(Protocol):
+    """A text encoder that, once it has embedded a catalogue, embeds items that come later by their fields."""
+
+    embeds_later: bool
+    """Whether it does, as its options are."""
+
+    def embed(self, items: pl.DataFrame) -> Float[np.ndarray, "n E"]:
+        """One float32 vector an item, beside those that `encode` gave: the one that the item would have got
+        among them, had nobody bought it. Raises `UserError` for what cannot be embedded."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that `encode` fitted."""
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what `state_dict` gave."""
+
+
+def embedder(encoder: TextEncoder) -> EmbedsLater | None:
+    """The text encoder itself where it embeds items that come later, else None."""
+    return encoder if isinstance(encoder, EmbedsLater) and encoder.embeds_later else None
 
 
 @runtime_checkable
@@ -80,6 +104,15 @@ class SearchesAmong(Protocol):
     def search_among(self, backbone: Backbone, trace: LatentTrace, width: int, allowed: Allowed) -> Beams:
         """The `width` best of the items that each row may list, with the scores that `search` gives them; -1
         where it may list fewer. Of items that share a SID the first stands for all, if any is allowed."""
+
+
+@runtime_checkable
+class Extends(Protocol):
+    """A decoder whose catalogue may grow at less than the cost of binding it anew."""
+
+    def extend(self, table: SidTable) -> None:
+        """Take in more items: `table` begins with the catalogue that is bound. Searches are then those of a
+        decoder that was bound to all of it."""
 
 
 @runtime_checkable

@@ -35,6 +35,11 @@ class Alphabet:
         columns = zip(self.levels[: tokens.shape[1]], tokens.T.contiguous(), strict=True)
         return torch.stack([torch.searchsorted(level, column) for level, column in columns], dim=1)
 
+    def holds(self, tokens: Int[Tensor, "n M"]) -> bool:
+        """Whether each of these is one of its level's."""
+        columns = zip(self.levels, tokens.T, strict=True)
+        return all(bool(torch.isin(column, level).all()) for level, column in columns)
+
     def rank_table(self, table: SidTable) -> SidTable:
         """The catalogue spelled in ranks."""
         return SidTable(self.ranks(table.tokens.to(self.levels[0].device)))

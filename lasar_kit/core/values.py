@@ -155,6 +155,10 @@ class Anchors:
     mask: Bool[Tensor, "B R S"]
 
 
+_FEW = 64
+"""Items whose SIDs are looked for one by one."""
+
+
 @dataclass(frozen=True)
 class SidTable:
     """The catalogue: item i is the token sequence `tokens[i]`, one token id a level."""
@@ -171,6 +175,17 @@ class SidTable:
     def shared(self) -> bool:
         """Whether any two items have the same SID."""
         return int(self.leaves.max()) + 1 < len(self.leaves)
+
+    def grown(self, tokens: Int[Tensor, "n M"]) -> SidTable:
+        """The catalogue with n more items behind its own; whether any share a SID is kept where it is plain,
+        as finding it out takes a sorting of them all."""
+        table = SidTable(torch.cat([self.tokens, tokens.to(self.tokens)]))
+        if len(tokens) <= _FEW and "shared" in vars(self) and not self.shared:
+            new = enumerate(table.tokens[len(self.tokens) :], start=len(self.tokens))
+            vars(table)["shared"] = any(
+                bool((table.tokens[:place] == row).all(1).any()) for place, row in new
+            )
+        return table
 
     @cached_property
     def _by_leaf(self) -> tuple[Int[Tensor, " I"], list[int]]:

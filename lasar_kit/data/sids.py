@@ -15,6 +15,18 @@ from lasar_kit.core.values import SidTable
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_token, sid_tokens
 from lasar_kit.store.artifacts import read_json, write_json
 
+COLD = "cold_codes.safetensors"
+
+
+def save_cold(codes: Int[Tensor, "n M"], folder: Path) -> None:
+    """Write the codes of items that were held out of training beside those of the others."""
+    save_file({"codes": codes.contiguous()}, folder / COLD)
+
+
+def load_cold(folder: Path) -> Int[Tensor, "n M"] | None:
+    """Read what `save_cold` wrote; None where nothing was."""
+    return load_file(folder / COLD)["codes"] if (folder / COLD).is_file() else None
+
 
 @dataclass(frozen=True)
 class Sids:

@@ -68,6 +68,11 @@ class PromptBuilder:
         told = f"prompt.max_length holds {self.fit} items: {cut:.1%} of histories lose their oldest ones"
         return told if cut else None
 
+    def extend(self, table: SidTable) -> None:
+        """Let histories hold the items of a table that begins with the one that was given."""
+        more = table.tokens[len(self.tokens) :].cpu().numpy()
+        self.table, self.tokens = table, np.concatenate([self.tokens, more])
+
     def prompts(
         self, histories: Sequence[Int[np.ndarray, " H"]], users: Sequence[int] | None = None
     ) -> Prompts:

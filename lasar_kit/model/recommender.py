@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lasar_kit.core.allowed import Allowed
-from lasar_kit.core.capabilities import ReadsPrompts, SearchesAmong
+from lasar_kit.core.capabilities import Extends, ReadsPrompts, SearchesAmong
 from lasar_kit.core.chains import follow, read_chains
 from lasar_kit.core.depth import greedy_depth
 from lasar_kit.core.interfaces import Backbone, Decoder, DepthPolicy, LatentLoop
@@ -252,6 +252,16 @@ class Recommender(nn.Module):
         if allowed is not None and isinstance(self.decoder, SearchesAmong):
             return self.decoder.search_among(self.backbone, trace, width, allowed)
         return self.decoder.search(self.backbone, trace, width)
+
+    def extend(self, tokens: Int[Tensor, "n M"]) -> None:
+        """Take n more items into the catalogue, behind those that there are: histories may hold them, and
+        lists. Nothing is trained, so the tokens must be of SIDs that the model has."""
+        table = self.prompts.table.grown(tokens)
+        if isinstance(self.decoder, Extends):
+            self.decoder.extend(table)
+        else:
+            self.decoder.bind(table)
+        self.prompts.extend(table)
 
     def save(self, folder: Path) -> None:
         """Write a folder that `AutoModelForCausalLM`, `AutoTokenizer` and `Recommender.load` all read."""

@@ -123,7 +123,22 @@ def _grid(rows: Sequence[_Row], protocol: str | None, interval: Interval) -> Gri
     ]
     lists = [*baselines.items(), *((row.name, row.numbers) for row in rows)]
     unchanged = [line for row in rows if (line := unchanged_line(row.name, row.report))]
-    return Grid(title, columns, (*beside, *models), (*_limits(first, lists), *unchanged))
+    cold = [line for row in rows if protocol and (line := cold_line(row.name, row.report, protocol))]
+    return Grid(title, columns, (*beside, *models), (*_limits(first, lists), *cold, *unchanged))
+
+
+def cold_line(name: str, report: Mapping[str, Any], protocol: str) -> str:
+    """Tells how a model does with items that training went without, and without them; else nothing."""
+    told = report.get("cold")
+    if told is None:
+        return ""
+    groups = {group: told[group] for group in ("cold", "warm") if told[group]["users"]}
+    numbers = "; ".join(
+        f"{group} targets of {row['users']:,} users: HR@10 {row[protocol]['hr@10']:.4f}, "
+        f"NDCG@10 {row[protocol]['ndcg@10']:.4f}"
+        for group, row in groups.items()
+    )
+    return f"{name}, once {told['items']:,} items that training went without have come: {numbers}"
 
 
 def unchanged_line(name: str, report: Mapping[str, Any]) -> str:

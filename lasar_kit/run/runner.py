@@ -173,10 +173,14 @@ def _source(spec: RunSpec, catalogue: Catalogue) -> DataSource:
 
 def _load_dataset(run: Run, folder: Path) -> dict[str, int]:
     from lasar_kit.data import described, stored_dataset
+    from lasar_kit.data.cold import hold_out
 
     dataset = _source(run.spec, run.catalogue).load()
     if not len(dataset.users):
         raise UserError("dataset: no user has the three items that leave-one-out needs")
+    if run.spec.holds_out is not None:
+        dataset, cold = hold_out(dataset, run.spec.holds_out, run.spec.seed)
+        cold.save(folder)
     stored_dataset.save(dataset, folder)
     facts = described.described(dataset, run.spec.dataset)
     described.save(facts, folder)

@@ -16,8 +16,9 @@ from rich.text import Text
 from lasar_kit.errors import UserError, one_line
 from lasar_kit.model.thoughts import Stops, stops
 from lasar_kit.process.screen import Screen, quiet_libraries
-from lasar_kit.serve.recommend import LoadedRun, Recommended
+from lasar_kit.serve.recommend import LoadedRun
 from lasar_kit.serve.segments import Near, Segments, place_of
+from lasar_kit.serve.stock import Recommended
 from lasar_kit.spec.load import load_spec
 from lasar_kit.store.layout import LOCK
 from lasar_kit.store.run_folder import reading_run

@@ -5,85 +5,80 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 from accelerate import Accelerator
 from jaxtyping import Float, Int
 from rich import box
 from rich.table import Table
 from rich.text import Text
+from torch import Tensor
 
 from lasar_kit.core.allowed import Limit
 from lasar_kit.core.dataset import Dataset
-from lasar_kit.core.values import Env
-from lasar_kit.core.vocabulary import sid_token
-from lasar_kit.data import stored_dataset
 from lasar_kit.data.sids import Sids
-from lasar_kit.errors import UserError, nearest, one_line
+from lasar_kit.errors import UserError, one_line
 from lasar_kit.model.ranking import Ranking, rank_among, whole_lists, without
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.environment import check_environment
 from lasar_kit.process.screen import Screen, quiet_libraries
-from lasar_kit.spec.load import load_spec
-from lasar_kit.store.artifacts import Artifact
-from lasar_kit.store.layout import LOCK, MODEL
+from lasar_kit.serve.live.catalogue import LiveCatalogue
+from lasar_kit.serve.stock import Origin, Recommended, Stock, find, of_origin
+from lasar_kit.store.layout import MODEL
 from lasar_kit.store.run_folder import reading_run
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
-    from lasar_kit.spec.load import LoadedSpec
-    from lasar_kit.spec.plan import PlannedStage
 
 BATCH = 64
 """Histories that are decoded at once."""
 
 
-@dataclass(frozen=True)
-class Recommended:
-    """An item: its raw id, its title, and its log-probability behind the history."""
-
-    item: str
-    title: str
-    score: float
-
-
-class LoadedRun:
+class LoadedRun(Stock):
     """The last model of a finished run, in memory; `lasar_kit.load_run` makes one."""
 
     def __init__(
-        self, dataset: Dataset, sids: Sids, recommender: Recommender, width: int, accelerator: Accelerator
+        self,
+        dataset: Dataset,
+        sids: Sids,
+        recommender: Recommender,
+        width: int,
+        accelerator: Accelerator,
+        origin: Origin | None = None,
     ) -> None:
-        self.dataset, self.sids = dataset, sids
-        self._ids: list[str] = dataset.items["id"].to_list()
-        self._titles: list[str] = dataset.items["title"].to_list()
-        self.row_of = {item: row for row, item in enumerate(self._ids)}
-        """Rows of the item table by raw id."""
+        super().__init__(dataset, sids, origin)
         self.recommender, self.width, self._accelerator = recommender, width, accelerator
 
     @classmethod
     def load(cls, run: Path, catalogue: Catalogue) -> LoadedRun:
-        """`UserError` where the folder holds no finished model, or the environment would change scores."""
+        """With the items that it was trained among, and none that came later. `UserError` where the folder
+        holds no finished model, or the environment would change scores."""
         check_environment()
-        if not (run / LOCK).is_file():
-            raise UserError(f"{run}: is not the folder of a run, it holds no {LOCK}")
-        loaded = load_spec(run / LOCK, [], catalogue)
-        checkpoint = _last_checkpoint(run, loaded)
-        decoder, accelerator = loaded.spec.decoder, Accelerator()
+        origin = find(run, catalogue)
+        decoder, accelerator = origin.loaded.spec.decoder, Accelerator()
         with reading_run(run):
-            dataset = stored_dataset.load(_artifact(run, "dataset"))
-            sids = Sids.load(_artifact(run, checkpoint.inputs["sids"]))
-            env = Env(
-                seed=loaded.spec.seed,
-                device=str(accelerator.device),
-                items=dataset.items,
-                train=dataset.train,
-                catalogue=catalogue,
+            dataset, sids = of_origin(origin)
+            env = replace(
+                origin.env, device=str(accelerator.device), items=dataset.items, train=dataset.train
             )
             recommender = Recommender.load(run / MODEL, catalogue, decoder, sids, env)
-            return cls(dataset, sids, recommender.eval(), decoder.width, accelerator)
+            own = replace(origin, env=env)
+            return cls(dataset, sids, recommender.eval(), decoder.width, accelerator, own)
+
+    @classmethod
+    def current(cls, run: Path, catalogue: Catalogue) -> LoadedRun:
+        """With the items that came since, and without those that were withdrawn."""
+        return LiveCatalogue.of(cls.load(run, catalogue)).model
+
+    def grow(self, items: pl.DataFrame, codes: Int[Tensor, "n M"]) -> None:
+        """Take in items, which histories may then hold and lists too; between two searches."""
+        tokenizer = self.recommender.backbone.tokenizer
+        self.recommender.extend(Sids(codes, self.sids.sizes).table(tokenizer).tokens)
+        super().grow(items, codes)
 
     def rank(
         self,
@@ -102,19 +97,13 @@ class LoadedRun:
         if not rows:
             return []
         limits = without(rows) if exclude_history else None
+        if len(self.withdrawn):
+            barred = rows if exclude_history else [self.withdrawn[:0] for _ in rows]
+            limits = without([np.concatenate([own, self.withdrawn]) for own in barred])
         known = None if users is None else self._known(users)
         (found,) = self.rank_rows(rows, [limits], max(k, self.width), shared=True, users=known)
         pairs = zip(found.items, found.scores, strict=True)
         return [self.named(items[:k], scores[:k]) for items, scores in pairs]
-
-    def named(self, items: Int[np.ndarray, " n"], scores: Float[np.ndarray, " n"]) -> list[Recommended]:
-        """A list of rows, -1 for none, with ids and titles."""
-        pairs = zip(items.tolist(), scores.tolist(), strict=True)
-        return [Recommended(self._ids[item], self._titles[item], score) for item, score in pairs if item >= 0]
-
-    def sid(self, row: int) -> list[str]:
-        """The tokens of an item's semantic ID."""
-        return [sid_token(level, code) for level, code in enumerate(self.sids.codes[row].tolist())]
 
     def rank_rows(
         self,
@@ -145,21 +134,10 @@ class LoadedRun:
         vectors: Float[np.ndarray, "I E"] = self.recommender.item_vectors()
         return vectors
 
-    def rows(self, history: Sequence[str]) -> Int[np.ndarray, " L"]:
-        """Rows of raw ids in the item table; all unknown ones are reported."""
-        unknown = [item for item in history if item not in self.row_of]
-        if unknown:
-            raise UserError(*(f"no item {item!r} in this run; {self._hint(item)}" for item in unknown))
-        return np.array([self.row_of[item] for item in history], dtype=np.int64)
-
     def _known(self, users: Sequence[str]) -> Int[np.ndarray, " U"]:
         """Rows of raw ids of users in the data set, -1 for one unknown."""
         row = {user: place for place, user in enumerate(self.dataset.users)}
         return np.array([row.get(user, -1) for user in users], dtype=np.int64)
-
-    def _hint(self, item: str) -> str:
-        hint = nearest(item, self.row_of)
-        return hint if hint.startswith("did") else f"ids look like {self._ids[0]!r}"
 
 
 def recommend(
@@ -178,7 +156,7 @@ def recommend(
     there is no other, or with `refuse_unknown`, that is a `UserError`.
     """
     quiet_libraries()
-    model = LoadedRun.load(run, catalogue)
+    model = LoadedRun.current(run, catalogue)
     unknown: dict[int, list[str]] = {}
     for number, (place, history) in enumerate(asked):
         try:
@@ -200,20 +178,6 @@ def recommend(
             )
         elif number not in unknown:
             Screen().print(_table(items, "" if len(asked) == 1 else place))
-
-
-def _last_checkpoint(run: Path, loaded: LoadedSpec) -> PlannedStage:
-    stages = [stage for stage in loaded.plan if type(stage.config).produces == "checkpoint"]
-    if not stages:
-        raise UserError(f"{run}: this run trains no model")
-    return stages[-1]
-
-
-def _artifact(run: Path, name: str) -> Path:
-    path = run / "stages" / name
-    if Artifact.read(path) is None:
-        raise UserError(f"{run}: the stage {name!r} is not finished; run the spec again")
-    return path
 
 
 def _table(items: Sequence[Recommended], title: str) -> Table:

@@ -12,6 +12,7 @@ from typing import ClassVar
 from pydantic import AfterValidator, BaseModel, Field
 
 from lasar_kit.spec.component import ComponentConfig
+from lasar_kit.spec.held import Held
 
 
 class StageConfig(ComponentConfig):
@@ -86,6 +87,11 @@ class StageConfig(ComponentConfig):
         `inputs` the stages it reads from, by type of artifact.
         """
         yield from ()
+
+    @property
+    def holds_out(self) -> Held | None:
+        """Items that no stage of its run may learn from; None where it needs none held out."""
+        return None
 
     @property
     def loop(self) -> LatentLoopConfig | None:
@@ -173,9 +179,11 @@ class BackboneConfig(ComponentConfig):
 
 
 class QuantizerConfig(ComponentConfig):
-    """Options of a quantizer. One that does not `read_vectors` needs no text encoder."""
+    """Options of a quantizer: one that does not `read_vectors` needs no text encoder; one that
+    `encodes_later` has codes for items that it was not fitted on."""
 
     reads_vectors: ClassVar[bool] = True
+    encodes_later: ClassVar[bool] = True
 
 
 class LatentLoopConfig(ComponentConfig):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from lasar_kit.spec.bases import BackboneConfig, DecoderConfig, Ranks, StageConfig
 from lasar_kit.spec.component import ComponentConfig, SpecModel, component
+from lasar_kit.spec.held import Held
 
 DATASET = "dataset"
 """Name of the stage that loads the data set, which no other may have."""
@@ -63,3 +64,17 @@ class RunSpec(SpecModel):
     stages: dict[StageName, Annotated[StageConfig, component("stage")]] = Field(
         min_length=1, description="The stages by name, in the order in which they run."
     )
+
+    @field_validator("stages")
+    @classmethod
+    def _one_training_part(cls, stages: dict[str, StageConfig]) -> dict[str, StageConfig]:
+        """What one stage wants held out, no stage may learn from."""
+        held = {name: stage.holds_out for name, stage in stages.items() if stage.holds_out is not None}
+        if len(set(held.values())) > 1:
+            raise ValueError(f"{' and '.join(held)} hold out other items each ('cold'); give all the same")
+        return stages
+
+    @property
+    def holds_out(self) -> Held | None:
+        """Items that are held out of training; None where all are there."""
+        return next((held for stage in self.stages.values() if (held := stage.holds_out) is not None), None)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 DATASET_CODE = "lasar_kit.data.stored_dataset"
 """The code that keeps a data set, whatever its source."""
 
+COLD_CODE = "lasar_kit.data.cold"
+"""The code that holds items out of a data set, where any are."""
+
 STAGE_CODE = "lasar_kit.data.stage_context"
 """The context that every stage is handed, those of plugins too. The room `run`, which hands it over, changes
 a stage's artifact by nothing but what is in the key: options, inputs and hooks."""
@@ -34,7 +37,8 @@ def dataset_key(spec: RunSpec, files: Sequence[Path], catalogue: Catalogue) -> s
     """Key of the data set: its options, its code, and name, size and time of change of what it reads."""
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     code = (catalogue.digests.of([DATASET_CODE]), _hooks("lasar_run_stage", spec, catalogue))
-    return key_of("dataset", *code, _described(spec.dataset, catalogue), spec.seed, stats)
+    held = () if spec.holds_out is None else (catalogue.digests.of([COLD_CODE]), spec.holds_out)
+    return key_of("dataset", *code, _described(spec.dataset, catalogue), spec.seed, stats, *held)
 
 
 def stage_key(stage: PlannedStage, spec: RunSpec, inputs: Mapping[str, str], catalogue: Catalogue) -> str:

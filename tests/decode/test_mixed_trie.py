@@ -272,6 +272,22 @@ def test_masses_of_a_level_are_sums_of_its_items() -> None:
     np.testing.assert_allclose(second, [[0.6, 0.0, 0.3, 0.1]])
 
 
+def test_what_comes_later_has_no_share_of_the_prior(path_model: Make) -> None:
+    """Item 2 comes last: the ranker never hears of it, and it is ranked by the model's share alone."""
+    ranker, model = Scored([[1.0, 3.0], [3.0, 1.0]]), path_model(VOCABULARY)
+    mixed = decoder([[1, 2], [4, 4]], ranker, weight=0.5)
+    table = [[1, 2], [4, 4], [1, 3]]
+    mixed.extend(SidTable(torch.tensor(table)))
+    beams = mixed.search(model, behind(model.trace([[3]], [[0]]), [[[1, 2, 2]]]), 3)
+    found = dict(zip(beams.items[0, 0].tolist(), beams.logp[0, 0].exp().tolist(), strict=True))
+    prior = [0.75, 0.25, 0.0]  # behind a history of item 1
+    for item, row in enumerate(table):
+        expected = (model_mass(model, [3], table, tuple(row), "trie") + prior[item]) / 2
+        assert found[item] == pytest.approx(expected, abs=1e-5)
+    mixed.bind(SidTable(torch.tensor(table[:2])))
+    assert mixed.prior.masses([np.array([0])])[1].tolist() == [[0.25, 0.75]]
+
+
 def test_scores_become_probabilities() -> None:
     scores = np.array([[2.0, -np.inf, 6.0, -1.0], [-np.inf] * 4, [0.0, 0.0, 0.0, -2.0]])
     np.testing.assert_allclose(distribution(scores, "sum"), [[0.25, 0, 0.75, 0], [0.25] * 4, [0.25] * 4])

@@ -21,7 +21,8 @@ from lasar_kit.errors import UserError
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.screen import Screen
 from lasar_kit.run import runner
-from lasar_kit.serve.recommend import LoadedRun, Recommended, _table
+from lasar_kit.serve.recommend import LoadedRun, _table
+from lasar_kit.serve.stock import Recommended
 from lasar_kit.spec import load_spec
 
 PAGE = Path(__file__).parents[2] / "docs" / "serving.md"

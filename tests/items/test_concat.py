@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 from lasar_kit.core.dataset import Sequences
@@ -64,3 +65,44 @@ def test_as_written_in_a_spec() -> None:
 def test_mistakes(encoders: list) -> None:
     with pytest.raises(ValidationError):
         ConcatConfig.model_validate({"use": "concat", "encoders": encoders}, context={"catalogue": Source()})
+
+
+class LaterEncoder(GivenEncoder):
+    """Fits how many items it saw, and gives that to items that come later."""
+
+    embeds_later = True
+
+    def encode(self, items, train) -> np.ndarray:
+        self.seen = torch.tensor([items.height])
+        return super().encode(items, train)
+
+    def embed(self, items) -> np.ndarray:
+        return np.full((items.height, 2), float(self.seen), dtype=np.float32)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        self.seen = state["seen"]
+
+
+def test_parts_that_embed_nothing_later_stay_zero(catalogue) -> None:
+    rows = Given(use="given", rows=((3, 4), (0, 1)))
+    later = Given(use="later", rows=((1, 0), (0, 1)))
+
+    def made(kind: str, config: ComponentConfig, env: Env) -> GivenEncoder:
+        assert isinstance(config, Given)
+        return (LaterEncoder if config.use == "later" else GivenEncoder)(config, env)
+
+    def concat(*parts: Given) -> ConcatEncoder:
+        weighed = tuple(Part(encoder=part, weight=2.0) for part in parts)
+        return ConcatEncoder(ConcatConfig(use="concat", encoders=weighed), Env(build=made))
+
+    fitted, restored = concat(rows, later, rows), concat(rows, later, rows)
+    fitted.encode(catalogue(title=["x", "y"]), Sequences.of([]))
+    restored.load_state_dict(fitted.state_dict())
+    half = np.sqrt(2.0)
+    expected = [[0, 0, half, half, 0, 0]] * 3
+    np.testing.assert_allclose(restored.embed(catalogue(title=["a", "b", "c"])), expected, atol=1e-6)
+    assert restored.embeds_later
+    assert not concat(rows, rows).embeds_later

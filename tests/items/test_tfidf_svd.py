@@ -63,3 +63,30 @@ def test_only_the_fields_named_are_read(catalogue) -> None:
     branded = plain.with_columns(brand=plain["title"])
     np.testing.assert_array_equal(encode(plain, fields=["title"]), encode(branded, fields=["title"]))
     assert encode(branded, fields=["title", "brand"]).shape != encode(plain, fields=["brand"]).shape
+
+
+def test_later_items_are_embedded_by_the_words_of_the_catalogue(catalogue) -> None:
+    """By hand, at full rank: cosines of tf-idf with the weights of the catalogue, unknown words aside."""
+    config = TfidfSvdConfig(use="tfidf_svd", fields=["title"], ngrams=1, min_items=1)
+    encoder = TfidfSvdEncoder(config, Env(seed=3))
+    titles = ["red polish", "red lipstick", "green polish", "green"]  # four words, and all of their space
+    first = encoder.encode(catalogue(title=titles), NO_SEQUENCES)
+    other = TfidfSvdEncoder(config, Env(seed=4))
+    other.load_state_dict(encoder.state_dict())
+    later = other.embed(catalogue(title=["green", "a blue red", "", "blue"]))
+    # `lipstick`, in one of four titles, weighs ln(5 / 2) + 1, the others, in two, ln(5 / 3) + 1.
+    rare, common = np.log(5 / 2) + 1, np.log(5 / 3) + 1
+    np.testing.assert_allclose(first @ later[0], [0, 0, np.sqrt(0.5), 1], atol=1e-5)
+    expected = [np.sqrt(0.5), common / np.hypot(rare, common), 0, 0]
+    np.testing.assert_allclose(first @ later[1], expected, atol=1e-5)
+    assert not later[2:].any()
+    assert {value.dtype.itemsize for value in encoder.state_dict().values()} == {1, 4, 8}
+
+
+def test_a_catalogue_without_words_gives_later_items_none(catalogue) -> None:
+    config = TfidfSvdConfig(use="tfidf_svd")
+    encoder = TfidfSvdEncoder(config, Env())
+    encoder.encode(catalogue(title=["", ""]), NO_SEQUENCES)
+    other = TfidfSvdEncoder(config, Env())
+    other.load_state_dict(encoder.state_dict())
+    np.testing.assert_array_equal(other.embed(catalogue(title=["red"])), [[0]])

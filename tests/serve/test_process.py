@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,11 +29,11 @@ def start(shop: Path) -> Iterator[Callable[..., Started]]:
     """Starts servers of the run; each is ended, by force if need be."""
     servers: list[subprocess.Popen[str]] = []
 
-    def begin(*options: str) -> Started:
-        command = [sys.executable, "-m", "lasar_kit", "serve", str(shop), "--port", "0", *options]
+    def begin(*options: str, run: Path = shop) -> Started:
+        command = [sys.executable, "-m", "lasar_kit", "serve", str(run), "--port", "0", *options]
         servers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         told = servers[-1].stdout.readline()  # type: ignore[union-attr]
-        assert told.startswith(f"serving {shop} on http://127.0.0.1:")
+        assert told.startswith(f"serving {run} on http://127.0.0.1:")
         port = int(told.rsplit(":", 1)[1])
         until(lambda: get(port, "/ready") == {"status": "ready"})
         return servers[-1], port
@@ -53,16 +54,25 @@ def get(port: int, path: str) -> Any:
         return None
 
 
-def post(port: int) -> Any:
+def post(port: int, path: str = "/recommend", body: Any = BODY) -> Any:
     sent = urllib.request.Request(
-        f"http://127.0.0.1:{port}/recommend", json.dumps(BODY).encode(), {"Content-Type": "application/json"}
+        f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(sent, timeout=60) as answer:
         return json.load(answer)
 
 
+def items(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["items", *arguments])
+    told = capsys.readouterr()
+    assert ended.value.code == 0, told.err
+    return told.out
+
+
 def until(holds: Callable[[], bool]) -> None:
-    for _ in range(600):
+    for _ in range(3000):
         if holds():
             return
         time.sleep(0.1)
@@ -83,10 +93,33 @@ def test_what_was_taken_in_is_answered_before_the_end(shop: Path, start: Callabl
     assert get(port, "/health") is None
 
 
-def test_processes_share_a_port_and_count_together(start: Callable[..., Started]) -> None:
-    server, port = start("--workers", "2")
+def test_processes_share_a_port_and_count_together(
+    shop: Path, tmp_path: Path, start: Callable[..., Started], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And share a catalogue, which the command line changes while they serve it."""
+    run = tmp_path / "run"
+    shutil.copytree(shop, run)
+    server, port = start("--workers", "2", run=run)
     assert len({json.dumps(post(port)) for _ in range(6)}) == 1
-    assert 'lasar_requests_total{path="/recommend",status="200"} 6.0' in get(port, "/metrics")
+    for number in range(4):
+        title = f"Driftland Rice Bran Soap {number}"
+        (made,) = post(port, "/items", {"items": [{"id": f"n{number}", "title": title}]})["items"]
+        assert [get(port, f"/items/n{number}") for _ in range(4)] == [made] * 4
+    (tmp_path / "new.csv").write_text('id,title,price\nn4,Emberstone Hand Grinder,$3\nn5,"Oil, fine",\n')
+    items(capsys, "add", str(run), str(tmp_path / "new.csv"))
+    assert get(port, "/items/n4")["fields"] == {"title": "Emberstone Hand Grinder", "price": "3"}
+    assert "lists 63 items, 6 of which" in items(capsys, "withdraw", str(run), "n0", "n4", "item-00003")
+    told = [json.loads(line) for line in items(capsys, "list", str(run), "--json").splitlines()]
+    assert [one["item"] for one in told if one["withdrawn"]] == ["item-00003", "n0", "n4"]
+    assert [get(port, f"/items/{one['item']}")["sid"] for one in told] == [one["sid"] for one in told]
+    (listed,) = post(port, body={**BODY, "k": 63})["lists"]
+    (expected,) = load_run(run).rank(BODY["histories"], 63)  # type: ignore[arg-type]
+    assert [one["item"] for one in listed["items"]] == [one.item for one in expected]
+    found = {one.item for one in expected}
+    assert {"n1", "n5"} <= found
+    assert not {"item-00003", "n0", "n4"} & found
+    assert len(found) == 63
+    assert 'lasar_requests_total{path="/recommend",status="200"} 7.0' in get(port, "/metrics")
     server.send_signal(signal.SIGTERM)
     assert server.wait(60) == 0
 

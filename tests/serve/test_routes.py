@@ -130,6 +130,7 @@ def test_items_health_and_numbers(served: Serve) -> None:
     assert client.get("/health").json() == {"status": "alive"}
     assert client.get("/ready").json() == {"status": "ready"}
     assert client.get("/nowhere").status_code == 404
+    assert client.post("/items", json={"items": [{"id": "new"}]}).status_code == 403, "it has no log"
     assert client.get("/recommend").status_code == 405
     client.post("/recommend", json={"histories": [["i1"], ["i2"]]})
     client.post("/recommend", json={})
@@ -144,7 +145,7 @@ def test_items_health_and_numbers(served: Serve) -> None:
 
 def test_the_interface_is_described(served: Serve) -> None:
     told = served().get("/openapi.json").json()
-    assert set(told["paths"]) == {"/recommend", "/items/{name}", "/health", "/ready"}
+    assert set(told["paths"]) == {"/recommend", "/items", "/items/{name}", "/health", "/ready"}
     post = told["paths"]["/recommend"]["post"]
     assert set(post["responses"]) == {"200", "422", "503"}
     fields = told["components"]["schemas"]["RecommendBody"]["properties"]
@@ -159,7 +160,8 @@ def test_the_page_tells_every_field_and_option() -> None:
     told = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
     assert told == list(RecommendBody.model_fields)
     options = set(re.findall(r"`(--[\w-]+)`", page))
-    assert options == {"--host", "--port", "--workers", "--batch", "--wait-ms", "--queue", "--table"}
+    serve = {"--host", "--port", "--workers", "--batch", "--wait-ms", "--queue", "--read-only"}
+    assert options == {*serve, "--table"}
 
 
 class Held:

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from lasar_kit.core.item_fields import ItemField
 
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+Text = Annotated[str, StringConstraints(max_length=100_000)]
 MOST_HISTORIES = 64
+MOST_NEW = 1000
 MOST_K = 1000
 MOST_NAMED = 100_000
 
@@ -99,6 +101,51 @@ class Item(BaseModel):
     id: str
     sid: list[str] = Field(description="Its semantic ID, token by token.")
     fields: dict[str, str] = Field(description="What the catalogue says of it; nothing that is empty.")
+    withdrawn: bool = Field(description="Whether it is listed no more.")
+
+
+class NewItem(Body):
+    """An item that comes later."""
+
+    id: ItemId = Field(description="Its raw id.")
+    title: Text = ""
+    brand: Text = ""
+    categories: Text = ""
+    description: Text = ""
+    price: Text = ""
+    features: Text = ""
+
+
+class NewItems(Body):
+    """Items that come: all of them, or, where any cannot, none."""
+
+    items: list[NewItem] = Field(min_length=1, max_length=MOST_NEW)
+
+
+class Items(BaseModel):
+    """Items of the catalogue, in the order in which they were given."""
+
+    items: list[Item]
+
+
+class Named(BaseModel):
+    """An item and its title."""
+
+    item: str
+    title: str
+
+
+class Found(BaseModel):
+    """Items by their titles."""
+
+    items: list[Named]
+
+
+class Withdrawn(BaseModel):
+    """An item that is listed no more."""
+
+    id: str
+    withdrawn: bool
 
 
 class Mistake(BaseModel):

@@ -31,7 +31,9 @@ class Meters:
             "lasar_queue_histories", "Histories that wait.", multiprocess_mode="livesum", registry=own
         )
         self._gone = Counter("lasar_clients_gone", "Clients that left before their answer.", registry=own)
-        self._items = Gauge("lasar_items", "Items of the catalogue.", multiprocess_mode="max", registry=own)
+        self._items = Gauge(
+            "lasar_items", "Items that may be listed.", multiprocess_mode="mostrecent", registry=own
+        )
 
     def request(self, path: str, status: int, seconds: float) -> None:
         """A request was answered."""

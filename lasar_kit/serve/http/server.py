@@ -15,12 +15,14 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from lasar_kit import load_run
+from lasar_kit.catalogue import Catalogue
 from lasar_kit.errors import UserError
 from lasar_kit.process.screen import quiet_libraries
 from lasar_kit.serve.http import meters
 from lasar_kit.serve.http.app import Options, create_app
 from lasar_kit.serve.http.service import Service
+from lasar_kit.serve.live.catalogue import LiveCatalogue
+from lasar_kit.serve.recommend import LoadedRun
 
 HANDED_ON = "LASAR_KIT_SERVE"
 """The variable by which a process tells its workers what to serve."""
@@ -44,7 +46,7 @@ def serve(
     """
     quiet_libraries()
     app = load_app(run, options, plugins) if workers == 1 else None
-    listens = _listening(host, port)
+    listens = listening(host, port)
     port = listens.getsockname()[1]
     print(f"serving {run} on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     # What uvicorn hands a signal on to once it has drained: nothing more is to end.
@@ -65,7 +67,8 @@ def serve(
 
 def load_app(run: Path, options: Options, plugins: Sequence[Path] = ()) -> FastAPI:
     """The application of a run, its model in memory."""
-    return create_app(Service(load_run(run, plugins), run.resolve().name), options)
+    live = LiveCatalogue.of(LoadedRun.load(run, Catalogue.discover(plugins)))
+    return create_app(Service(live.model, run.resolve().name, live, options.editable), options)
 
 
 def worker() -> FastAPI:
@@ -75,7 +78,8 @@ def worker() -> FastAPI:
     return load_app(Path(told["run"]), Options(**told["options"]), [Path(one) for one in told["plugins"]])
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that is bound; `UserError` where it cannot be."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)

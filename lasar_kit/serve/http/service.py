@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
+import polars as pl
 from jaxtyping import Int
 
 from lasar_kit.core.allowed import Limit
+from lasar_kit.core.dataset import ITEM_COLUMNS
 from lasar_kit.errors import UserError, one_line
 from lasar_kit.serve.engine import ALL, Answer, Asked, Told, answers
 from lasar_kit.serve.filters import FieldIs, matching
-from lasar_kit.serve.http.bodies import Condition, Item, List, Listed, Mistake, RecommendBody
+from lasar_kit.serve.http.bodies import Condition, Item, List, Listed, Mistake, Named, NewItems, RecommendBody
+from lasar_kit.serve.live.catalogue import LiveCatalogue
 from lasar_kit.serve.recommend import LoadedRun
 
 MOST_TOLD = 20
@@ -32,10 +35,14 @@ class Wrong(Exception):
 
 
 class Service:
-    """A loaded run, asked in the words of a request."""
+    """A loaded run, asked in the words of a request; its catalogue follows that of `live`, where there is
+    one, and may be changed where it is `editable`."""
 
-    def __init__(self, model: LoadedRun, name: str) -> None:
-        self.model, self.name = model, name
+    def __init__(
+        self, model: LoadedRun, name: str, live: LiveCatalogue[LoadedRun] | None = None, editable: bool = True
+    ) -> None:
+        self.model, self.name, self.live = model, name, live
+        self.editable = editable and live is not None
         self.support: tuple[int, ...] = model.recommender.depth_policy.support
         self._filtered = lru_cache(FILTERS_KEPT)(self._matching)
         try:
@@ -56,7 +63,7 @@ class Service:
         if wrong:
             raise Wrong(wrong)
         histories = [self._rows(history) for history in body.histories]
-        base, barred = self._allowed(body), self._rows(body.deny)
+        base, barred = self._allowed(body), np.concatenate([self._rows(body.deny), self.model.withdrawn])
         width = max(body.k, self.model.width)
         asked = [
             Asked(
@@ -87,7 +94,29 @@ class Service:
             id=name,
             sid=self.model.sid(row),
             fields={field: text for field, text in fields.items() if field != "id" and text},
+            withdrawn=bool((self.model.withdrawn == row).any()),
         )
+
+    def table(self, new: NewItems) -> pl.DataFrame:
+        """Items to come as an item table."""
+        columns = {column: [getattr(one, column) for one in new.items] for column in ITEM_COLUMNS}
+        return pl.DataFrame(columns, schema=dict.fromkeys(ITEM_COLUMNS, pl.String))
+
+    def search(self, text: str, most: int) -> list[Named]:
+        """Items whose titles hold a text, case aside, those first that begin with it."""
+        titles = self.model.dataset.items["title"].str.to_lowercase()
+        place = titles.str.find(text.lower(), literal=True)
+        rows = np.flatnonzero(place.is_not_null().to_numpy())
+        rows = rows[~np.isin(rows, self.model.withdrawn)]
+        first = place.gather(rows).to_numpy() == 0
+        chosen = rows[np.argsort(~first, kind="stable")][:most]
+        named = self.model.named(chosen, np.zeros(len(chosen)))
+        return [Named(item=one.item, title=one.title) for one in named]
+
+    @property
+    def listed(self) -> int:
+        """How many items may be listed."""
+        return self.model.dataset.items.height - len(self.model.withdrawn)
 
     def _mistakes(self, body: RecommendBody, skips: bool) -> Iterator[Mistake]:
         named = {f"histories[{place}]": history for place, history in enumerate(body.histories)}
@@ -110,11 +139,12 @@ class Service:
         base = None if body.allow is None else np.unique(self._rows(body.allow))
         if body.filter:
             conditions = tuple((field, _condition(one)) for field, one in sorted(body.filter.items()))
-            found = self._filtered(conditions)
+            found = self._filtered(conditions, self.model.dataset.items.height)
             base = found if base is None else np.intersect1d(base, found, assume_unique=True)
         return base
 
-    def _matching(self, conditions: tuple[tuple[str, FieldIs], ...]) -> Rows:
+    def _matching(self, conditions: tuple[tuple[str, FieldIs], ...], height: int) -> Rows:
+        """Rows of which all conditions hold; `height` is that of the item table, which only grows."""
         return np.flatnonzero(matching(self.model.dataset.items, dict(conditions))).astype(np.int32)
 
     def _rows(self, ids: Sequence[str]) -> Rows:

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from lasar_kit.spec import Around, DecoderConfig, RankerConfig, Ranks, StageConfig, component
+from lasar_kit.spec.held import Held
 from lasar_kit.spec.precision import Precision
 
 
@@ -41,6 +42,14 @@ class EvaluateConfig(StageConfig):
     decoder: Annotated[DecoderConfig | None, component("decoder"), Ranks] = Field(
         None, description="How items are ranked here; as the spec's `decoder` says when absent."
     )
+    cold: Annotated[float, Field(gt=0, lt=1)] | Annotated[tuple[str, ...], Field(min_length=1)] | None = (
+        Field(
+            None,
+            description="Items that all of the run's training goes without, as a share drawn by the seed or "
+            "by raw id; they then come to the catalogue as new ones do, and users whose held-out item is one "
+            "of them are reported apart.",
+        )
+    )
     max_users: int = Field(0, ge=0, description="Users asked, drawn by the seed; 0 for all.")
     batch_size: int = Field(64, ge=1, description="Users decoded at once.")
     keep: int = Field(20, ge=1, description="Items of a line in predictions.jsonl.")
@@ -57,12 +66,20 @@ class EvaluateConfig(StageConfig):
         return beside
 
     @property
+    def holds_out(self) -> Held | None:
+        """By `cold`."""
+        return self.cold
+
+    @property
     def own_decoder(self) -> DecoderConfig | None:
         return self.decoder
 
     def mistakes(self, around: Around) -> Iterator[tuple[str, str]]:
         """A depth must be one that the model's policy can choose, as far as its config tells; a loop that
         thinks between answer tokens needs a decoder that lets it."""
+        quantizer = getattr(around.inputs["sids"][1], "quantizer", None)
+        if self.cold is not None and quantizer is not None and not quantizer.encodes_later:
+            yield "cold", f"quantizer {quantizer.use} has no codes for items that come later; rq_kmeans has"
         support = around.policy.support if around.policy is not None else None
         decoder = self.decoder or around.decoder
         if around.loop is not None and around.loop.thinks_between and not decoder.offers_between:

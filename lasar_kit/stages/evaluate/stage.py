@@ -21,6 +21,7 @@ from lasar_kit.model.precision import autocast
 from lasar_kit.model.ranking import Ranking, batches_of_users, rank_among, whole_lists, without
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.stages.evaluate.beside import places_beside
+from lasar_kit.stages.evaluate.cold import let_in
 from lasar_kit.stages.evaluate.config import EvaluateConfig
 from lasar_kit.stages.evaluate.placed import by_depth, in_own_history, placed, summary
 from lasar_kit.stages.evaluate.predictions import write_beside, write_predictions
@@ -61,18 +62,38 @@ class EvaluateStage:
         if line := recommender.prompts.cut_line(lengths):
             context.screen.print(f"  {line}")
         lists = self._rank(recommender, held_out, accelerator, context)
+        apart = self._apart(recommender, held_out, accelerator, context)
         if not accelerator.is_main_process:
             return {}
         table, target = recommender.prompts.table, held_out.target
         places = {protocol: placed(ranking, target, table) for protocol, ranking in lists.items()}
         ranking, path = lists[self.headline], context.folder / PREDICTIONS
-        report = self._metrics(ranking, places, beside, held_out) | unchanged(context)
+        report = self._metrics(ranking, places, beside, held_out) | apart | unchanged(context)
         if cut := recommender.prompts.cut(lengths):
             report["shortened_histories"] = round(cut, 6)
         write_json(context.folder / METRICS, report)
         write_predictions(path, dataset, held_out, ranking, places, self.headline, self.config.keep)
         write_beside(context.folder / BESIDE, [dataset.users[user] for user in held_out.users], beside)
         return report
+
+    def _apart(
+        self, recommender: Recommender, held_out: HeldOut, accelerator: Accelerator, context: StageContext
+    ) -> dict[str, Any]:
+        """Both kinds of users, asked once the items that were held out have come to the catalogue."""
+        if self.config.cold is None:
+            return {}
+        asked = let_in(recommender, context)
+        recommender.choose_depth = (
+            greedy_depth if self.config.depth == "sample" else recommender.choose_depth
+        )  # draws are dealt to the users of the first question
+        groups = {"cold": asked.asked[self.config.split], "warm": held_out}
+        told: dict[str, Any] = {"items": asked.items.height}
+        for name, group in groups.items():
+            lists = self._rank(recommender, group, accelerator, context) if len(group.users) else {}
+            table = recommender.prompts.table
+            numbers = {key: summary(placed(found, group.target, table)) for key, found in lists.items()}
+            told[name] = {"users": len(group.users), **numbers}
+        return {"cold": told}
 
     def _depth_rule(
         self, seed: int, held_out: HeldOut, accelerator: Accelerator

@@ -104,8 +104,8 @@ def _reassign(
         # Items of different prefixes do not compete, so each prefix is a search of its own.
         for movers, prefix, taken in _by_prefix(moved, waiting, settled, prefix_length, quantizer.sizes):
             free = np.flatnonzero(~taken)
-            candidates = _under(prefix, free, quantizer.sizes)
-            chosen = _choose(embeddings[movers], candidates, quantizer)
+            candidates = under(prefix, free, quantizer.sizes)
+            chosen = choose(embeddings[movers], candidates, quantizer)
             placed = movers[: len(chosen)]
             moved[placed] = candidates[chosen].to(moved)
             settled[placed] = True
@@ -139,7 +139,7 @@ def _by_prefix(
         yield movers[np.argsort(position[movers])], prefixes[index], taken
 
 
-def _under(
+def under(
     prefix: Int[np.ndarray, " p"], leaves: Int[np.ndarray, " C"], sizes: tuple[int, ...]
 ) -> Int[Tensor, "C M"]:
     """The SIDs of numbered leaves under a prefix."""
@@ -147,7 +147,7 @@ def _under(
     return torch.from_numpy(np.concatenate([np.tile(prefix, (len(leaves), 1)), rest], axis=1))
 
 
-def _choose(
+def choose(
     embeddings: Float[Tensor, "g E"], candidates: Int[Tensor, "C M"], quantizer: Quantizer
 ) -> Int[np.ndarray, " c"]:
     """The nearest candidate of each item that nobody before it took; min(g, C) of them."""

@@ -74,6 +74,18 @@ class SortsByTitle(TinyEncoder):
         return super().encode(items.sort("title", "id"), train)
 
 
+@breaks(BROKEN, "text_encoder", "later_items_are_embedded_as_the_catalogue_is")
+class CentresAnew(TinyEncoder):
+    """Takes from each number the mean of those that it was given with, also of what comes later."""
+
+    def encode(self, items: Any, train: Sequences) -> Any:
+        vectors = super().encode(items, train)
+        return vectors - vectors.mean(0)
+
+    def embed(self, items: Any) -> Any:
+        return self.encode(items, Sequences.of([]))
+
+
 @breaks(BROKEN, "text_encoder", "vectors_are_finite")
 class UnitLength(TinyEncoder):
     """Divides by the length of a vector, 0 or not."""

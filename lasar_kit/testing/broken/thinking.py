@@ -249,6 +249,14 @@ class FirstRow(TinyDecoder):
         return scores[:1].expand_as(scores)
 
 
+@breaks(BROKEN, "decoder", "an_extended_catalogue_is_a_bound_one")
+class NewOnesAlone(TinyDecoder):
+    """Is bound to what came last."""
+
+    def extend(self, table: SidTable) -> None:
+        super().bind(SidTable(table.tokens[len(self.leaves) :]))
+
+
 @breaks(BROKEN, "decoder", "another_catalogue_may_be_bound")
 class BoundOnce(TinyDecoder):
     """Keeps the first catalogue."""

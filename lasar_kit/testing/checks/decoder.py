@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
 
-from lasar_kit.core.capabilities import SearchesAmong
+from lasar_kit.core.capabilities import Extends, SearchesAmong
 from lasar_kit.core.interfaces import Decoder
 from lasar_kit.core.values import Beams, LatentTrace, SidTable
 from lasar_kit.testing import tiny
@@ -194,6 +194,25 @@ def another_catalogue_may_be_bound(subject: Subject, case: Search) -> None:
     expect(
         same, f"items {found.items.flatten().tolist()}, bound but once {expected.items.flatten().tolist()}"
     )
+
+
+@decoder.check(
+    "Let extend leave what bind would of the whole table: new prefixes among the old, new rows behind them."
+)
+def an_extended_catalogue_is_a_bound_one(subject: Subject, case: Search) -> None:
+    """Where there is `extend`: bound to some items and extended by the others, it searches as one bound to
+    all."""
+    if not isinstance(subject.component, Extends):
+        return
+    expected = _search(subject, case)
+    for count in {1, (len(case.table) + 1) // 2}:
+        component = subject.fresh()
+        component.bind(SidTable(case.sids.tokens[:count]))
+        component.extend(case.sids)
+        found = component.search(case.backbone, _trace(case), case.width)
+        told = f"{count} items and {len(case.table) - count} more: items {found.items.flatten().tolist()}, "
+        told += f"bound at once {expected.items.flatten().tolist()}"
+        expect(torch.equal(found.items, expected.items) and close(found.logp, expected.logp), told)
 
 
 def _crowded(case: Crowd) -> Search:

@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 import torch
 
+from lasar_kit.core.capabilities import embedder
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.interfaces import TextEncoder
+from lasar_kit.testing.compare import snapshot
 from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
 from lasar_kit.testing.item_strategies import Catalogue, catalogues
 
@@ -70,3 +72,29 @@ def order_of_items_does_not_matter(subject: Subject, case: Catalogue) -> None:
     expect_close(
         other @ other.T, (plain @ plain.T)[order][:, order], f"order {order.tolist()}: a product is", 1e-3
     )
+
+
+_NOBODY = Sequences.of([])
+
+
+@text_encoder.check(
+    "Keep in state_dict all that encode fitted, and let embed fit nothing: neither to what comes later, nor "
+    "to how much of it.",
+    examples=6,
+)
+def later_items_are_embedded_as_the_catalogue_is(subject: Subject, case: Catalogue) -> None:
+    """Where there is `embed`: restored from its saved state, it gives items of a catalogue of which nobody
+    bought anything the vectors that `encode` gave them, whatever comes beside them."""
+    fitted, restored = subject.fresh(), subject.fresh()
+    if embedder(fitted) is None:
+        return
+    items = case.items
+    vectors = torch.from_numpy(np.asarray(fitted.encode(items, _NOBODY)))
+    restored.load_state_dict(snapshot(fitted.state_dict()))
+    for rows in ([*range(items.height)], [3, 1], [0], [5]):
+        found = np.asarray(restored.embed(items[rows]))
+        expect(found.dtype == np.float32, f"vectors are {found.dtype}, not float32")
+        expected = vectors[rows]
+        same = found.shape == tuple(expected.shape)
+        expect(same, f"items {rows}: shape {list(found.shape)}, not {list(expected.shape)}")
+        expect_close(torch.from_numpy(found), expected, f"items {rows}, embedded later: a number is", 1e-3)

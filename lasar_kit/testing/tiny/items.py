@@ -45,6 +45,19 @@ class TinyEncoder:
         rows = [[*(title.count(letter) for letter in "aeio"), len(title)] for title in items["title"]]
         return np.array(rows, dtype=np.float32).reshape(len(items), 5)
 
+    embeds_later = True
+
+    def embed(self, items: pl.DataFrame) -> Float[np.ndarray, "n E"]:
+        """Nothing is fitted."""
+        return TinyEncoder.encode(self, items, Sequences.of([]))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Nothing."""
+
 
 class TinyQuantizer:
     """Two levels of four codes: nothing, and what three items leave over that leave most."""

@@ -85,6 +85,10 @@ class TinyDecoder:
         self.items, self.leaves = torch.tensor(first), table.leaves
         self.tokens = table.tokens[self.items]
 
+    def extend(self, table: SidTable) -> None:
+        """Begin anew."""
+        self.bind(table)
+
     @torch.no_grad()
     def search(self, backbone: Backbone, trace: LatentTrace, width: int) -> Beams:
         """The best `width` by their log-probabilities over all tokens."""

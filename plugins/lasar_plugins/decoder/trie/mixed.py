@@ -57,6 +57,12 @@ class MixedTrie(TrieWalk, nn.Module):
         self.table = table
         self.prior.bind(table)
 
+    def extend(self, table: SidTable) -> None:
+        """Patch the trie; what came after the prior was fitted has no share of it."""
+        super().extend(table)
+        self.table = table
+        self.prior.extend(table)
+
     def odds(self, last: Float[Tensor, "*S D"]) -> Float[Tensor, "*S"]:
         """Return the log-odds of the prior's share behind states that answer."""
         if self.gate is None:

@@ -31,9 +31,20 @@ class ItemPrior:
     def __init__(self, ranker: Ranker, normalise: Normalise) -> None:
         self.ranker, self.normalise = ranker, normalise
         self.latest: tuple[Tensor, list[Tensor]] | None = None
+        self.fitted, self.later = 0, 0
+        """Items of the catalogue that was bound first, which the ranker scores; those that came after."""
 
     def bind(self, table: SidTable) -> None:
         """Learn where the nodes of each level lie, in place of a catalogue bound before."""
+        self._place(table)
+        self.fitted, self.later = len(table.tokens), 0
+
+    def extend(self, table: SidTable) -> None:
+        """Let the nodes hold more items, behind those that the ranker scores."""
+        self._place(table)
+        self.later = len(table.tokens) - self.fitted
+
+    def _place(self, table: SidTable) -> None:
         self.latest = None
         rows = table.tokens.cpu().numpy()
         self.order, firsts = prefixes(rows)
@@ -79,7 +90,10 @@ class ItemPrior:
 
     def _leaves(self, histories: Sequence[Int[np.ndarray, " H"]]) -> Float[np.ndarray, "U n"]:
         """Return the probabilities of all SIDs, in the order of the trie."""
-        shares = distribution(self.ranker.score(histories), self.normalise)
+        known = [history[history < self.fitted] for history in histories] if self.later else histories
+        shares = distribution(self.ranker.score(known), self.normalise)
+        if self.later:
+            shares = np.pad(shares, ((0, 0), (0, self.later)))
         ordered = np.array_equal(self.order, np.arange(len(self.order)))
         return _sums(shares if ordered else shares[:, self.order], self.leaves)
 

@@ -17,6 +17,7 @@ from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.scoring import candidate_logp
 from lasar_kit.core.trie import Alphabet, OpenNodes, Trie, candidates
+from lasar_kit.core.trie_growth import grown
 from lasar_kit.core.values import Beams, Between, Context, Env, LatentTrace, SidTable
 from lasar_plugins.decoder.trie.config import TrieConfig
 
@@ -64,6 +65,18 @@ class TrieWalk:
         self.alphabet = Alphabet(table, self.device) if self.config.score == "trie" else None
         spelled = self.alphabet.rank_table(table) if self.alphabet else table
         self.trie = Trie.of(spelled, self.config.table_megabytes, self.device)
+
+    def extend(self, table: SidTable) -> None:
+        """Patch the trie: a token that no item had at its level is the only reason to build it anew."""
+        rows = table.tokens[len(self.trie.place) :].to(self.trie.place.device)
+        known = self.alphabet is None or self.alphabet.holds(rows)
+        if known and self.alphabet is not None:
+            rows = self.alphabet.ranks(rows)
+        patched = grown(self.trie, rows) if known else None
+        if patched is None:
+            TrieWalk.bind(self, table)
+        else:
+            self.trie = patched
 
     @torch.no_grad()
     def walk(

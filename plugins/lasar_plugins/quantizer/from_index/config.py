@@ -12,6 +12,7 @@ from lasar_kit.spec import QuantizerConfig, SpecPath
 class FromIndexConfig(QuantizerConfig):
     """Options of `from_index`."""
 
+    encodes_later: ClassVar[bool] = False
     checked_with: ClassVar[tuple[str, ...]] = ("path",)
 
     path: SpecPath | None = Field(

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.sources import text_files
@@ -26,9 +27,22 @@ class PrecomputedEncoder:
         self.config = config
         rows = {"order_of_items_does_not_matter": "without 'ids', the rows are those of the items in order"}
         self.contract_exceptions = rows if config.ids is None else {}
+        self.embeds_later = config.ids is not None
+        """Where rows are found by id, the file may hold those of items that come later."""
 
     def encode(self, items: pl.DataFrame, train: Sequences) -> Float[np.ndarray, "I E"]:
         """One row an item; `UserError` on a file that does not give exactly that."""
+        return self.embed(items)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Nothing: the file stays where it is."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Nothing."""
+
+    def embed(self, items: pl.DataFrame) -> Float[np.ndarray, "I E"]:
+        """The same, of a file that is read anew."""
         path = self.config.path
         rows = _read(path, self.config.tensor)
         if rows.ndim != 2 or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":

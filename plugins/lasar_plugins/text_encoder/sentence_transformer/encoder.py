@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import polars as pl
 from jaxtyping import Float
 from sentence_transformers import SentenceTransformer
+from torch import Tensor
 
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.item_text import item_text
@@ -16,7 +19,9 @@ from lasar_plugins.text_encoder.sentence_transformer.config import SentenceTrans
 
 
 class SentenceTransformerEncoder:
-    """Embeds item text; zero for an item without text."""
+    """Embeds item text; zero for an item without text. Nothing is fitted: the model stays where it is."""
+
+    embeds_later = True
 
     def __init__(self, config: SentenceTransformerConfig, env: Env) -> None:
         self.config = config
@@ -24,10 +29,24 @@ class SentenceTransformerEncoder:
 
     def encode(self, items: pl.DataFrame, train: Sequences) -> Float[np.ndarray, "I E"]:
         """One vector an item; `UserError` where the model cannot be had."""
-        texts = item_text(items, self.config.fields)
-        model = load_sentence_model(
+        return self.embed(items)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Nothing."""
+
+    @cached_property
+    def _model(self) -> SentenceTransformer:
+        return load_sentence_model(
             self.config.model, self.device, "text_encoder sentence_transformer", self.config.revision
         )
+
+    def embed(self, items: pl.DataFrame) -> Float[np.ndarray, "I E"]:
+        """The same: an item's vector is of its text alone."""
+        texts, model = item_text(items, self.config.fields), self._model
         # Batches are the same for any number of processes, and so are the vectors, to the last bit.
         order = np.argsort([len(text) for text in texts], kind="stable")
         size = self.config.batch_size

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
+import torch
 from jaxtyping import Float
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
 
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.item_text import item_text
@@ -24,15 +28,48 @@ class TfidfSvdEncoder:
     def __init__(self, config: TfidfSvdConfig, env: Env) -> None:
         self.config = config
         self.seed = env.seed
+        self.terms: list[str] = []
+        self.idf: Float[np.ndarray, " T"] = np.zeros(0)
+        self.components: Float[np.ndarray, "E T"] = np.zeros((1, 0))
 
     def encode(self, items: pl.DataFrame, train: Sequences) -> Float[np.ndarray, "I E"]:
         """One vector an item, of `dimensions` or, in a small catalogue, min(items, terms) coordinates."""
         weights = self._tfidf(item_text(items, self.config.fields))
         if weights is None:
+            self.terms, self.idf, self.components = [], np.zeros(0), np.zeros((1, 0))
             return np.zeros((items.height, 1), dtype=np.float32)
         rank = min(self.config.dimensions, *weights.shape)
-        _, _, components = randomized_svd(weights, rank, n_iter=7, random_state=self.seed)
-        projected = weights @ components.T
+        _, _, self.components = randomized_svd(weights, rank, n_iter=7, random_state=self.seed)
+        return self._projected(weights)
+
+    @property
+    def embeds_later(self) -> bool:
+        """Always: words that the catalogue never held tell nothing, the others what they always do."""
+        return True
+
+    def embed(self, items: pl.DataFrame) -> Float[np.ndarray, "n E"]:
+        """One vector an item, from the words that it has in common with the catalogue."""
+        if not self.terms:
+            return np.zeros((items.height, len(self.components)), dtype=np.float32)
+        vectorizer = self._vectorizer(vocabulary=self.terms)
+        vectorizer.idf_ = self.idf
+        return self._projected(vectorizer.transform(item_text(items, self.config.fields)))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Terms, a line each in UTF-8; their inverse document frequencies; the axes of the embedding."""
+        return {
+            "terms": torch.frombuffer(bytearray("\n".join(self.terms).encode() or b"\n"), dtype=torch.uint8),
+            "idf": torch.tensor(self.idf),
+            "components": torch.from_numpy(self.components.astype(np.float32)),
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what `state_dict` gave."""
+        self.terms = state["terms"].numpy().tobytes().decode().split("\n")[: len(state["idf"])]
+        self.idf, self.components = state["idf"].numpy(), state["components"].double().numpy()
+
+    def _projected(self, weights: csr_matrix) -> Float[np.ndarray, "n E"]:
+        projected = weights @ self.components.T
         norm = np.linalg.norm(projected, axis=1, keepdims=True)
         unit = np.divide(projected, norm, out=np.zeros_like(projected), where=norm > _NOTHING)
         vectors: Float[np.ndarray, "I E"] = unit.astype(np.float32)
@@ -43,14 +80,16 @@ class TfidfSvdEncoder:
         # A term of one item tells nothing about others, but in a catalogue where no term is shared
         # it is all there is.
         for min_items in (self.config.min_items, 1):
-            vectorizer = TfidfVectorizer(
-                ngram_range=(1, self.config.ngrams),
-                min_df=min(min_items, len(texts)),
-                max_features=self.config.max_terms,
-                sublinear_tf=True,
+            vectorizer = self._vectorizer(
+                min_df=min(min_items, len(texts)), max_features=self.config.max_terms
             )
             try:
-                return vectorizer.fit_transform(texts)
+                weights: csr_matrix = vectorizer.fit_transform(texts)
             except ValueError:  # scikit-learn's answer to an empty vocabulary
                 continue
+            self.terms, self.idf = vectorizer.get_feature_names_out().tolist(), vectorizer.idf_
+            return weights
         return None
+
+    def _vectorizer(self, **options: Any) -> TfidfVectorizer:
+        return TfidfVectorizer(ngram_range=(1, self.config.ngrams), sublinear_tf=True, **options)
