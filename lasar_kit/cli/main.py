@@ -15,6 +15,7 @@ import typer
 from lasar_kit import __version__
 from lasar_kit.cli import results
 from lasar_kit.cli.data import data
+from lasar_kit.cli.exporting import export
 from lasar_kit.cli.plugins import OPTIONS, Plugin, discovered, plugins, warn
 from lasar_kit.cli.presets import presets
 from lasar_kit.cli.recommending import recommend
@@ -36,7 +37,7 @@ app.add_typer(plugins, name="plugins")
 app.add_typer(data, name="data")
 app.command()(study)
 app.add_typer(presets, name="presets")
-for command in (recommend, results.explain, results.report, results.compare, serve):
+for command in (recommend, results.explain, results.report, results.compare, serve, export):
     app.command()(command)
 
 
