@@ -36,12 +36,28 @@ from lasar_kit.serve.export.program import PROGRAM, load_program
 from lasar_kit.serve.recommend import LoadedRun
 from lasar_kit.spec import load_spec
 
+PAGE = Path(__file__).parents[2] / "docs" / "export.md"
+
 
 @pytest.fixture(scope="module")
 def exported(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made by the command that the page shows."""
     folder = tmp_path_factory.mktemp("exported") / "shop"
-    export(shop, folder, Catalogue.discover(), program=True)
+    (command,) = re.findall(r"^\$ lasar-kit (.*)$", PAGE.read_text(), re.MULTILINE)
+    with pytest.raises(SystemExit) as ended:
+        main(
+            [{"runs/shop": str(shop), "shop-model": str(folder)}.get(part, part) for part in command.split()]
+        )
+    assert ended.value.code == 0
     return folder
+
+
+def test_the_page_tells_every_file(exported: Path) -> None:
+    told = re.findall(r"`([^`]*)`", "".join(re.findall(r"^\| (`.*?) \|", PAGE.read_text(), re.MULTILINE)))
+    files = {str(path.relative_to(exported)) for path in exported.rglob("*") if path.is_file()}
+    assert {file for file in told if "." in file} <= files
+    left = {file for file in files if not file.startswith(tuple(told))}
+    assert left == {"generation_config.json", "tokenizer_config.json"}
 
 
 def test_the_folder_is_whole(shop: Path, exported: Path) -> None:
