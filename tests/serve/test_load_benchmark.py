@@ -54,9 +54,10 @@ def test_good_bodies_are_good_and_malformed_ones_are_not(scripts: tuple[Any, Any
 def test_memory_is_watched_at_four_fifths_of_the_load(
     scripts: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight clients, 100 requests a second at most, 60 ms each: 40 ms between two requests of a client."""
+    """Eight clients, 100 requests a second at most, 75 ms each: 40 ms between two requests of a client."""
     script, _ = scripts
-    monkeypatch.setattr(script, "megabytes", lambda pid, numbers=iter(range(500, 600)): next(numbers))
+    numbers = iter(range(500, 600))
+    monkeypatch.setattr(script, "megabytes", lambda pid: next(numbers))
     asked = []
 
     def load_of(*given: Any) -> dict[str, Any]:
