@@ -12,17 +12,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
-from jaxtyping import Int
 
 from lasar_kit import __version__
 from lasar_kit.errors import UserError, one_line
-from lasar_kit.model.ranking import without
 from lasar_kit.process.screen import Screen, Tick, quiet_libraries
 from lasar_kit.process.world import from_all, from_main, is_main, rank, size, wait_for_all
 from lasar_kit.serve.histories import ids, lines, no_history
-from lasar_kit.serve.recommend import LoadedRun, Recommended
+from lasar_kit.serve.recommend import LoadedRun
 from lasar_kit.store.artifacts import read_json, remove, sha256, write_json
 from lasar_kit.store.layout import LOCK, MODEL
 from lasar_kit.store.run_folder import alone_in
@@ -219,12 +216,8 @@ def _lists(work: Work, model: LoadedRun, first: int, chunk: Sequence[str]) -> pl
     """The rows of lines that begin with number `first`."""
     histories = [ids(text) for text in chunk]
     unknown = [[item for item in history if item not in model.row_of] for history in histories]
-    rows = [
-        np.array([model.row_of[item] for item in history], dtype=np.int64)
-        for history, left in zip(histories, unknown, strict=True)
-        if not left
-    ]
-    found = _ranked(work, model, rows)
+    known = [history for history, left in zip(histories, unknown, strict=True) if not left]
+    found = iter(model.rank(known, work.k, work.exclude_history, shared=False))
     lists = [[] if left else next(found) for left in unknown]
     columns = {
         "line": range(first, first + len(chunk)),
@@ -233,17 +226,6 @@ def _lists(work: Work, model: LoadedRun, first: int, chunk: Sequence[str]) -> pl
         "unknown": unknown,
     }
     return pl.DataFrame(columns, schema=SCHEMA)
-
-
-def _ranked(
-    work: Work, model: LoadedRun, rows: Sequence[Int[np.ndarray, " H"]]
-) -> Iterator[list[Recommended]]:
-    """Yield the list behind each history of rows; by this process alone."""
-    if rows:
-        limits = without(rows) if work.exclude_history else None
-        (ranking,) = model.rank_rows(rows, [limits], max(work.k, model.width))
-        for items, scores in zip(ranking.items[:, : work.k], ranking.scores[:, : work.k], strict=True):
-            yield model.named(items, scores)
 
 
 def _join(work: Work) -> None:

@@ -80,13 +80,13 @@ def call(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call
 @pytest.fixture
 def ranked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Of each part that is ranked, its histories."""
-    counts, rank = list[int](), LoadedRun.rank_rows
+    counts, rank = list[int](), LoadedRun.rank
 
     def counted(self: LoadedRun, histories: Any, *given: Any, **more: Any) -> Any:
         counts.append(len(histories))
         return rank(self, histories, *given, **more)
 
-    monkeypatch.setattr(LoadedRun, "rank_rows", counted)
+    monkeypatch.setattr(LoadedRun, "rank", counted)
     return counts
 
 
