@@ -230,8 +230,9 @@ def measure(args: argparse.Namespace) -> report.Result:
             load_of(1, 2)
             rows = [load_of(clients, args.seconds) for clients in args.clients]
             most = max(rows, key=lambda row: float(row["per_second"]))
-            held = soak(server, load_of, most, args.soak) if args.soak else None
             statuses = fuzz(port, args.items, args.bodies)
+            print(f"{rows}\n{statuses}\nnow memory, for {args.soak} s", flush=True)
+            held = soak(server, load_of, most, args.soak) if args.soak else None
     sizes = {name: getattr(args, name) for name in ("items", "hidden", "layers", "width", "seconds")}
     told = {"cores": os.cpu_count(), "busy": busy, "sizes": sizes}
     return {**report.machine(), **told, "load": rows, "memory": held, "malformed": statuses}

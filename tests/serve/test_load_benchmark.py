@@ -29,7 +29,7 @@ def scripts() -> Iterator[tuple[Any, Any]]:
 
 
 def test_the_page_holds_the_table_of_the_results(scripts: tuple[Any, Any]) -> None:
-    """At 1, 8 and 32 clients without a refusal; malformed bodies without a 500."""
+    """At 1, 8 and 32 clients without a refusal; malformed bodies without a 500, and no growth of memory."""
     script, report = scripts
     result = json.loads(script.RESULT.read_text(encoding="utf-8"))
     _, shown, _ = (ROOT / "docs" / "serve.md").read_text().split("<!-- table: serve -->")
