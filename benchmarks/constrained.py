@@ -64,7 +64,7 @@ def row(decoder: TrieBeam, backbone: Qwen3Backbone, name: str, args: argparse.Na
         "free_ms": 1000 * median(free),
         "among_ms": 1000 * median(among),
         "prepare_ms": 1000 * median(prepared),
-        "kilobytes_a_user": OpenNodes(decoder.trie, allowed).named.nbytes / args.batch / 1024,
+        "kilobytes_a_user": OpenNodes(decoder.trie, allowed).named.of_places.nbytes / args.batch / 1024,
         "found": int(beams.valid.sum(-1).min()),
         "all_allowed": holds(beams, chosen),
     }

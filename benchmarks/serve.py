@@ -1,10 +1,12 @@
 """A served run under load: requests a second and latency, memory over time, and bodies that make no sense.
 
     python benchmarks/serve.py             measure, print, write benchmarks/results/serve.json
-    python benchmarks/serve.py --table     print the table of docs/serving.md from that file
+    python benchmarks/serve.py --table     print the table of docs/serve.md from that file
 
 Load is made by wrk (https://github.com/wg/wrk, a package of most systems) on the loopback, each request one
-history of two to ten items. The run is a small one, made anew.
+history of two to ten items, every other one with its history left out and every fourth with a filter. The run
+is a small one, made anew. Memory is that of the server under four fifths of the most requests a second that
+it answered before.
 """
 
 from __future__ import annotations
@@ -21,14 +23,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import report
 
 RESULT = Path(__file__).parent / "results" / "serve.json"
+SHARE = 0.8
+"""Of the most load, under which memory is watched."""
 SPEC = """
 name: served
 dataset: {{use: demo, users: 400, items: {items}}}
@@ -47,6 +52,8 @@ function request()
   at = at % #bodies + 1
   return wrk.format("POST", "/recommend", {["Content-Type"] = "application/json"}, bodies[at])
 end
+local pause = os.getenv("PAUSE")
+if pause then function delay() return tonumber(pause) end end
 function done(summary, latency)
   local e = summary.errors
   local p50, p95, p99 = latency:percentile(50), latency:percentile(95), latency:percentile(99)
@@ -109,21 +116,24 @@ def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
 
 
 def bodies(items: int, count: int = 500) -> list[str]:
-    """Requests of one history each, half of them with a constraint."""
+    """Requests of one history each; half of them leave it out, and a quarter have a filter as well."""
     draw = random.Random(0)
     made = []
     for number in range(count):
         history = [f"item-{draw.randrange(items):05d}" for _ in range(draw.randint(2, 10))]
-        made.append(json.dumps({"histories": [history], "k": 10, "exclude_history": number % 2 == 0}))
+        body: dict[str, Any] = {"histories": [history], "k": 10, "exclude_history": number % 2 == 0}
+        if number % 4 == 0:
+            body["filter"] = {"price": {"max": 20}}
+        made.append(json.dumps(body))
     return made
 
 
-def load(port: int, file: Path, script: Path, clients: int, seconds: int) -> dict[str, Any]:
-    """What wrk says of so many clients, each with one request at a time."""
+def load(port: int, file: Path, script: Path, clients: int, seconds: int, pause: float = 0) -> dict[str, Any]:
+    """What wrk says of so many clients, each with one request at a time and `pause` seconds behind it."""
     command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "-s", str(script)]
     told = subprocess.run(
         [*command, f"http://127.0.0.1:{port}"],
-        env={**os.environ, "BODIES": str(file)},
+        env={**os.environ, "BODIES": str(file)} | ({"PAUSE": str(round(1000 * pause))} if pause else {}),
         capture_output=True,
         text=True,
         check=True,
@@ -147,15 +157,19 @@ def megabytes(process: int) -> float:
 
 
 def soak(
-    server: subprocess.Popen[str], port: int, file: Path, script: Path, args: argparse.Namespace
+    server: subprocess.Popen[str], load_of: Callable[..., dict[str, Any]], most: dict[str, Any], seconds: int
 ) -> dict[str, Any]:
-    """Memory before, half way through and after `args.soak` seconds of two clients."""
-    load(port, file, script, 2, 5)
-    held = [megabytes(server.pid)]
-    for _ in range(2):
-        load(port, file, script, 2, max(args.soak // 2, 1))
+    """Memory at the start and after each tenth of a time at four fifths of the load `most`."""
+    clients = most["clients"]
+    pause = max(clients / (SHARE * most["per_second"]) - most["ms"]["p50"] / 1000 * SHARE, 0.001)
+    load_of(clients, max(seconds // 20, 1), pause)
+    held, rates = [megabytes(server.pid)], []
+    for _ in range(10):
+        row = load_of(clients, max(seconds // 10, 1), pause)
         held.append(megabytes(server.pid))
-    return {"seconds": args.soak, "megabytes": held}
+        rates.append(row["per_second"])
+        assert row["refused"] + row["failed"] == 0, row
+    return {"seconds": seconds, "megabytes": held, "share": sum(rates) / 10 / most["per_second"]}
 
 
 def malformed(good: str, draw: random.Random) -> bytes:
@@ -205,18 +219,23 @@ def fuzz(port: int, items: int, count: int) -> dict[str, int]:
 
 def measure(args: argparse.Namespace) -> report.Result:
     """Load of each number of clients, memory, and malformed bodies."""
+    busy = os.getloadavg()[0]  # what else the machine does
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         run = make_run(folder, args)
         (file := folder / "bodies.jsonl").write_text("\n".join(bodies(args.items)) + "\n")
         (script := folder / "load.lua").write_text(WRK)
         with serving(run) as (server, port):
-            load(port, file, script, 1, 2)
-            rows = [load(port, file, script, clients, args.seconds) for clients in args.clients]
-            held = soak(server, port, file, script, args) if args.soak else None
+            load_of = partial(load, port, file, script)
+            load_of(1, 2)
+            rows = [load_of(clients, args.seconds) for clients in args.clients]
+            most = max(rows, key=lambda row: float(row["per_second"]))
             statuses = fuzz(port, args.items, args.bodies)
+            print(f"{rows}\n{statuses}\nnow memory, for {args.soak} s", flush=True)
+            held = soak(server, load_of, most, args.soak) if args.soak else None
     sizes = {name: getattr(args, name) for name in ("items", "hidden", "layers", "width", "seconds")}
-    return {**report.machine(), "sizes": sizes, "load": rows, "memory": held, "malformed": statuses}
+    told = {"cores": os.cpu_count(), "busy": busy, "sizes": sizes}
+    return {**report.machine(), **told, "load": rows, "memory": held, "malformed": statuses}
 
 
 def text(result: report.Result) -> str:
@@ -224,15 +243,17 @@ def text(result: report.Result) -> str:
     sizes, held = result["sizes"], result["memory"]
     memory = ""
     if held:
-        begin, middle, end = held["megabytes"]
+        first, *later = held["megabytes"]
         memory = (
-            f" Memory under load: {begin:.0f} MB, {middle:.0f} MB and {end:.0f} MB over {held['seconds']} s."
+            f" Memory at {held['share']:.0%} of the most load, over {held['seconds']} s: {first:.0f} MB, "
+            f"then {', '.join(f'{one:.0f}' for one in later)} MB."
         )
     statuses = ", ".join(f"{count:,} with {status}" for status, count in result["malformed"].items())
+    other = f", load average before {result['busy']:.1f}" if result["busy"] > 0.5 else ""
     return (
         f"{sizes['items']:,} items, {sizes['layers']} layers of width {sizes['hidden']}, "
-        f"{sizes['width']} beams; {report.machine_text(result)}.{memory} Malformed bodies were answered "
-        f"{statuses}."
+        f"{sizes['width']} beams; wrk and server share {result['cores']} cores{other}; "
+        f"{report.machine_text(result)}.{memory} Malformed bodies were answered {statuses}."
     )
 
 

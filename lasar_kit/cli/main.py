@@ -15,11 +15,11 @@ import typer
 from lasar_kit import __version__
 from lasar_kit.cli import results
 from lasar_kit.cli.data import data
-from lasar_kit.cli.histories import Histories, History
-from lasar_kit.cli.histories import histories as read
+from lasar_kit.cli.exporting import export
 from lasar_kit.cli.items import items
 from lasar_kit.cli.plugins import OPTIONS, Plugin, discovered, plugins, warn
 from lasar_kit.cli.presets import presets
+from lasar_kit.cli.recommending import recommend
 from lasar_kit.cli.serving import serve
 from lasar_kit.cli.suites import study, suite
 from lasar_kit.errors import UserError
@@ -40,9 +40,8 @@ app.add_typer(items, name="items")
 app.command()(suite)
 app.command()(study)
 app.add_typer(presets, name="presets")
-for command in (results.explain, results.report, results.compare):
+for command in (recommend, results.explain, results.report, results.compare, serve, export):
     app.command()(command)
-app.command()(serve)
 
 
 def _version(asked: bool) -> None:
@@ -138,30 +137,6 @@ def schema(plugin: Plugin = None) -> None:
     for line in problems:
         print(f"left out: {line}", file=sys.stderr)
     print(json.dumps(printed, indent=2))
-
-
-@app.command()
-def recommend(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
-    history: History = None,
-    histories: Histories = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 10,
-    exclude_history: Annotated[
-        bool, typer.Option("--exclude-history", help="Leave out what a history holds.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each history.")] = False,
-    refuse: Annotated[
-        bool,
-        typer.Option("--refuse-unknown", help="Give no list at all where any history has an unknown id."),
-    ] = False,
-    plugin: Plugin = None,
-) -> None:
-    """Recommend the next items after histories, with the model of a run."""
-    asked = read(history, histories)
-    catalogue = discovered(plugin)
-    from lasar_kit.serve.recommend import recommend as show
-
-    show(run, asked, k, catalogue, exclude_history, as_json, refuse)
 
 
 def _load(spec: Path, overrides: list[str] | None, catalogue: Catalogue) -> LoadedSpec:

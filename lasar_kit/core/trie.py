@@ -190,28 +190,51 @@ class OpenNodes:
     The items of a node follow each other, so how many of them a row's set names is a difference of two looks:
     into the places that are named, sorted, by binary search; or, of a set that is a good part of the
     catalogue, into a running count over all places, which takes less time to make than sorting them. Kept are
-    E numbers a row, or I.
+    E numbers a row, or I; and of a set that rows share as many once.
     """
 
     def __init__(self, trie: Trie, allowed: Allowed) -> None:
         self.trie, self.only = trie, allowed.only[:, None]
         count = len(trie.place)  # of places; itself it is none
         places = torch.where(allowed.items < 0, count, trie.place[allowed.items])
-        self.counted = places.shape[1] * SORTED_SHARE > count
-        self.named = _running_count(places, count) if self.counted else _ascending(places, count)
+        self.named = _Counts.of(places, count)
+        self.shared = [
+            (one.rows, _Counts.of(trie.place[one.items.long()][None], count)) for one in allowed.shared
+        ]
 
     def among(self, level: int, node: Int[Tensor, "B R w C"]) -> Bool[Tensor, "B R w C"]:
         """Which of these nodes of a level are open."""
         flat, bounds = node.flatten(1).long(), self.trie.first[level]
         start, end = bounds[flat], bounds[flat + 1]
-        named = self._before(end) - self._before(start)
-        return torch.where(self.only, named > 0, named < end - start).view(node.shape)
+        named = self.named.between(start, end)
+        there = end - start
+        for rows, counts in self.shared:
+            own = counts.between(start[rows].view(1, -1), end[rows].view(1, -1))
+            there = there.index_copy(0, rows, own.view(len(rows), -1).to(there.dtype))
+        return torch.where(self.only, named > 0, named < there).view(node.shape)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """How many places of a set, one a row, come before others: `of_places`, sorted, or a running count."""
+
+    of_places: Int[Tensor, "B n"]
+    counted: bool
+
+    @classmethod
+    def of(cls, places: Int[Tensor, "B E"], count: int) -> _Counts:
+        """Of places below `count`, which itself is none."""
+        counted = places.shape[1] * SORTED_SHARE > count
+        return cls(_running_count(places, count) if counted else _ascending(places, count), counted)
+
+    def between(self, start: Int[Tensor, "B n"], end: Int[Tensor, "B n"]) -> Int[Tensor, "B n"]:
+        """How many are from `start` up to `end`."""
+        return self._before(end) - self._before(start)
 
     def _before(self, bound: Int[Tensor, "B n"]) -> Int[Tensor, "B n"]:
-        """How many of the places before these are named."""
         if self.counted:
-            return self.named.gather(1, bound.long())
-        return torch.searchsorted(self.named, bound)
+            return self.of_places.gather(1, bound.long())
+        return torch.searchsorted(self.of_places, bound)
 
 
 def _running_count(places: Int[Tensor, "B E"], count: int) -> Int[Tensor, "B bounds"]:

@@ -267,6 +267,10 @@ class Recommender(nn.Module):
         """Write a folder that `AutoModelForCausalLM`, `AutoTokenizer` and `Recommender.load` all read."""
         folder.mkdir(parents=True, exist_ok=True)
         self.backbone.save(folder)
+        self.save_parts(folder)
+
+    def save_parts(self, folder: Path) -> None:
+        """Write what there is beside the backbone: all options, and weights of the other components."""
         self.parts.save(folder)
         for name in (*TRAINED, DECODER):
             part = getattr(self, name)

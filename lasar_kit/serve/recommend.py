@@ -86,12 +86,14 @@ class LoadedRun(Stock):
         k: int = 10,
         exclude_history: bool = False,
         users: Sequence[str] | None = None,
+        shared: bool = True,
     ) -> list[list[Recommended]]:
         """The best items behind each history of raw ids, oldest first: at most `k`, best first.
 
         Lists are those of `evaluate`: with `exclude_history`, of a search among all items but those of the
         history. `users` are the raw ids of who asks, for a model that reads them; one that the run does not
-        know is as good as none. Raises `UserError` for items that the run's catalogue does not have.
+        know is as good as none. All processes share in the histories, unless `shared` is false: then this one
+        ranks for itself. Raises `UserError` for items that the run's catalogue does not have.
         """
         rows = [self.rows(history) for history in histories]
         if not rows:
@@ -101,7 +103,7 @@ class LoadedRun(Stock):
             barred = rows if exclude_history else [self.withdrawn[:0] for _ in rows]
             limits = without([np.concatenate([own, self.withdrawn]) for own in barred])
         known = None if users is None else self._known(users)
-        (found,) = self.rank_rows(rows, [limits], max(k, self.width), shared=True, users=known)
+        (found,) = self.rank_rows(rows, [limits], max(k, self.width), shared=shared, users=known)
         pairs = zip(found.items, found.scores, strict=True)
         return [self.named(items[:k], scores[:k]) for items, scores in pairs]
 

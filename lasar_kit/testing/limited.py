@@ -13,21 +13,33 @@ from lasar_kit.testing.strategies import Search, searches
 
 @dataclass(frozen=True)
 class Limited:
-    """A search, the items that each row names (some several times), and whether it may list these alone."""
+    """A search, the items that each row names (some several times), whether it may list these alone, and, if
+    it may not, whether it may list those of the set `among` alone, less what it names."""
 
     search: Search
     items: list[list[int]]
     only: list[bool]
+    among: list[int]
+    shares: list[bool]
 
     @property
     def allowed(self) -> Allowed:
-        pairs = zip(self.items, self.only, strict=True)
-        return Allowed.of([Limit(np.array(items, dtype=np.int64), only) for items, only in pairs])
+        shared = np.unique(np.array(self.among, dtype=np.int64))
+        limits = []
+        for items, only, shares in zip(self.items, self.only, self.shares, strict=True):
+            named = np.array(items, dtype=np.int64)
+            limits.append(Limit.within(shared, named) if shares and not only else Limit(named, only))
+        return Allowed.of(limits)
+
+    def holds(self, b: int, item: int) -> bool:
+        """Whether row b may list an item."""
+        named = item in self.items[b]
+        return named if self.only[b] else not named and (not self.shares[b] or item in self.among)
 
     def leaves(self, b: int) -> list[int]:
         """The distinct sequences that row b may list, as places in those of the search: of one that items
         share, any of these."""
-        listed = [item for item in range(len(self.search.table)) if (item in self.items[b]) == self.only[b]]
+        listed = [item for item in range(len(self.search.table)) if self.holds(b, item)]
         return sorted({self.search.leaves.index(self.search.table[item]) for item in listed})
 
     def narrow(self, width: int) -> Limited:
@@ -37,8 +49,9 @@ class Limited:
 
 @st.composite
 def limited(draw: st.DrawFn) -> Limited:
-    """Rows that name no item, some or all of them, each of either kind."""
+    """Rows that name no item, some or all of them, each of any kind."""
     search = draw(searches())
     rows = len(search.thinking.prompts)
     named = st.lists(st.integers(0, len(search.table) - 1), max_size=10)
-    return Limited(search, [draw(named) for _ in range(rows)], [draw(st.booleans()) for _ in range(rows)])
+    only, shares = ([draw(st.booleans()) for _ in range(rows)] for _ in range(2))
+    return Limited(search, [draw(named) for _ in range(rows)], only, draw(named), shares)

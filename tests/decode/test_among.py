@@ -25,18 +25,25 @@ VOCABULARY = 8
 
 @st.composite
 def catalogues(draw: st.DrawFn) -> tuple[Table, list[Limit]]:
-    """Up to twenty items, some of one SID, and what each of two lists may hold: none, some, all."""
+    """Up to twenty items, some of one SID, and what each of two lists may hold: none, some, all; of all items
+    or of a set that both share."""
     levels = draw(st.integers(1, 3))
     row = st.lists(st.integers(0, VOCABULARY - 1), min_size=levels, max_size=levels)
     table = draw(st.lists(row, min_size=1, max_size=20))
     named = st.lists(st.integers(0, len(table) - 1), max_size=25)
-    return table, [Limit(np.array(draw(named), dtype=np.int64), draw(st.booleans())) for _ in range(2)]
+    shared = np.unique(np.array(draw(named), dtype=np.int64))
+    limits = []
+    for _ in range(2):
+        items, kind = np.array(draw(named), dtype=np.int64), draw(st.sampled_from(["but", "only", "of"]))
+        limits.append(Limit.within(shared, items) if kind == "of" else Limit(items, kind == "only"))
+    return table, limits
 
 
 def listed(table: Table, limit: Limit) -> list[int]:
     """The items that a list may hold, by the definition."""
     named = set(limit.items.tolist())
-    return [item for item in range(len(table)) if (item in named) == limit.only]
+    among = range(len(table)) if limit.among is None else limit.among.tolist()
+    return [item for item in among if (item in named) == limit.only]
 
 
 def by_hand(
@@ -106,6 +113,26 @@ def test_a_limit_is_a_mask(case: Any) -> None:
     for limit, row in zip(limits, mask.tolist(), strict=True):
         assert row == limit.holds(items).tolist() == [item in listed(table, limit) for item in items]
         assert limit.count(len(table)) == sum(row)
+
+
+@given(st.sets(st.integers(0, 30)), st.lists(st.integers(0, 30)))
+def test_what_is_left_of_a_set(among: set[int], barred: list[int]) -> None:
+    limit = Limit.within(np.array(sorted(among), dtype=np.int32), np.array(barred, dtype=np.int64))
+    items = np.arange(31)
+    assert items[limit.holds(items)].tolist() == sorted(among - set(barred))
+    assert set(limit.items.tolist()) <= among
+
+
+def test_a_set_that_rows_share_is_kept_once() -> None:
+    """Three rows of two sets; the search looks into each set once, for all of its rows."""
+    large, small = np.arange(40), np.arange(5)
+    limits = [Limit.within(large, small), Limit.within(small, small[:1]), Limit.within(large, small[:0])]
+    allowed = Allowed.of(limits)
+    assert [(one.items.tolist(), one.rows.tolist()) for one in allowed.shared] == [
+        (large.tolist(), [0, 2]),
+        (small.tolist(), [1]),
+    ]
+    assert allowed.items.shape == (3, 5)
 
 
 def test_everything_is_what_a_search_of_all_gives(path_model: Callable[[int], Any]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,7 +139,8 @@ def test_the_page_does_what_it_says(
     assert all(isinstance(one, Recommended) for one in names["first"])
     assert len(capsys.readouterr().out.splitlines()) == 3
     Path("visitors.txt").write_text("item-00002, item-00014\nitem-00007\n")
-    first, many = (line.removeprefix("$ lasar-kit ").split() for line in page.splitlines() if line[:1] == "$")
+    commands = [line.removeprefix("$ lasar-kit ").split() for line in page.splitlines() if line[:1] == "$"]
+    first, many, file = commands
     code_, out, err = call(*first)
     assert (code_, err) == (0, "")
     assert len(re.findall(r"^ +[123]  ", out, re.MULTILINE)) == 3
@@ -146,6 +148,12 @@ def test_the_page_does_what_it_says(
     lines = [json.loads(line) for line in out.splitlines()]
     assert (code_, [line["history"] for line in lines]) == (0, [["item-00002", "item-00014"], ["item-00007"]])
     assert [one["item"] for one in lines[0]["items"]][:3] == [one.item for one in names["first"]]
+    assert call(*file)[:2] == (0, "lists.parquet: 2 lists behind 2 histories\n")
+    written = pl.read_parquet("lists.parquet")
+    assert (
+        re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))) == written.columns
+    )
+    assert written["items"][0].to_list() == [one.item for one in names["first"]][:2]
     assert lines[1]["items"][0] == {
         "item": names["second"][0].item,
         "title": names["second"][0].title,

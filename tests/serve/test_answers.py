@@ -12,7 +12,9 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lasar_kit.core.allowed import Allowed
 from lasar_kit.serve.engine import Answer, Asked
+from lasar_kit.serve.http import service as service_module
 from lasar_kit.serve.http.batches import Batches
 from lasar_kit.serve.http.bodies import RecommendBody
 from lasar_kit.serve.http.meters import Meters
@@ -65,9 +67,16 @@ CONDITIONS: list[tuple[dict[str, Any], Callable[[int], bool]]] = [
     condition=st.sampled_from(CONDITIONS),
     exclude=st.booleans(),
     k=st.integers(1, 30),
+    shared_from=st.sampled_from([0, 1000]),
 )
 def test_lists_are_the_ranking_of_what_is_allowed(
-    model: LoadedRun, allow: list[str] | None, deny: list[str], condition: Any, exclude: bool, k: int
+    model: LoadedRun,
+    allow: list[str] | None,
+    deny: list[str],
+    condition: Any,
+    exclude: bool,
+    k: int,
+    shared_from: int,
 ) -> None:
     """A search as wide as the catalogue ranks it all; what is not allowed is struck out by hand."""
     filters, holds = condition
@@ -81,7 +90,9 @@ def test_lists_are_the_ranking_of_what_is_allowed(
         | {"exclude_history": exclude}
     )
     service = Service(model, "shop")
-    asked, *_ = service.asked(body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lasar_kit.serve.http.service.SHARED_FROM", shared_from)
+        asked, *_ = service.asked(body)
     (answer,) = service.answer([asked[0]])
     found = service.told(answer, [], False).items
     assert len(found) == min(k, len(expected))
@@ -133,6 +144,21 @@ def test_an_answer_is_the_same_whoever_else_asks(model: LoadedRun, histories: li
         assert among.best.items.tolist() == alone.best.items.tolist()
         assert among.best.scores == pytest.approx(alone.best.scores, abs=1e-4)
         assert among.depth == alone.depth
+
+
+def test_requests_of_one_filter_share_its_set(model: LoadedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Computed once, whoever asks; in a batch it is there once for all of its rows."""
+    monkeypatch.setattr("lasar_kit.serve.http.service.SHARED_FROM", 0)
+    found, calls = service_module.matching, list[int]()
+    monkeypatch.setattr(service_module, "matching", lambda *given: calls.append(1) or found(*given))
+    service = Service(model, "shop")
+    body = {"histories": [["i1"], ["i2"]], "filter": {"brand": {"is": ["Bolt"]}}, "exclude_history": True}
+    asked = [one for _ in range(3) for one in service.asked(RecommendBody.model_validate(body))[0]]
+    assert len(calls) == 1
+    assert len({id(one.limit.among) for one in asked}) == 1
+    (shared,) = Allowed.of([one.limit for one in asked]).shared
+    assert shared.items.tolist() == list(range(1, 30, 3))
+    assert [one.limit.items.tolist() for one in asked[:2]] == [[1], []]
 
 
 def batches(answer: Any, **options: Any) -> Batches:

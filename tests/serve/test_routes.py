@@ -152,6 +152,24 @@ def test_the_interface_is_described(served: Serve) -> None:
     assert all("description" in field for field in fields.values())
 
 
+def test_the_page_of_the_interface_needs_no_network(served: Serve) -> None:
+    """Swagger UI: all that it loads comes from this server, and its validator is off."""
+    client = served()
+    page = client.get("/docs")
+    assert page.status_code == 200
+    loaded = re.findall(r"""(?:src|href|url)[=:] ?["']([^"']+)["']""", page.text)
+    assert {path.rpartition("/")[2] for path in loaded} == {
+        "swagger-ui.css",
+        "swagger-ui-bundle.js",
+        "favicon.png",
+        "openapi.json",
+    }
+    assert all(client.get(path).status_code == 200 for path in loaded)
+    assert '"validatorUrl": null' in page.text
+    assert not re.search(r"https?://(?!testserver)", page.text)
+    assert client.get("/redoc").status_code == 404
+
+
 def test_the_page_tells_every_field_and_option() -> None:
     page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text()
     (block,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from lasar_kit import __version__
@@ -168,13 +169,13 @@ async def _left(request: Request) -> None:
 def create_app(service: Service, options: Options) -> FastAPI:
     """The application of a loaded run."""
     server = Server(service, options)
-    app = FastAPI(
+    app = FastAPIOffline(  # whose page of the interface asks no other host
         title=f"lasar-kit: {service.name}",
         version=__version__,
         lifespan=server.lifespan,
         default_response_class=Ascii,
-        docs_url=None,
         redoc_url=None,
+        swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.server = server
     refusals: dict[int | str, dict[str, Any]] = {

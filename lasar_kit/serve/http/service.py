@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -22,6 +23,8 @@ MOST_TOLD = 20
 """Mistakes of a request that are told of."""
 FILTERS_KEPT = 32
 """Filters whose items are remembered: up to 4 bytes an item each."""
+SHARED_FROM = 1024
+"""Items of a set that is kept once for all rows of a batch; a smaller one costs a row little."""
 Rows = Int[np.ndarray, " n"]
 NONE: Rows = np.zeros(0, dtype=np.int64)
 
@@ -44,7 +47,7 @@ class Service:
         self.model, self.name, self.live = model, name, live
         self.editable = editable and live is not None
         self.support: tuple[int, ...] = model.recommender.depth_policy.support
-        self._filtered = lru_cache(FILTERS_KEPT)(self._matching)
+        self._filtered, self._filtering = lru_cache(FILTERS_KEPT)(self._matching), threading.Lock()
         try:
             model.recommender.prompts.prompts([NONE])
             self.takes_newcomers = True
@@ -139,7 +142,8 @@ class Service:
         base = None if body.allow is None else np.unique(self._rows(body.allow))
         if body.filter:
             conditions = tuple((field, _condition(one)) for field, one in sorted(body.filter.items()))
-            found = self._filtered(conditions, self.model.dataset.items.height)
+            with self._filtering:  # who asks for the same meanwhile waits for the one set
+                found = self._filtered(conditions, self.model.dataset.items.height)
             base = found if base is None else np.intersect1d(base, found, assume_unique=True)
         return base
 
@@ -170,4 +174,6 @@ def _limit(base: Rows | None, barred: Sequence[Rows]) -> Limit:
     named = np.concatenate(barred)
     if base is None:
         return Limit(named) if len(named) else ALL
-    return Limit(np.setdiff1d(base, named) if len(named) else base, only=True)
+    if len(base) < SHARED_FROM:
+        return Limit(np.setdiff1d(base, named) if len(named) else base, only=True)
+    return Limit.within(base, named)

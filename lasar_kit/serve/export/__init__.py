@@ -1,0 +1,1 @@
+"""A trained recommender as a folder that other engines read."""
