@@ -15,8 +15,8 @@ class DepthFixedConfig(DepthPolicyConfig):
     depth: int = Field(4, ge=0, description="Thoughts a prompt.")
     others: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (),
-        description="Depths that an `evaluate` may ask for besides, never chosen: 0 of a model that writes, for "
-        "its direct answers.",
+        description="Depths that an `evaluate` may ask for besides, never chosen: 0 of a model that "
+        "writes, for its direct answers.",
     )
 
     @property

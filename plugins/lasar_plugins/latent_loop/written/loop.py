@@ -17,11 +17,12 @@ from lasar_kit.core.chains import follow
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.lesson import moved
-from lasar_kit.core.values import Context, Env, LatentTrace, Prompt
+from lasar_kit.core.values import Env, LatentTrace, Prompt
 from lasar_kit.core.vocabulary import END_THINK, THINK
 from lasar_kit.core.words import Words
 from lasar_plugins.latent_loop.written.config import WrittenConfig
 from lasar_plugins.latent_loop.written.draws import inverted, numbers_of
+from lasar_plugins.latent_loop.written.paths import Paths
 
 WRITES = "it writes until it ends its text: a depth only says whether"
 OFTEN = 8
@@ -83,28 +84,32 @@ class WrittenLoop:
     def spell(self, backbone: Backbone, prompt: Prompt, written: Int[Tensor, "B R W"]) -> LatentTrace:
         """Read a text of at most `limit` tokens; one that has no end is given it, with its probability where
         the text is shorter than the limit."""
-        words = ((written < 0) | (written == self.close)).cumsum(-1) == 0
-        words = words[..., : self.limit]
-        wrote = (written >= 0).any(-1)
-        longest = int(words.sum(-1).amax()) if written.shape[-1] else 0
-        width = max(written.shape[-1], longest + 1)
-        words = words[..., :longest]
-        length = words.sum(-1, keepdim=True)
-        ids = torch.where(words, written[..., :longest], self.close)
+        room = max(written.shape[-1], 1)
+        words = (((written < 0) | (written == self.close)).cumsum(-1) == 0)[..., : self.limit]
+        wrote, length = (written >= 0).any(-1), words.sum(-1)
+        longest = int(length.max()) if words.numel() else 0
+        ids = torch.where(words, written[..., : self.limit], self.close)[..., :longest]
         ids = pad(pad(ids, (1, 0), value=self.open), (0, 1), value=self.close)
-        states, _, context = follow(backbone, ids, prompt.tip, prompt.context)
+        path = Paths.of(torch.where(wrote, length + 2, 0), longest + 2)
+        if not path.width:
+            return self._direct(prompt, written.new_full((*wrote.shape, room), -1))
+        states, context = path.read(backbone, ids, prompt)
         place = torch.arange(longest + 1, device=ids.device)
-        counted = (place <= length) & (place < self.limit) & wrote[..., None]
-        logp = self._logp(backbone, states[:, :, :-1], ids[..., 1:], counted)
-        room = (0, min(width, self.limit) - longest - 1)
-        return self._behind(
-            prompt,
+        counted = (place <= length[..., None]) & (place < self.limit) & wrote[..., None]
+        logp = self._logp(backbone, path.states(states, place), ids[..., 1:], counted)
+        width = min(max(room, longest + 1), self.limit)
+        text = ids[..., 1:].masked_fill(~counted, -1)
+        end = path.states(states, (length + 1)[..., None])
+        last = torch.where(wrote[..., None], end[:, :, 0], prompt.h0)
+        tip = torch.where(wrote, prompt.context.length + path.start + length + 1, prompt.tip)
+        return LatentTrace(
+            end,
+            wrote[..., None],
+            last,
+            tip,
             context,
-            states.gather(2, (length + 1)[..., None].expand(-1, -1, 1, states.shape[-1]))[:, :, 0],
-            length[..., 0] + 1,
-            wrote,
-            pad(ids[..., 1:].masked_fill(~counted, -1), room, value=-1),
-            pad(logp, room),
+            written=pad(text, (0, width - longest - 1), value=-1),
+            written_logp=pad(logp, (0, width - longest - 1)),
         )
 
     def _direct(self, prompt: Prompt, written: Int[Tensor, "B R W"]) -> LatentTrace:
@@ -112,25 +117,6 @@ class WrittenLoop:
         none = torch.zeros((*prompt.tip.shape, 0), dtype=torch.bool, device=prompt.tip.device)
         states, logp = prompt.h0[:, :, None][:, :, :0], torch.zeros_like(written, dtype=torch.float32)
         trace = LatentTrace(states, none, prompt.h0, prompt.tip, prompt.context)
-        return replace(trace, written=written, written_logp=logp)
-
-    def _behind(
-        self,
-        prompt: Prompt,
-        context: Context,
-        end: Float[Tensor, "B R D"],
-        place: Int[Tensor, "B R"],
-        wrote: Bool[Tensor, "B R"],
-        written: Int[Tensor, "B R W"],
-        logp: Float[Tensor, "B R W"],
-    ) -> LatentTrace:
-        """The answer hangs on the end of the text, token `place` of what was read, where one was written."""
-        branches = wrote.shape[1]
-        count = (context.length - prompt.context.length) // branches
-        node = prompt.context.length + count * torch.arange(branches, device=place.device) + place
-        last = torch.where(wrote[..., None], end, prompt.h0)
-        tip = torch.where(wrote, node, prompt.tip)
-        trace = LatentTrace(end[:, :, None], wrote[..., None], last, tip, context)
         return replace(trace, written=written, written_logp=logp)
 
     def _logp(

@@ -40,7 +40,7 @@ class FormatGateConfig(ComponentConfig):
     )
     pattern: str | None = Field(
         None,
-        description="A regular expression that must be found in the text, besides its having ended by itself.",
+        description="A regular expression to be found in the text, besides its having ended by itself.",
     )
 
     @field_validator("pattern")
