@@ -122,12 +122,12 @@ stages:
             [
                 "stages.reason.objectives: rationale teaches a loop to write, and coconut does not; set",
                 "stages.reason.objectives: direct_answer teaches a loop to write, and coconut does not; set",
-                "stages.rl.texts: own draws a text for each candidate, and coconut writes none; set 'latent_loop:",
+                "stages.rl.texts: own draws a text for each candidate, and coconut writes none; set",
             ],
         ),
         (
             ["stages.rl.texts=shared"],
-            ["stages.rl.objectives.0: srpo compares candidates by their texts, and these share one; set 'texts:"],
+            ["stages.rl.objectives.0: srpo compares candidates by their texts, and these share one"],
         ),
         (
             ["stages.rl.candidates=3"],
