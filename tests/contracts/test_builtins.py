@@ -216,7 +216,7 @@ DECLARED = {
     "hybrid": {"items_are_encoded_by_themselves"},
     "precomputed": {"order_of_items_does_not_matter"},
     "grpo": {"old_policy_is_used"},
-    "srpo": {"the_reference_pulls"},
+    "srpo": {"clipping_is_on_both_sides", "the_reference_pulls"},
     "ndcg": {"the_target_earns_most"},
     "rearec_prl": {"parts_add_up_to_the_whole"},
     "rearec": {"last_is_the_state_at_the_tip", "many_tokens_and_thoughts_are_as_few"},

@@ -6,7 +6,6 @@ The end is written like a word, and has its probability, unless the limit put it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
@@ -16,7 +15,6 @@ from torch.nn.functional import pad
 from lasar_kit.core.chains import follow
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.interfaces import Backbone
-from lasar_kit.core.lesson import moved
 from lasar_kit.core.values import Env, LatentTrace, Prompt
 from lasar_kit.core.vocabulary import END_THINK, THINK
 from lasar_kit.core.words import Words
@@ -60,8 +58,7 @@ class WrittenLoop:
         """Write where `depth[b, r]` is not 0; without `steps` nowhere."""
         given, self.given = self.given, None
         if not steps:
-            nothing = prompt.tip.new_full((*prompt.tip.shape, 1), -1)
-            return self._direct(prompt, nothing)
+            return _direct(prompt, 1)
         return self.spell(backbone, prompt, self.write(backbone, prompt, depth > 0, given))
 
     @torch.no_grad()
@@ -92,7 +89,7 @@ class WrittenLoop:
         ids = pad(pad(ids, (1, 0), value=self.open), (0, 1), value=self.close)
         path = Paths.of(torch.where(wrote, length + 2, 0), longest + 2)
         if not path.width:
-            return self._direct(prompt, written.new_full((*wrote.shape, room), -1))
+            return _direct(prompt, min(room, self.limit))
         states, context = path.read(backbone, ids, prompt)
         place = torch.arange(longest + 1, device=ids.device)
         counted = (place <= length[..., None]) & (place < self.limit) & wrote[..., None]
@@ -111,13 +108,6 @@ class WrittenLoop:
             written=pad(text, (0, width - longest - 1), value=-1),
             written_logp=pad(logp, (0, width - longest - 1)),
         )
-
-    def _direct(self, prompt: Prompt, written: Int[Tensor, "B R W"]) -> LatentTrace:
-        """Nothing written."""
-        none = torch.zeros((*prompt.tip.shape, 0), dtype=torch.bool, device=prompt.tip.device)
-        states, logp = prompt.h0[:, :, None][:, :, :0], torch.zeros_like(written, dtype=torch.float32)
-        trace = LatentTrace(states, none, prompt.h0, prompt.tip, prompt.context)
-        return replace(trace, written=written, written_logp=logp)
 
     def _logp(
         self,
@@ -141,9 +131,23 @@ class WrittenLoop:
         """Which word is written at a place of the text."""
         numbers: Float64[Tensor, "B R"]
         if given is not None:
-            numbers = moved(given.uniform(logits.shape[1]), logits.device)
+            numbers = given.uniform(logits.shape[1])
         elif self.config.text == "sample":
             numbers = numbers_of(prompt, place)
         else:
             return logits.argmax(-1)
         return inverted(logits / self.config.temperature, numbers)
+
+
+def _direct(prompt: Prompt, width: int) -> LatentTrace:
+    """Nothing written, in so many columns."""
+    written = prompt.tip.new_full((*prompt.tip.shape, width), -1)
+    return LatentTrace(
+        prompt.h0[:, :, None][:, :, :0],
+        torch.zeros((*prompt.tip.shape, 0), dtype=torch.bool, device=prompt.tip.device),
+        prompt.h0,
+        prompt.tip,
+        prompt.context,
+        written=written,
+        written_logp=torch.zeros_like(written, dtype=torch.float32),
+    )

@@ -22,7 +22,8 @@ class Srpo(Grpo):
         super().__init__(config, env)
         if config.bonus and 0 < config.success <= 1:
             why = "beside a hit, one that earned its group's mean is a miss all the same"
-            self.contract_exceptions = {**self.contract_exceptions, "the_reference_pulls": why}
+            laws = ("the_reference_pulls", "clipping_is_on_both_sides")
+            self.contract_exceptions = {**self.contract_exceptions, **dict.fromkeys(laws, why)}
 
     def loss(self, rollout: Rollout) -> tuple[Float[Tensor, ""], dict[str, float]]:
         """With the share of groups of which some candidates hit and others do not."""
