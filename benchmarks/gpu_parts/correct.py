@@ -112,7 +112,7 @@ def stages(where: dict[str, Path]) -> dict[str, Callable[[str, Precision], dict[
             here = world(place, score=score)
             prompts = here.model.prompts.prompts([row[:-1] for row in here.histories()])
             with autocast(place, kind):
-                (beams,), depth = here.model.recommend(prompts, 20)
+                (beams,), depth, _ = here.model.recommend(prompts, 20)
             return {"items": beams.items, "logp": beams.logp, "depth items": depth}
 
         return work

@@ -36,7 +36,7 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "stage": (),
     "teacher": (),
     "segmenter": (),
-    "reward": ("items", "train", "table"),
+    "reward": ("items", "train", "table", "tokenizer"),
     "ranker": ("catalogue",),
     "hook": (),
 }

@@ -2,13 +2,14 @@
 
 Shape letters: B rows, R branches a row (1 in evaluation and RL, item positions in packed training),
 L prompt tokens, Q new tokens, T thoughts, D hidden width, V vocabulary, C depth choices, S segments,
-G candidates, W beams or written tokens, N branches behind answer tokens, M SID levels, I items.
+G candidates, X texts a prompt, W beams or written tokens, N branches behind answer tokens, M SID levels,
+I items.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,14 @@ class Prompt:
     def lengths(self) -> Int[Tensor, "B R"]:
         """Tokens of the shared chain that each prompt has read."""
         return self.ends - self.first[:, None] + 1
+
+    def branched(self, count: int) -> Prompt:
+        """The one prompt of each row as `count` branches, to be thought about apart; read once for all."""
+        names = ("h0", "tip", "ends", "items", "tail", "shown")
+        held = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return replace(
+            self, **{name: value.expand(-1, count, *value.shape[2:]) for name, value in held.items()}
+        )
 
 
 Between = Callable[
@@ -227,8 +236,10 @@ class Rollout:
     divergence from the reference over all tokens at each place, given where an objective asks for it
     (`exact_kl`). `halt_logp` is the log-probability of the depth at which the loop itself stopped, with
     gradient, and `old_halt_logp` what it was when the rollout was made; None where depths are the policy's.
-    `written_logp` and `old_written_logp` are those of the W tokens that the loop wrote before the answer, 0
-    past the end (`written` marks them); None where it writes nothing.
+    `written_logp`, `old_written_logp` and `ref_written_logp` are those of the W tokens that the loop wrote
+    before the answer, 0 past the end (`written` marks them), of X texts a prompt: one that its candidates
+    share (X is 1), or one of each candidate's own (X is G). None where it writes nothing, the reference's
+    also where it was not asked.
     Tokens of candidates that are not valid may hold anything.
     """
 
@@ -245,9 +256,10 @@ class Rollout:
     old_depth_logp: Float[Tensor, "B C"] | None = None
     halt_logp: Float[Tensor, " B"] | None = None
     old_halt_logp: Float[Tensor, " B"] | None = None
-    written: Bool[Tensor, "B W"] | None = None
-    written_logp: Float[Tensor, "B W"] | None = None
-    old_written_logp: Float[Tensor, "B W"] | None = None
+    written: Bool[Tensor, "B X W"] | None = None
+    written_logp: Float[Tensor, "B X W"] | None = None
+    old_written_logp: Float[Tensor, "B X W"] | None = None
+    ref_written_logp: Float[Tensor, "B X W"] | None = None
 
 
 @dataclass(frozen=True)
@@ -256,10 +268,11 @@ class Judged:
 
     `candidates` are rows of the item table, best first, -1 for none; `target` the item that came next;
     `history` the items that the prompt shows, oldest first, -1 past the end; `written` the token ids that the
-    loop wrote before the answer, -1 past the end, None where it writes nothing.
+    loop wrote before the answer, -1 past the end, of one text that the candidates share (X is 1) or of one
+    each (X is G); None where it writes nothing.
     """
 
     candidates: Int[Tensor, "B G"]
     target: Int[Tensor, " B"]
     history: Int[Tensor, "B H"]
-    written: Int[Tensor, "B W"] | None = None
+    written: Int[Tensor, "B X W"] | None = None

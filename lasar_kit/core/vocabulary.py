@@ -8,6 +8,9 @@ LATENT_START, LATENT_THOUGHT, LATENT_END = "<|lat_s|>", "<|lat_t|>", "<|lat_e|>"
 LATENT_TOKENS = (LATENT_START, LATENT_THOUGHT, LATENT_END)
 """`[prompt] <|lat_s|> <|lat_t|>×N <|lat_e|> [answer]`; the paper's `<s>` would clash with a BOS token."""
 
+THINK, END_THINK = "<think>", "</think>"
+"""`[prompt] <think> text </think> [answer]`: around reasoning in words."""
+
 MAX_LEVELS = len(ascii_lowercase)
 
 

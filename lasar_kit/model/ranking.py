@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from accelerate import Accelerator
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from lasar_kit.core.allowed import Allowed, Limit
 from lasar_kit.core.values import SidTable
@@ -17,11 +18,14 @@ from lasar_kit.process.world import in_shares
 
 @dataclass(frozen=True)
 class Ranking:
-    """Ranked items of U users, best first, -1 past the end; scores are log-probabilities."""
+    """Ranked items of U users, best first, -1 past the end; scores are log-probabilities. `texts` are what a
+    loop that writes wrote about each, and `words` how many tokens that is, its end counted."""
 
     items: Int[np.ndarray, "U W"]
     scores: Float[np.ndarray, "U W"]
     depth: Int[np.ndarray, " U"]
+    texts: tuple[str, ...] | None = None
+    words: Int[np.ndarray, " U"] | None = None
 
 
 def batches_of_users(
@@ -72,26 +76,52 @@ def rank_among(
     training = recommender.training
     recommender.eval()
 
-    def decode(batch: Int[np.ndarray, " b"]) -> list[tuple[np.ndarray, ...]]:
+    def decode(batch: Int[np.ndarray, " b"]) -> tuple[list[tuple[np.ndarray, ...]], Texts]:
         known = None if users is None else users[batch].tolist()
         prompts = recommender.prompts.prompts([histories[place] for place in batch], known)
         allowed = [
             None if own is None else Allowed.of([own[place] for place in batch], recommender.device)
             for own in limits
         ]
-        lists, depth = recommender.recommend(prompts, width, allowed)
+        lists, depth, written = recommender.recommend(prompts, width, allowed)
         advance(len(batch) * accelerator.num_processes)  # the others are about as far
         parts = [(beams.items[:, 0], beams.logp[:, 0].float(), depth[:, 0]) for beams in lists]
-        return [tuple(part.cpu().numpy() for part in own) for own in parts]
+        return [tuple(part.cpu().numpy() for part in own) for own in parts], _texts(recommender, written)
 
     batches = batches_of_users(histories, batch_size)
     every = in_shares(batches, decode) if shared else [decode(batch) for batch in batches]
     recommender.train(training)
     order = np.argsort(np.concatenate(batches))
+    texts, words = _in_order([told for _, told in every], order)
     return [
-        Ranking(*(np.concatenate([parts[number][k] for parts in every])[order] for k in range(3)))
-        for number in range(len(limits))
+        Ranking(items, scores, depth, texts, words)
+        for items, scores, depth in (
+            [np.concatenate([parts[number][k] for parts, _ in every])[order] for k in range(3)]
+            for number in range(len(limits))
+        )
     ]
+
+
+Texts = tuple[list[str], Int[np.ndarray, " b"]] | None
+"""What was written about some users, and how many tokens that is; None where nothing writes."""
+
+
+def _texts(recommender: Recommender, written: Int[Tensor, "b 1 W"] | None) -> Texts:
+    if written is None:
+        return None
+    rows = written[:, 0].cpu()
+    return recommender.texts(rows), (rows >= 0).sum(-1).numpy()
+
+
+def _in_order(
+    parts: Sequence[Texts], order: Int[np.ndarray, " U"]
+) -> tuple[tuple[str, ...] | None, Int[np.ndarray, " U"] | None]:
+    """Texts and numbers of tokens of all users."""
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None, None
+    texts = [text for some, _ in found for text in some]
+    return tuple(texts[place] for place in order), np.concatenate([words for _, words in found])[order]
 
 
 def without(histories: Sequence[Int[np.ndarray, " H"]]) -> list[Limit]:
@@ -113,7 +143,7 @@ def whole_lists(ranking: Ranking, table: SidTable, limits: Sequence[Limit] | Non
             listed, score = listed[kept], score[kept]
         listed, score = listed[: items.shape[1]], score[: items.shape[1]]
         items[user, : len(listed)], scores[user, : len(listed)] = listed, score
-    return Ranking(items, scores, ranking.depth)
+    return replace(ranking, items=items, scores=scores)
 
 
 def _sharers(

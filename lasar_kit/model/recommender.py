@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -102,6 +102,15 @@ def _restore_decoder(decoder: nn.Module, checkpoint: Path | None) -> None:
 
 class Misfit(UserError):
     """A component's options do not fit the weights that it is to go on with."""
+
+
+class Answered(NamedTuple):
+    """Answers to a batch: lists of ranked items, the depth of each prompt, and the token ids that a loop
+    which writes left, -1 past the end."""
+
+    lists: list[Beams]
+    depth: Int[Tensor, "B R"]
+    written: Int[Tensor, "B R W"] | None
 
 
 class Recommender(nn.Module):
@@ -235,9 +244,9 @@ class Recommender(nn.Module):
     @torch.inference_mode()
     def recommend(
         self, prompts: Prompts, width: int, allowed: Sequence[Allowed | None] = (None,)
-    ) -> tuple[list[Beams], Int[Tensor, "B R"]]:
-        """Ranked items of each prompt, a list for each of what is `allowed` (None for all), and the depth it
-        was thought about; read and thought about once.
+    ) -> Answered:
+        """Ranked items of each prompt, a list for each of what is `allowed` (None for all); read and thought
+        about once.
 
         A decoder that does not search among some (`SearchesAmong`) leaves in a list what is not allowed.
         """
@@ -245,7 +254,14 @@ class Recommender(nn.Module):
         depth = self.choose_depth(self.depth_policy, prompt)
         trace = self.think(prompt, depth)
         lists = [self.search(trace, width, limit) for limit in allowed]
-        return lists, depth if trace.depth is None else trace.depth
+        return Answered(lists, depth if trace.depth is None else trace.depth, trace.written)
+
+    def texts(self, written: Int[Tensor, "n W"]) -> list[str]:
+        """Read what a loop wrote, without its own tokens, such as the end; empty where it wrote nothing."""
+        tokenizer = self.backbone.tokenizer
+        own = set(tokenizer.convert_tokens_to_ids(list(self.parts.latent_loop.tokens)))
+        rows = [[token for token in row if token >= 0 and token not in own] for row in written.tolist()]
+        return [tokenizer.decode(row) if row else "" for row in rows]
 
     def search(self, trace: LatentTrace, width: int, allowed: Allowed | None = None) -> Beams:
         """Ranked items behind each branch, of those that are allowed."""

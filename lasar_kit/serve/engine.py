@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -92,15 +92,8 @@ def _after_thoughts(
 ) -> Beams:
     """What is found after each thought: branch t of a prompt thinks t times, at most as often as it did."""
     count = int(depth.max()) + 1
-    spread = replace(
-        prompt,
-        h0=prompt.h0.expand(-1, count, -1),
-        **{name: getattr(prompt, name).expand(-1, count) for name in ("tip", "ends", "items")},
-        shown=None if prompt.shown is None else prompt.shown.expand(-1, count, -1),
-        tail=None if prompt.tail is None else prompt.tail.expand(-1, count, -1, -1),
-    )
     often = torch.arange(count, device=depth.device).minimum(depth)
-    return recommender.search(recommender.think(spread, often, count - 1), width, allowed)
+    return recommender.search(recommender.think(prompt.branched(count), often, count - 1), width, allowed)
 
 
 def _told(recommender: Recommender, beams: Beams, limits: Sequence[Limit]) -> list[list[Told]]:

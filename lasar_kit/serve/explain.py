@@ -147,9 +147,7 @@ class Explainer:
     def _words(self, read: Stops, t: int) -> str | None:
         if read.written is None:
             return None
-        ids = [token for token in read.written[t].tolist() if token >= 0]
-        text: str = self._model.recommender.backbone.tokenizer.decode(ids)
-        return text
+        return self._model.recommender.texts(read.written[t : t + 1])[0]
 
 
 def explained(run: Path, histories: Sequence[Sequence[str]], catalogue: Catalogue) -> list[Explained]:

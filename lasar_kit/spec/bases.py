@@ -217,12 +217,13 @@ class SftObjectiveConfig(ComponentConfig):
 
     `instead_of`: the objective of the stage's own that it takes the place of where `objectives` lists it. One
     that `trains_decoder` trains weights of the decoder's own. One that is `about_thoughts` asks something of
-    them, so that a study's controls go without it.
+    them, so that a study's controls go without it. One that `teaches_writing` needs a loop that writes.
     """
 
     instead_of: ClassVar[str | None] = None
     trains_decoder: ClassVar[bool] = False
     about_thoughts: ClassVar[bool] = False
+    teaches_writing: ClassVar[bool] = False
 
     @property
     def wants(self) -> tuple[str, ...]:
@@ -239,16 +240,22 @@ class RlObjectiveConfig(ComponentConfig):
     """Options of a term of the RL loss.
 
     One that `draws_depth` learns from depths that were drawn, one that `compares_candidates` from what sets
-    those of a prompt apart.
+    those of a prompt apart, and one that `compares_texts`, where a loop writes, from texts of their own.
     """
 
     draws_depth: ClassVar[bool] = False
     compares_candidates: ClassVar[bool] = False
+    compares_texts: ClassVar[bool] = False
 
     @property
     def acts_later(self) -> tuple[str, ...]:
         """Options without effect on a rollout's first update, where the policy still is what made it."""
         return ()
+
+    @property
+    def least_candidates(self) -> int:
+        """Fewest candidates of a prompt by which it is defined."""
+        return 1
 
 
 class TeacherConfig(ComponentConfig):

@@ -228,7 +228,7 @@ STATES = st.builds(States, st.integers(1, 4), st.integers(1, 3), SEEDS, st.sampl
 class Rolled:
     """A rollout of B prompts with G candidates of M tokens; `spread` is how far the old policy was away.
 
-    `support` are the depths that were chosen from.
+    `support` are the depths that were chosen from; `own` says that each candidate has a text of its own.
     """
 
     valid: list[list[bool]]
@@ -236,6 +236,7 @@ class Rolled:
     support: tuple[int, ...]
     seed: int
     spread: float
+    own: bool = False
 
     @property
     def rollout(self) -> Rollout:
@@ -246,9 +247,12 @@ class Rolled:
         index = torch.arange(rows) % choices
         depth_logp = numbers(rows, choices, seed=self.seed + 400).log_softmax(-1)
         other_depths = numbers(rows, choices, seed=self.seed + 600)
-        words = -numbers(rows, 3, seed=self.seed + 700).abs() - 0.1
-        written = torch.arange(3) < 1 + torch.arange(rows)[:, None] % 3
-        other_words = words - self.spread * numbers(rows, 3, seed=self.seed + 800)
+        texts = group if self.own else 1
+        words = -numbers(rows, texts, 3, seed=self.seed + 700).abs() - 0.1
+        written = torch.arange(3) < 1 + torch.arange(rows * texts).view(rows, texts, 1) % 3
+        others = [
+            words - self.spread * numbers(rows, texts, 3, seed=self.seed + added) for added in (800, 900)
+        ]
         return Rollout(
             logp=logp,
             old_logp=logp - self.spread * numbers(*shape, seed=self.seed + 100),
@@ -263,7 +267,8 @@ class Rolled:
             old_depth_logp=(depth_logp - self.spread * other_depths).log_softmax(-1),
             written=written,
             written_logp=words.masked_fill(~written, 0.0),
-            old_written_logp=other_words.masked_fill(~written, 0.0),
+            old_written_logp=others[0].masked_fill(~written, 0.0),
+            ref_written_logp=others[1].masked_fill(~written, 0.0),
         )
 
 
@@ -275,7 +280,7 @@ def rollouts(draw: st.DrawFn) -> Rolled:
     valid = [[(b, g) not in missing for g in range(group)] for b in range(rows)]
     spread = draw(st.sampled_from([0.0, 0.1]))
     support = tuple(sorted(draw(st.sets(st.integers(0, 8), min_size=1, max_size=4))))
-    return Rolled(valid, draw(st.integers(1, 3)), support, draw(SEEDS), spread)
+    return Rolled(valid, draw(st.integers(1, 3)), support, draw(SEEDS), spread, draw(st.booleans()))
 
 
 @dataclass(frozen=True)

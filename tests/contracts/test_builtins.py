@@ -63,6 +63,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "pause", "exit": "direct", "embeddings": 1},
         {"use": "noise"},
         {"use": "noise", "exit": "direct", "scale": 2.0},
+        {"use": "written", "limit": 4},
     ],
     "depth_policy": [
         {"use": "none"},
@@ -85,6 +86,8 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
     "sft_objective": [
         {"use": "answer"},
         {"use": "answer", "temperature": 0.07},
+        {"use": "rationale"},
+        {"use": "direct_answer"},
         {"use": "each_thought"},
         {
             "use": "each_thought",
@@ -122,6 +125,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "grpo"},
         {"use": "grpo", "ratio": "ref", "level": "sequence", "constant_groups": "keep", "beta": 0.1},
         {"use": "grpo", "kl": "exact", "std_ddof": 0},
+        {"use": "srpo", "k": 2},
         {"use": "reinforce"},
     ],
     "decoder": [
@@ -165,7 +169,14 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "sentences", "max_segments": 2},
         {"use": "embedding", "model": "{sentences}"},
     ],
-    "reward": [{"use": "rule"}, {"use": "prefix"}, {"use": "ndcg"}, {"use": "ndcg", "sign": 1}],
+    "reward": [
+        {"use": "rule"},
+        {"use": "prefix"},
+        {"use": "ndcg"},
+        {"use": "ndcg", "sign": 1},
+        {"use": "prefix", "values": [0.5, 0.7]},
+        {"use": "format_gate"},
+    ],
     "ranker": [
         {"use": "popularity"},
         {"use": "item_knn"},
@@ -205,6 +216,7 @@ DECLARED = {
     "hybrid": {"items_are_encoded_by_themselves"},
     "precomputed": {"order_of_items_does_not_matter"},
     "grpo": {"old_policy_is_used"},
+    "srpo": {"clipping_is_on_both_sides", "the_reference_pulls"},
     "ndcg": {"the_target_earns_most"},
     "rearec_prl": {"parts_add_up_to_the_whole"},
     "rearec": {"last_is_the_state_at_the_tip", "many_tokens_and_thoughts_are_as_few"},
@@ -213,6 +225,11 @@ DECLARED = {
         "depth_is_felt",
         "last_is_the_state_at_the_tip",
         "many_tokens_and_thoughts_are_as_few",
+    },
+    "written": {
+        "depth_is_felt",
+        "many_tokens_and_thoughts_are_as_few",
+        "mask_counts_the_depth",
     },
     "trie_sample": {
         "a_branch_alone_is_the_branch_in_any_batch",

@@ -99,7 +99,7 @@ def test_the_evaluation_loss_is_what_an_exhaustive_search_says_of_the_targets(
     held_out = HeldOut(np.arange(4), histories, np.array([9, 0, 14, 29]))
     loss = answer_loss(recommender, held_out, "vocabulary", 3)
     assert recommender.training
-    (beams,), depth = recommender.eval().recommend(recommender.prompts.prompts(histories), 50)
+    (beams,), depth, _ = recommender.eval().recommend(recommender.prompts.prompts(histories), 50)
     found = beams.items[:, 0] == torch.from_numpy(held_out.target)[:, None]
     assert found.sum(1).tolist() == [1, 1, 1, 1]
     assert bool(depth.any()) == thinks

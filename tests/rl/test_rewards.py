@@ -109,3 +109,54 @@ def test_prefix_counts_the_levels_in_common_from_the_first_on() -> None:
     torch.testing.assert_close(found, expected)
     with pytest.raises(UserError, match="needs the semantic IDs"):
         PrefixReward(PrefixConfig(use="prefix"), Env())
+
+
+def test_levels_in_common_by_a_table() -> None:
+    """GREAM's: 0.5, 0.707, 0.866, 0.95 for 1..4 levels, 1 for the whole SID, however long that is."""
+    values = (0.5, 0.707, 0.866, 0.95)
+    for levels in (3, 4, 5, 6):
+        row = list(range(levels))
+        others = [row[:same] + [9] * (levels - same) for same in range(levels)]
+        table = SidTable(torch.tensor([*others, row]))
+        reward = PrefixReward(PrefixConfig(use="prefix", values=values), Env(table=table))
+        found = reward.reward(judged(torch.arange(levels + 1)[None], torch.tensor([levels])))
+        expected = [0.0, *(*values, 0.95)[: levels - 1], 1.0]
+        assert found[0].tolist() == pytest.approx(expected)
+    with pytest.raises(ValidationError, match="must not earn less"):
+        PrefixConfig(use="prefix", values=(0.5, 0.4))
+
+
+class Words:
+    """A tokenizer whose tokens 3 and 4 read "Step" and "hair", and 9 the end of a text."""
+
+    def convert_tokens_to_ids(self, token: str) -> int:
+        return {"</think>": 9}[token]
+
+    def decode(self, ids: list[int]) -> str:
+        return " ".join({3: "Step", 4: "hair"}[token] for token in ids)
+
+
+def test_a_text_that_has_no_end_earns_nothing() -> None:
+    """And where a pattern is asked for, one that lacks it; nothing written opens the gate."""
+    catalogue = Catalogue.discover()
+    env = Env(tokenizer=Words(), build=catalogue.build)
+    candidates, target = torch.tensor([[5, 5, 6, 5]]), torch.tensor([5])
+    written = torch.tensor([[[3, 4, 9], [3, 4, 4], [3, 9, -1], [4, 9, -1]]])
+    nothing = torch.full_like(written, -1)
+
+    def earned(written: Tensor | None, **options: Any) -> list[float]:
+        config = catalogue.config_class("reward", "format_gate").model_validate(
+            {"use": "format_gate", "reward": "rule", **options}, context={"catalogue": catalogue}
+        )
+        reward = catalogue.build("reward", config, env)
+        found: list[float] = reward.reward(Judged(candidates, target, torch.full((1, 1), -1), written))[
+            0
+        ].tolist()
+        return found
+
+    assert earned(written) == [1, 0, 0, 1]
+    assert earned(written, pattern="^Step") == [1, 0, 0, 0]
+    assert earned(written[:, 1:2]) == [0, 0, 0, 0]
+    assert earned(written[:, :1]) == earned(nothing) == earned(None) == [1, 1, 0, 1]
+    with pytest.raises(ValidationError, match="not a regular expression"):
+        earned(written, pattern="(")

@@ -8,7 +8,7 @@ import pytest
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.errors import UserError
-from lasar_kit.spec import load_spec
+from lasar_kit.spec import cautions, load_spec
 from lasar_plugins.backbone.sasrec.config import SasRecConfig
 from lasar_plugins.decoder.trie.config import TrieBeamConfig, TrieConfig
 from lasar_plugins.latent_loop.coconut.config import CoconutConfig
@@ -79,6 +79,88 @@ def test_a_loop_that_writes_needs_words_and_texts(tmp_path: Path, monkeypatch: p
         "stages.train.latent_loop: coconut learns to write from a teacher's texts; add a stage 'anchors' "
         "before this one",
     ]
+
+
+COT = """\
+backbone: {use: qwen3, hidden_size: 16}
+stages:
+  tokenize: tokenize
+  ground: {use: sft, text: {weight: 0.2}}
+  anchors: anchors
+  reason:
+    use: sft
+    latent_loop: written
+    depth_policy: {use: fixed, depth: 1, others: [0]}
+    objectives: [{objective: rationale}, {objective: direct_answer}]
+  rl: {use: rl, texts: own, objectives: [{objective: srpo}]}
+  direct: {use: evaluate, depth: 0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "lines"),
+    [
+        ([], []),
+        (
+            ["backbone={use: sasrec}", "stages.anchors=null", "stages.ground.text.weight=0"],
+            [
+                "stages.reason.latent_loop: written writes words, and backbone sasrec has none",
+                "stages.reason.latent_loop: written learns to write from a teacher's texts; add a stage",
+                "stages.reason.objectives: rationale trains words, and backbone sasrec has none",
+                "stages.reason.objectives: rationale needs rationale, from a teacher's texts; add a stage",
+            ],
+        ),
+        (
+            ["stages.reason.depth_policy=none", "stages.direct=null"],
+            [
+                "stages.reason.depth_policy: written writes nothing at depth 0, and none has no other; set "
+                "'depth_policy: {use: fixed, depth: 1, others: [0]}'"
+            ],
+        ),
+        (
+            ["stages.reason.latent_loop=coconut"],
+            [
+                "stages.reason.objectives: rationale teaches a loop to write, and coconut does not; set",
+                "stages.reason.objectives: direct_answer teaches a loop to write, and coconut does not; set",
+                "stages.rl.texts: own draws a text for each candidate, and coconut writes none; set",
+            ],
+        ),
+        (
+            ["stages.rl.texts=shared"],
+            ["stages.rl.objectives.0: srpo compares candidates by their texts, and these share one"],
+        ),
+        (
+            ["stages.rl.candidates=3"],
+            ["stages.rl.objectives.0: srpo needs 4 candidates a prompt or more, and candidates is 3"],
+        ),
+        (
+            ["stages.rl.rollout={use: trie_sample, width: 8}"],
+            ["stages.rl.rollout: width must be 1, a candidate behind each text (got 8)"],
+        ),
+        (
+            ["stages.rl.align_weight=0.1"],
+            ["stages.rl.align_weight: texts of candidates are held to no anchor; leave it out"],
+        ),
+    ],
+)  # fmt: skip
+def test_explicit_reasoning_needs_all_its_parts(
+    tmp_path: Path, overrides: list[str], lines: list[str]
+) -> None:
+    (tmp_path / "spec.yaml").write_text(COT)
+    try:
+        load_spec(tmp_path / "spec.yaml", overrides, CATALOGUE)
+        found: list[str] = []
+    except UserError as error:
+        found = [line.partition(": ")[2] for line in error.lines]
+    assert len(found) == len(lines), found
+    for one, start in zip(found, lines, strict=True):
+        assert one.startswith(start)
+
+
+def test_a_loop_that_nobody_teaches_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(COT)
+    loaded = load_spec(tmp_path / "spec.yaml", ["stages.reason.objectives=[]"], CATALOGUE)
+    assert any("written writes, but no objective here teaches it to" in one for one in cautions(loaded))
 
 
 def test_thinking_between_answer_tokens_needs_decoders_that_let_it(

@@ -26,7 +26,7 @@ CATALOGUE = Catalogue.discover(FOLDERS)
         ("sft_objective", {"use": "per_thought", "sharpening": 2.0}),
         ("sft_objective", "noisy_thoughts"),
         ("sft_objective", {"use": "noisy_thoughts", "negatives": "batch"}),
-        ("sft_objective", "rationale"),
+        ("sft_objective", "taught_text"),
         ("latent_loop", {"use": "pooled_thought", "heads": 2}),
         ("latent_loop", {"use": "written_cot", "limit": 4}),
         ("depth_policy", "by_length"),
@@ -196,7 +196,7 @@ def test_texts_that_earned_more_grow_likelier() -> None:
     depth, valid = torch.zeros(3).long(), torch.ones(3, 2).bool()
     rollout = Rollout(
         some, some, some, rewards, valid, depth, torch.zeros(3, 1), depth, torch.tensor(0.5),
-        written=written, written_logp=logp, old_written_logp=old,
+        written=written[:, None], written_logp=logp[:, None], old_written_logp=old[:, None],
     )  # fmt: skip
     loss, _ = make("rl_objective", "written", clip=0.2).loss(rollout)
     # Means over a text's tokens, then over prompts: ((1 + 1.2) / 2 * 0.5 - 0.5 + 0) / 3

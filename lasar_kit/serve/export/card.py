@@ -143,7 +143,9 @@ def _files(told: Told) -> str:
         weights = ("`config.json`, `model.safetensors`, `tokenizer.json`, …", "a plain causal language model")
         rows.insert(0, weights)
     else:
-        rows.insert(0, ("`model.safetensors`", "weights of a network that transformers does not know"))
+        loads_as = type(loaded.spec.backbone).loads_as
+        known = f"for `{loads_as}`" if loads_as else "of a network that transformers does not know"
+        rows.insert(0, ("`model.safetensors`", f"weights {known}"))
     if told.program:
         rows.append(
             (

@@ -26,8 +26,8 @@ def write_predictions(
     keep: int,
 ) -> None:
     """A line a user: raw ids of the target and of the first `keep` ranked items, their log-probabilities, the
-    depth; the target's rank in the whole list, 0 for none, and how many items share its place, as the
-    headline has it and under each protocol."""
+    depth, and what was written first; the target's rank in the whole list, 0 for none, and how many items
+    share its place, as the headline has it and under each protocol."""
     ids: Sequence[str] = dataset.items["id"].to_list()
     with path.open("w", encoding="utf-8") as file:
         for row, (user, target) in enumerate(zip(held_out.users, held_out.target, strict=True)):
@@ -44,6 +44,7 @@ def write_predictions(
                 "scores": [round(float(score), 6) for score in ranking.scores[row, shown]],
                 "depth": int(ranking.depth[row]),
                 **shared,
+                **({} if ranking.texts is None else {"written": ranking.texts[row]}),
             }
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 

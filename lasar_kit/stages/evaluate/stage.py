@@ -158,12 +158,14 @@ class EvaluateStage:
         protocols[HISTORY_OUT]["ceiling"] = 1.0 - unreachable / users
         headline = {name: value for name, value in protocols[self.headline].items() if name != "ceiling"}
         thinks = {"by_depth": by_depth(places[self.headline], ranking.depth)} if ranking.depth.any() else {}
+        wrote = {} if ranking.words is None else {"mean_words": float(ranking.words.mean())}
         return {
             **({"label": self.config.label} if self.config.label else {}),
             "users": users,
             "exclude_history": self.config.exclude_history,
             "targets_in_history": unreachable,
             "mean_depth": float(ranking.depth.mean()),
+            **wrote,
             **headline,
             **thinks,
             **protocols,

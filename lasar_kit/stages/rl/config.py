@@ -46,6 +46,11 @@ class RlConfig(TrainingConfig):
         default_factory=RlOptimizerConfig, description="AdamW and its schedule."
     )
     candidates: int = Field(8, ge=1, description="Candidates a prompt (paper: G).")
+    texts: Literal["shared", "own"] = Field(
+        "shared",
+        description="Of a model that writes, what the candidates of a prompt answer behind: one text, or "
+        "each behind a text that was drawn for it, with the `rollout`'s best item.",
+    )
     rollout: Annotated[DecoderConfig, component("decoder")] = Field(
         {"use": "trie_beam", "score": "trie"},
         description="Makes the candidates; its `width` is their number unless a wider beam is to be cut to "
@@ -110,16 +115,20 @@ class RlConfig(TrainingConfig):
         wanted = info.data.get("candidates")
         if wanted is None:
             return rollout
+        of = "the number of candidates"
+        if info.data.get("texts") == "own":
+            wanted, of = 1, "a candidate behind each text"
         if "width" not in rollout.model_fields_set:
             return rollout.model_copy(update={"width": wanted})
         if rollout.width < wanted or (rollout.draws and rollout.width > wanted):
             least = "" if rollout.draws else "at least "
-            raise ValueError(f"width must be {least}{wanted}, the number of candidates (got {rollout.width})")
+            raise ValueError(f"width must be {least}{wanted}, {of} (got {rollout.width})")
         return rollout
 
     def mistakes(self, around: Around) -> Iterator[tuple[str, str]]:
         """A loop that thinks between answer tokens needs candidates from a decoder that lets it; prompts to
-        choose from, a number to choose; a clip, a ratio that can leave 1."""
+        choose from, a number to choose; a clip, a ratio that can leave 1; texts of one's own, a loop that
+        writes."""
         if self.prompts == "likely" and not self.max_samples:
             yield "prompts", "likely chooses 'max_samples' of the prompts, but that is 0, for all of them"
         for number, entry in enumerate(self.objectives):
@@ -133,6 +142,42 @@ class RlConfig(TrainingConfig):
                     "let it"
                 ),
             )
+
+        yield from self._texts_that_do_not_fit(around)
+
+    def _texts_that_do_not_fit(self, around: Around) -> Iterator[tuple[str, str]]:
+        writes = around.loop is not None and around.loop.writes
+        if self.texts == "own" and around.loop is not None and not writes:
+            yield (
+                "texts",
+                (
+                    f"own draws a text for each candidate, and {around.loop.use} writes none; set "
+                    "'latent_loop: {use: written}' in the stage sft before"
+                ),
+            )
+        if self.texts == "own" and self.align_weight not in (
+            0,
+            type(self).model_fields["align_weight"].default,
+        ):
+            yield "align_weight", "texts of candidates are held to no anchor; leave it out"
+        for number, entry in enumerate(self.objectives):
+            objective, place = entry.objective, f"objectives.{number}"
+            if writes and self.texts == "shared" and objective.compares_texts:
+                yield (
+                    place,
+                    (
+                        f"{objective.use} compares candidates by their texts, and these share one; set "
+                        "'texts: own'"
+                    ),
+                )
+            if self.candidates < objective.least_candidates:
+                yield (
+                    place,
+                    (
+                        f"{objective.use} needs {objective.least_candidates} candidates a prompt or more, "
+                        f"and candidates is {self.candidates}"
+                    ),
+                )
 
     def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
         """Hold what the objectives declare of depths, candidates and later updates against the options."""

@@ -17,7 +17,7 @@ from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.groups import masked_mean
 from lasar_kit.core.interfaces import Decoder, Reward
 from lasar_kit.core.lesson import Lesson
-from lasar_kit.core.values import Judged, LatentTrace
+from lasar_kit.core.values import Judged
 from lasar_kit.model.precision import autocast
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.spec.precision import Precision
@@ -65,7 +65,8 @@ class RolloutMaker:
     """Draws a depth for each prompt, shared by its G candidates, and lets a decoder make these (method 22).
 
     `sample` draws depths from the policy; else each prompt gets the most probable one. A search wider than G
-    is cut to its best.
+    is cut to its best. With `own_texts` a loop that writes draws a text for each candidate, behind which the
+    search's best item is the candidate.
     """
 
     recommender: Recommender
@@ -77,6 +78,7 @@ class RolloutMaker:
     seed: int
     precision: Precision = "fp32"
     width: int = 0
+    own_texts: bool = False
 
     def make(
         self, lesson: Lesson, target: Int[Tensor, " B"], history: Int[Tensor, "B H"], share: Share
@@ -98,16 +100,15 @@ class RolloutMaker:
     ) -> Group:
         """What `make` makes, of this process alone: the mean reward is yet to be found."""
         with autocast(self.accelerator.device, self.precision):
-            items, depth, index, trace = self._candidates(lesson, share)
-        written = None if trace.written is None else trace.written[:, 0]
+            items, depth, index, written = self._candidates(lesson, share)
         rewards = total_reward(self.rewards, Judged(items, target, history, written))
         return Group(lesson, items, rewards, depth, index, rewards.new_zeros(()), written=written)
 
     def _candidates(
         self, lesson: Lesson, share: Share
-    ) -> tuple[Int[Tensor, "B G"], Int[Tensor, " B"], Int[Tensor, " B"], LatentTrace]:
+    ) -> tuple[Int[Tensor, "B G"], Int[Tensor, " B"], Int[Tensor, " B"], Int[Tensor, "B X W"] | None]:
         """Items of each prompt, best first, the depth it was thought about and its index in the support, and
-        what was thought."""
+        what was written."""
         model = self.recommender.eval()
         prompt = model.read(lesson.prompts)
         if self.sample:
@@ -118,11 +119,18 @@ class RolloutMaker:
             index = nearest_choice(model.depth_policy, depth)
         if isinstance(model.latent_loop, DrawsByRow):
             model.latent_loop.draw_from(share.draws(f"thoughts {self.seed}"))
-        trace = model.think(prompt, depth)
+        texts = self.candidates if self.own_texts else 1
+        trace = model.think(prompt.branched(texts), depth.expand(-1, texts))
         if trace.depth is not None:
             depth, index = trace.depth, nearest_choice(model.depth_policy, trace.depth)
         if isinstance(self.decoder, DrawsByRow):
             self.decoder.draw_from(share.draws(f"candidates {self.seed}"))
-        width = max(self.width, self.candidates)
-        items = self.decoder.search(model.backbone, trace, width).items[:, 0, : self.candidates]
-        return items, depth[:, 0], index[:, 0], trace
+        width = max(self.width, 1 if self.own_texts else self.candidates)
+        found = self.decoder.search(model.backbone, trace, width)
+        if not self.own_texts:
+            return found.items[:, 0, : self.candidates], depth[:, 0], index[:, 0], trace.written
+        order = found.logp[:, :, 0].argsort(dim=1, descending=True, stable=True)
+        items, written = found.items[:, :, 0].gather(1, order), trace.written
+        assert written is not None, "a loop that writes leaves what it wrote"
+        written = written.gather(1, order[..., None].expand_as(written))
+        return items, depth[:, 0], index[:, 0], written

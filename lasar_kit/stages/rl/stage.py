@@ -103,7 +103,7 @@ class _RlTraining(Watched):
     ) -> None:
         super().__init__(config, context, dataset, windows, accelerator, recommender)
         self.config = config
-        if not config.align_weight:
+        if not config.align_weight or config.texts == "own":
             self.anchors = None
         # The policy as RL finds it, without dropout, so that ratios compare like with like.
         reference = recommender.frozen()
@@ -147,6 +147,7 @@ class _RlTraining(Watched):
             self.seed,
             self.config.precision,
             self.config.rollout.width,
+            self.config.texts == "own",
         )
 
     def update(self, windows: Sequence[samples.Window]) -> tuple[Update, Mapping[str, float]]:

@@ -29,8 +29,9 @@ ALIGN = "align"
 class Group:
     """A rollout's fixed part: G candidates a prompt (-1 for none), their rewards, the depth and its index.
 
-    `written` are the token ids that the loop wrote, -1 past the end. `old` is how the policy that made them
-    saw them; None before the first update on them, where it is the policy itself.
+    `written` are the token ids that the loop wrote, -1 past the end, one text a prompt or a candidate. `old`
+    is how the policy that made them saw them; None before the first update on them, where it is the policy
+    itself.
     """
 
     lesson: Lesson
@@ -39,7 +40,7 @@ class Group:
     depth: Int[Tensor, " B"]
     depth_index: Int[Tensor, " B"]
     world_reward: Float[Tensor, ""]
-    written: Int[Tensor, "B W"] | None = None
+    written: Int[Tensor, "B X W"] | None = None
     old: Rollout | None = None
 
     def prompts(self, which: Sequence[int]) -> Group:
@@ -102,7 +103,8 @@ class RlResult:
 class RlStep(nn.Module):
     """The terms of the RL loss (paper section 2.4): objectives on the rollout, terminal alignment.
 
-    The prompt and its thoughts are read once, all G candidates hang on them as branches. The reference
+    The prompt and its thoughts are read once, all G candidates hang on them as branches; where each has a
+    text of its own, the prompt is read once, and the texts are its branches. The reference
     thinks for itself, at the same depth (method: the reference's latents), and reads what was written. Where
     no objective reads the candidates' log-probabilities and nothing is aligned, the prompt alone is read:
     they are NaN.
@@ -168,7 +170,8 @@ class RlStep(nn.Module):
             ref_logp = self._logp(self._reference[0], reference)
         wants_kl = any(objective.exact_kl for objective in self.objectives.values())
         ref_kl = self._exact_kl(scored, reference) if wants_kl else None
-        return self._rollout(group, scored.prompt, logp, ref_logp, ref_kl, scored.trace), scored.trace
+        rollout = self._rollout(group, scored.prompt, logp, ref_logp, ref_kl, scored.trace)
+        return replace(rollout, ref_written_logp=reference.trace.written_logp), scored.trace
 
     def _unanswered(self, group: Group) -> Rollout:
         """With the depth alone."""
@@ -190,7 +193,7 @@ class RlStep(nn.Module):
         trace: LatentTrace | None = None,
     ) -> Rollout:
         halt_logp = None if trace is None or trace.depth_logp is None else trace.depth_logp[:, 0]
-        written_logp = None if trace is None or trace.written_logp is None else trace.written_logp[:, 0]
+        written_logp = None if trace is None else trace.written_logp
         old = group.old
         return Rollout(
             logp=logp,
@@ -222,7 +225,7 @@ class RlStep(nn.Module):
         """Think or write once more, with gradients, what the rollout thought or wrote."""
         loop, depth = model.latent_loop, group.depth[:, None]
         if isinstance(loop, Writes) and group.written is not None:
-            return loop.spell(model.backbone, prompt, group.written[:, None])
+            return loop.spell(model.backbone, prompt.branched(group.written.shape[1]), group.written)
         if isinstance(loop, Halts):
             return loop.halted(model.backbone, prompt, depth, steps)
         return model.think(prompt, depth, steps)

@@ -228,9 +228,25 @@ class SftConfig(TrainingConfig):
                 "latent_loop",
                 (f"{loop.use} learns to write from a teacher's texts; add a stage 'anchors' before this one"),
             )
+        if loop.writes and self.depth_policy.support == (0,):
+            yield (
+                "depth_policy",
+                (
+                    f"{loop.use} writes nothing at depth 0, and {self.depth_policy.use} has no other; set "
+                    "'depth_policy: {use: fixed, depth: 1, others: [0]}'"
+                ),
+            )
         for term in self._terms:
             if term.objective.trains_text and term.weight and not backbone.reads_text:
                 yield term.place, f"{term.objective.use} trains words, and backbone {backbone.use} has none"
+            if term.objective.teaches_writing and not loop.writes:
+                yield (
+                    term.place,
+                    (
+                        f"{term.objective.use} teaches a loop to write, and {loop.use} does not; set "
+                        "'latent_loop: {use: written}'"
+                    ),
+                )
             if term.objective.trains_decoder and not around.decoder.learns:
                 yield (
                     term.place,
@@ -254,8 +270,15 @@ class SftConfig(TrainingConfig):
         return "longest_per_user" if self.samples == "longest_per_user" else "sliding"
 
     def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
-        """Texts are paid for, and those about prompts that are not trained on are for nothing."""
+        """Texts are paid for, and those about prompts that are not trained on are for nothing; a loop writes
+        what it was taught."""
         yield from super().cautions(backbone, line, inputs)
+        wanted = {want for term in self._terms if term.weight for want in term.objective.wants}
+        if self.latent_loop.writes and "rationale" not in wanted:
+            yield (
+                f"{self.latent_loop.use} writes, but no objective here teaches it to; add "
+                "'objectives: [{objective: rationale}]'"
+            )
         asked = []
         if "anchors" in inputs:
             name, anchors = inputs["anchors"]

@@ -214,3 +214,12 @@ class Centred(TinyReward):
     def reward(self, judged: Judged) -> Tensor:
         rewards = super().reward(judged)
         return (rewards - rewards.mean()) * (judged.candidates >= 0)
+
+
+@breaks(BROKEN, "reward", "a_text_is_its_own_candidates")
+class FirstTextCounts(TinyReward):
+    """Reads the first text for all candidates."""
+
+    def reward(self, judged: Judged) -> Tensor:
+        rewards = super().reward(judged) + (judged.candidates >= 0)
+        return rewards if judged.written is None else rewards * (judged.written[:, :1, 0] >= 0)

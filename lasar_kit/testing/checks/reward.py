@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
@@ -69,3 +70,17 @@ def prompts_are_judged_alone(subject: Subject, case: Group) -> None:
         row = slice(b, b + 1)
         alone = subject.component.reward(mapped(judged, itemgetter(row)))
         expect_close(rewards[b], alone[0], f"prompt {b} among others, not alone:")
+
+
+@reward.check("Read in `written` one text that all candidates share, or text g for candidate g.")
+def a_text_is_its_own_candidates(subject: Subject, case: Group) -> None:
+    """A candidate with a text of its own earns what it does in a group that shares that text."""
+    judged = _given(case)
+    rows, group = judged.candidates.shape
+    # Of words, of the unknown token that a tiny tokenizer takes an end for, and of nothing.
+    written = torch.tensor([-1, 0, 3, 4, 5, 0])[torch.arange(rows * group * 3).view(rows, group, 3) * 5 % 6]
+    written = written.masked_fill((written < 0).cumsum(-1) > 0, -1)
+    own = subject.component.reward(replace(judged, written=written))
+    for g in range(group):
+        shared = subject.component.reward(replace(judged, written=written[:, g : g + 1]))
+        expect_close(own[:, g], shared[:, g], f"candidate {g} with a text of its own, not of its group:")

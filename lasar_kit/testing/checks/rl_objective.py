@@ -19,9 +19,13 @@ from lasar_kit.testing.strategies import Rolled, rollouts
 
 TOKENS = ("logp", "old_logp", "ref_logp", "ref_kl")
 LEARNING = ("logp", "depth_logp", "ref_kl", "written_logp")
-FIXED = ("old_logp", "ref_logp", "rewards", "world_reward", "old_depth_logp", "old_written_logp")
+FIXED = (
+    *("old_logp", "ref_logp", "rewards", "world_reward", "old_depth_logp"),
+    *("old_written_logp", "ref_written_logp"),
+)
 DEPTHS = ("depth", "depth_logp", "depth_index", "old_depth_logp")
-WORDS = ("written", "written_logp", "old_written_logp")
+LOGP_OF_WORDS = ("written_logp", "old_written_logp", "ref_written_logp")
+WORDS = ("written", *LOGP_OF_WORDS)
 ROWS = (*TOKENS, *DEPTHS, *WORDS, "rewards", "valid")
 
 
@@ -90,8 +94,9 @@ def missing_candidates_are_ignored(subject: Subject, case: Rolled) -> None:
     """A candidate that is not valid changes neither the loss nor a gradient, whatever stands in its place."""
     rollout, results = case.rollout, []
     for filler, reward in ((-1.0, 0.0), (torch.nan, 1e3)):
+        names = (*TOKENS, *LOGP_OF_WORDS) if case.own else TOKENS
         tokens = {
-            name: getattr(rollout, name).masked_fill(~rollout.valid[..., None], filler) for name in TOKENS
+            name: getattr(rollout, name).masked_fill(~rollout.valid[..., None], filler) for name in names
         }
         rewards = rollout.rewards.masked_fill(~rollout.valid, reward)
         made, leaves = leaves_of(replace(rollout, **tokens, rewards=rewards))
@@ -104,11 +109,13 @@ def missing_candidates_are_ignored(subject: Subject, case: Rolled) -> None:
 
 @rl_objective.check("Average over prompts and candidates, none of which has a place of its own.")
 def order_does_not_matter(subject: Subject, case: Rolled) -> None:
-    """Prompts and candidates in another order give the same loss."""
+    """Prompts and candidates in another order, texts of their own with them, give the same loss."""
     rollout = case.rollout
+    with_them = WORDS if case.own else ()
     turned = replace(rollout, **{name: getattr(rollout, name).flip(0) for name in ROWS})
     shuffled = replace(
-        rollout, **{name: getattr(rollout, name).flip(1) for name in (*TOKENS, "rewards", "valid")}
+        rollout,
+        **{name: getattr(rollout, name).flip(1) for name in (*TOKENS, *with_them, "rewards", "valid")},
     )
     loss = _loss(subject, rollout)
     for what, other in (("prompts", turned), ("candidates", shuffled)):
@@ -156,7 +163,7 @@ def what_earns_more_grows_likelier(subject: Subject, case: Rolled) -> None:
             {
                 "its own": -float(found["logp"][0, 0].sum()),
                 "its depth's": -float(found["depth_logp"][0, chosen]),
-                "its text's": -float(found["written_logp"][0].sum()),
+                "its text's": -float(found["written_logp"][0, 0].sum()),
             }
         )
     before, now = pushes
@@ -191,7 +198,7 @@ def a_depth_never_chosen_changes_nothing(subject: Subject, case: Rolled) -> None
 @rl_objective.check("Cast log-probabilities to float32 first: .float().")
 def loss_is_computed_in_float32(subject: Subject, case: Rolled) -> None:
     """Log-probabilities in bfloat16 give the loss of the same numbers in float32."""
-    names = (*TOKENS, "depth_logp", "written_logp", "old_written_logp")
+    names = (*TOKENS, "depth_logp", *LOGP_OF_WORDS)
     narrow = replace(case.rollout, **{name: getattr(case.rollout, name).bfloat16() for name in names})
     wide = replace(narrow, **{name: getattr(narrow, name).float() for name in names})
     loss, expected = _loss(subject, narrow), _loss(subject, wide)

@@ -47,3 +47,6 @@ class DemoTeacherConfig(TeacherConfig):
     """Where a project leads, a step for each add-on."""
 
     seed: int = Field(0, ge=0, description="Seed of the data set, whose leaflet the teacher has read.")
+    otherwise: str | None = Field(
+        None, min_length=1, description="Text about histories that lead nowhere; these have none when absent."
+    )

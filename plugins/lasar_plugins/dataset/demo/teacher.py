@@ -23,12 +23,13 @@ class DemoTeacher:
     wants_target = False
 
     def __init__(self, config: DemoTeacherConfig, env: Env) -> None:
-        self.table = leaflet(config.seed)
+        self.table, self.otherwise = leaflet(config.seed), config.otherwise
 
     def write(self, requests: Sequence[ReasoningRequest]) -> Iterator[tuple[int, str | None]]:
-        """A text for each history that ends in a product behind add-ons."""
+        """A text for each history that ends in a product behind add-ons, and for others what there is for
+        these."""
         for index, request in enumerate(requests):
-            yield index, self._text(request.history)
+            yield index, self._text(request.history) or self.otherwise
 
     def _text(self, history: Sequence[ReasoningItem]) -> str | None:
         """The steps, the add-on bought last first."""

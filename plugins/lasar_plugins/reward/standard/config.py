@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import ComponentConfig, component
 
 
 class RuleConfig(ComponentConfig):
@@ -15,6 +16,42 @@ class RuleConfig(ComponentConfig):
 
 class PrefixConfig(ComponentConfig):
     """The reward of sharing the first levels of the target's SID."""
+
+    values: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = Field(
+        None,
+        min_length=1,
+        description="What 1, 2, ... levels in common earn, more levels as much as the last of these, and "
+        "the whole SID 1 (GREAM: [0.5, 0.707, 0.866, 0.95]); the share of levels when absent.",
+    )
+
+    @field_validator("values")
+    @classmethod
+    def _never_less(cls, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if values is not None and list(values) != sorted(values):
+            raise ValueError(f"more levels in common must not earn less (got {list(values)})")
+        return values
+
+
+class FormatGateConfig(ComponentConfig):
+    """Another reward, for candidates behind a text of the right form alone."""
+
+    reward: Annotated[ComponentConfig, component("reward")] = Field(
+        "prefix", validate_default=True, description="What a candidate earns if its text has the form."
+    )
+    pattern: str | None = Field(
+        None,
+        description="A regular expression to be found in the text, besides its having ended by itself.",
+    )
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error} (got {pattern!r})") from None
+        return pattern
 
 
 class NdcgConfig(ComponentConfig):

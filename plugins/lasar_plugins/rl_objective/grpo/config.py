@@ -73,3 +73,18 @@ class GrpoConfig(RlObjectiveConfig):
         if self.constant_groups == "keep" and self.mean_over == "varied":
             raise ValueError("mean_over: varied leaves out what constant_groups: keep would keep")
         return self
+
+
+class SrpoConfig(GrpoConfig):
+    """Sparse-regularised group policy optimisation: GRPO with a term for what any of K candidates hits."""
+
+    compares_texts: ClassVar[bool] = True
+
+    k: int = Field(4, ge=1, description="Candidates of which one is to hit (pass@K).")
+    bonus: float = Field(1.0, ge=0, description="Weight of the pass@K term beside the group's z-score.")
+    success: float = Field(1.0, description="The least reward of a candidate that counts as a hit.")
+
+    @property
+    def least_candidates(self) -> int:
+        """As many as K."""
+        return self.k

@@ -1,6 +1,7 @@
 """The clipped objective over groups of candidates (paper Eq. 5).
 
-Shape letters as in `lasar_kit.core.values`; m is M for ratios by token and 1 for ratios by sequence.
+Shape letters as in `lasar_kit.core.values`; t counts a candidate's tokens (`Tokens`), and m is t for ratios
+by token and 1 for ratios by sequence.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from lasar_kit.core.kl import LARGEST_LOG_RATIO, k3
 from lasar_kit.core.numbers import read
 from lasar_kit.core.values import Env, Rollout
 from lasar_plugins.rl_objective.grpo.config import GrpoConfig
+from lasar_plugins.rl_objective.grpo.tokens import Tokens, readable
 
 
 class Grpo:
@@ -22,6 +24,9 @@ class Grpo:
     A candidate's loss is a mean over its tokens, a group's over its valid candidates, and the loss one over
     the groups of this rank that have a candidate, those that are skipped among them unless `mean_over` says
     otherwise. As SIDs are equally long, a mean over all tokens of a group would be the same.
+
+    Where each candidate has a text of its own, its words are the candidate's tokens as those of its SID are.
+    A text that a group shares is left as it is: the advantages of its candidates add up to 0.
     """
 
     reads_answers = True
@@ -36,16 +41,17 @@ class Grpo:
         """Paper Eq. 5. The report covers all valid candidates, those of skipped groups among them."""
         valid, differs = rollout.valid, varied(rollout.rewards, rollout.valid)
         advantage = self._advantage(rollout.rewards.detach(), valid)
-        ratio = self._ratio(rollout)
+        tokens = Tokens.of(rollout)
+        ratio = self._ratio(tokens)
         clipped = ratio.clamp(1 - self.config.clip, 1 + (self.config.clip_high or self.config.clip))
         gain = torch.minimum(ratio * advantage[..., None], clipped * advantage[..., None])
-        kl = self._kl(rollout)
-        groups = masked_mean(self.config.beta * kl - gain.mean(dim=-1), valid)
+        kl = self._kl(tokens, rollout)
+        groups = masked_mean(self.config.beta * kl - tokens.mean(gain), valid)
         if self.config.constant_groups == "skip":
             groups = groups.masked_fill(~differs, 0.0)
         held = (clipped - ratio) * advantage[..., None] < 0
         report = {
-            **_means(valid, ratio=ratio.mean(-1), clipped=held.float().mean(-1), kl=kl),
+            **_means(valid, ratio=tokens.mean(ratio), clipped=tokens.mean(held.float()), kl=kl),
             **_spread(advantage, valid),
             "zero_variance": (~differs).float().mean(),
         }
@@ -69,28 +75,23 @@ class Grpo:
             return centred(rewards, valid)
         return z_scores(rewards, valid, self.config.std_ddof, self.config.epsilon)
 
-    def _ratio(self, rollout: Rollout) -> Float[Tensor, "B G m"]:
+    def _ratio(self, tokens: Tokens) -> Float[Tensor, "B G m"]:
         """The policy's probability of each token, or candidate, over what it is compared with."""
-        base = rollout.old_logp if self.config.ratio == "old" else rollout.ref_logp
-        log_ratio = _readable(rollout.logp, rollout.valid) - _readable(base.detach(), rollout.valid)
+        base = tokens.old if self.config.ratio == "old" else tokens.ref
+        log_ratio = tokens.logp - base.detach()
         if self.config.level == "sequence":
             log_ratio = log_ratio.sum(dim=-1, keepdim=True)
         return log_ratio.clamp(max=LARGEST_LOG_RATIO).exp()
 
-    def _kl(self, rollout: Rollout) -> Float[Tensor, "B G"]:
-        """KL of each candidate from the reference; by the chain rule a sequence's is the sum over tokens."""
+    def _kl(self, tokens: Tokens, rollout: Rollout) -> Float[Tensor, "B G"]:
+        """KL of each candidate from the reference; by the chain rule a sequence's is the sum over tokens.
+        That of words is always estimated."""
+        each = k3(tokens.logp, tokens.ref.detach())
         if self.exact_kl:
             assert rollout.ref_kl is not None, "exact_kl asks for Rollout.ref_kl"
-            tokens = _readable(rollout.ref_kl, rollout.valid)
-        else:
-            reference = _readable(rollout.ref_logp.detach(), rollout.valid)
-            tokens = k3(_readable(rollout.logp, rollout.valid), reference)
-        return tokens.sum(dim=-1) if self.config.level == "sequence" else tokens.mean(dim=-1)
-
-
-def _readable(tokens: Float[Tensor, "B G M"], valid: Bool[Tensor, "B G"]) -> Float[Tensor, "B G M"]:
-    """Float32, with 0 for tokens of invalid candidates, so that no arithmetic meets their -inf or NaN."""
-    return tokens.float().masked_fill(~valid[..., None], 0.0)
+            exact = readable(rollout.ref_kl, rollout.valid)
+            each = torch.cat([each[..., : -exact.shape[-1]], exact], dim=-1)
+        return each.sum(dim=-1) if self.config.level == "sequence" else tokens.mean(each)
 
 
 def _means(valid: Bool[Tensor, "B G"], **values: Float[Tensor, "B G"]) -> dict[str, Float[Tensor, ""]]:

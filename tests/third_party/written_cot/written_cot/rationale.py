@@ -29,7 +29,7 @@ class Rationale:
         """Their mean negative log-likelihoods."""
         trace = view.trace
         if trace.written is None or trace.written_logp is None:
-            raise UserError("sft_objective rationale: needs a latent_loop that writes, such as written_cot")
+            raise UserError("sft_objective taught_text: needs a latent_loop that writes, such as written_cot")
         length = (trace.written >= 0).sum(-1).clamp_min(1)
         return -(trace.written_logp.sum(-1) / length)[_held(view.lesson)].sum()
 

@@ -1,4 +1,5 @@
-"""REINFORCE on written reasoning: a prompt's candidates share one text, which earns their mean reward."""
+"""REINFORCE on written reasoning: a text that candidates share earns their mean reward, one of its own the
+candidate's."""
 
 from __future__ import annotations
 
@@ -28,17 +29,20 @@ class Written:
         """Minus the gain."""
         if rollout.written is None or rollout.written_logp is None:
             return rollout.rewards.new_zeros(()), {}
-        mask, logp = rollout.written, rollout.written_logp.float()
+        rewards, valid = rollout.rewards.detach(), rollout.valid
+        if rollout.written.shape[1] == 1:
+            rewards, valid = masked_mean(rewards, valid)[:, None], torch.ones_like(valid[:, :1])
+        mask, logp = rollout.written & valid[..., None], rollout.written_logp.float()
         old = logp if rollout.old_written_logp is None else rollout.old_written_logp.float()
         ratio = (logp - old.detach()).masked_fill(~mask, 0.0).exp()
-        advantage = masked_mean(rollout.rewards.detach(), rollout.valid) - rollout.world_reward.detach()
+        advantage = (rewards - rollout.world_reward.detach())[..., None]
         clipped = ratio.clamp(1 - self.clip, 1 + self.clip)
-        gain = torch.minimum(ratio * advantage[:, None], clipped * advantage[:, None])
+        gain = torch.minimum(ratio * advantage, clipped * advantage)
         told = {
             "written": float(mask.sum(-1).float().mean()),
             "written_logp": float(masked_mean(logp.detach().flatten(), mask.flatten())),
         }
-        return -masked_mean(gain, mask).mean(), told
+        return -masked_mean(masked_mean(gain, mask), valid).mean(), told
 
     def observe(self, rollout: Rollout) -> None:
         """Nothing to remember."""

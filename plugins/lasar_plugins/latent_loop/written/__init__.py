@@ -1,0 +1,1 @@
+"""Explicit chain of thought: reasoning in words between prompt and answer."""

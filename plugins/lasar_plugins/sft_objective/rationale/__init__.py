@@ -1,0 +1,1 @@
+"""Supervised learning of a loop that writes."""
