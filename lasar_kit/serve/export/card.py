@@ -114,7 +114,7 @@ def _sections(run: Path, loaded: LoadedSpec, model: LoadedRun, told: Told) -> It
         ]
     )
     yield "## Files"
-    yield _files(told)
+    yield _files(loaded, told)
     if told.plain is not None:
         yield "## Without the kit"
         yield from _plain(model, told, told.plain)
@@ -129,7 +129,7 @@ def _evaluations(loaded: LoadedSpec) -> Iterator[str]:
 _PROTOCOLS = {True: "left out of the lists", False: "in the lists", "both": "in the lists, and left out"}
 
 
-def _files(told: Told) -> str:
+def _files(loaded: LoadedSpec, told: Told) -> str:
     rows = [
         ("`index.json`", "raw item id to the tokens of its semantic ID, in LC-Rec's form"),
         ("`prompt.json`", "token ids around a history: `head`, `separator`, `tail`, `between`"),
