@@ -226,6 +226,10 @@ class SftObjectiveConfig(ComponentConfig):
         """Whether the backbone learns words by it."""
         return False
 
+    def unfit_loop(self, loop: LatentLoopConfig) -> str | None:
+        """Return why it cannot train this loop, and what to do; None where it can."""
+        return None
+
 
 class RlObjectiveConfig(ComponentConfig):
     """Options of a term of the RL loss.

@@ -56,6 +56,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "pause", "exit": "direct", "embeddings": 1},
         {"use": "noise"},
         {"use": "noise", "exit": "direct", "scale": 2.0},
+        {"use": "s2gr"},
     ],
     "depth_policy": [
         {"use": "none"},
@@ -94,6 +95,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "rearec_erl", "temperature": 0.5},
         {"use": "mancar_neighbours"},
         {"use": "mancar_neighbours", "source": "item_knn_directed", "start": False, "over": "mean"},
+        {"use": "s2gr", "soft": 0.5},
         {"use": "sampled_softmax", "negatives": 3},
         {"use": "sampled_softmax", "source": "popularity", "correction": "negatives"},
         {"use": "sampled_softmax", "source": "in_batch"},

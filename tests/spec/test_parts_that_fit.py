@@ -54,6 +54,11 @@ def test_what_fits_is_let_in(tmp_path: Path) -> None:
             "stages.train.objectives: align needs anchors, from a teacher's texts; add a stage 'anchors' "
             "before this one",
         ),
+        (
+            "stages.train.objectives=[{objective: s2gr}]",
+            "stages.train.objectives: s2gr holds a thought before each token, and coconut has none there; "
+            "set 'latent_loop: s2gr'",
+        ),
     ],
 )
 def test_an_objective_that_lacks_what_it_needs(tmp_path: Path, override: str, line: str) -> None:
