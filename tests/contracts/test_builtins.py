@@ -57,6 +57,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "noise"},
         {"use": "noise", "exit": "direct", "scale": 2.0},
         {"use": "s2gr"},
+        {"use": "coconut_curriculum", "limit": 3},
     ],
     "depth_policy": [
         {"use": "none"},
@@ -96,6 +97,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "mancar_neighbours"},
         {"use": "mancar_neighbours", "source": "item_knn_directed", "start": False, "over": "mean"},
         {"use": "s2gr", "soft": 0.5},
+        {"use": "remaining_steps"},
         {"use": "sampled_softmax", "negatives": 3},
         {"use": "sampled_softmax", "source": "popularity", "correction": "negatives"},
         {"use": "sampled_softmax", "source": "in_batch"},
@@ -201,6 +203,11 @@ DECLARED = {
         "depth_is_felt",
         "last_is_the_state_at_the_tip",
         "many_tokens_and_thoughts_are_as_few",
+    },
+    "coconut_curriculum": {
+        "mask_counts_the_depth",
+        "many_tokens_and_thoughts_are_as_few",
+        "depth_is_felt",
     },
     "trie_sample": {
         "a_branch_alone_is_the_branch_in_any_batch",

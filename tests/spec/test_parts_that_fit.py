@@ -54,15 +54,28 @@ def test_what_fits_is_let_in(tmp_path: Path) -> None:
             "stages.train.objectives: align needs anchors, from a teacher's texts; add a stage 'anchors' "
             "before this one",
         ),
-        (
-            "stages.train.objectives=[{objective: s2gr}]",
-            "stages.train.objectives: s2gr holds a thought before each token, and coconut has none there; "
-            "set 'latent_loop: s2gr'",
-        ),
     ],
 )
 def test_an_objective_that_lacks_what_it_needs(tmp_path: Path, override: str, line: str) -> None:
     assert told(tmp_path, override) == [line]
+
+
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        (
+            "stages.train.objectives=[{objective: s2gr}]",
+            "s2gr holds a thought before each token, and coconut has none there; set 'latent_loop: s2gr'",
+        ),
+        (
+            "stages.train.objectives=[{objective: remaining_steps}]",
+            "remaining_steps trains a loop that writes, and coconut does not; set 'latent_loop: "
+            "coconut_curriculum'",
+        ),
+    ],
+)
+def test_an_objective_that_cannot_train_the_loop(tmp_path: Path, override: str, why: str) -> None:
+    assert f"stages.train.objectives: {why}" in told(tmp_path, override)
 
 
 def test_a_term_is_weighed_in_one_place(tmp_path: Path) -> None:
