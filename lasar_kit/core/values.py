@@ -50,6 +50,8 @@ class Env:
     `head`: next-token logits of the states of the backbone that the component works on (`Backbone.logits`),
     for those that compare states by what they predict; `frozen_head()` makes the head, as it was then, of the
     backbone that read the anchors.
+    `frozen()` makes a copy of the backbone that the component works on, as it is when the component is built,
+    in evaluation mode.
     `written(teacher, rule, most)`: a teacher's texts about training prompts ("sliding" or
     "longest_per_user"), at most so many.
     `item_vectors()`: the vectors of all items in a model that the stage reads.
@@ -70,6 +72,7 @@ class Env:
     build: Callable[[str, Any, Env], Any] | None = None
     head: Callable[[Tensor], Tensor] | None = None
     frozen_head: Callable[[], Callable[[Tensor], Tensor]] | None = None
+    frozen: Callable[[], Any] | None = None
     written: Callable[[Any, str, int], Sequence[str]] | None = None
     report: Callable[[dict[str, float]], None] = lambda numbers: None
     item_vectors: Callable[[], Float[np.ndarray, "I E"]] | None = None

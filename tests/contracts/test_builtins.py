@@ -58,6 +58,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "noise", "exit": "direct", "scale": 2.0},
         {"use": "s2gr"},
         {"use": "coconut_curriculum", "limit": 3},
+        {"use": "softcot"},
     ],
     "depth_policy": [
         {"use": "none"},

@@ -5,6 +5,7 @@ None of them needs transformers, files or a network. All are built as `Tiny…(c
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 
 import polars as pl
@@ -103,6 +104,7 @@ def environment() -> Env:
         tokenizer=backbone().tokenizer,
         head=lambda hidden: backbone().logits(hidden.float()),
         frozen_head=lambda: lambda hidden: backbone().logits(hidden.float()),
+        frozen=lambda: copy.deepcopy(backbone()),
         written=lambda teacher, rule, most: ["dry hair", "red hair", "hair"],
     )
 
