@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from lasar_kit.core.interfaces import Backbone
-from lasar_kit.core.values import Context
+from lasar_kit.core.values import Between, Context
 
 
 def rescale(h: Float[Tensor, "*S D"], norm: Float[Tensor, ""]) -> Float[Tensor, "*S D"]:
@@ -58,3 +58,15 @@ def at_depth(
     values = torch.stack(list(steps))
     own = depth[(None, ..., *(None,) * (values.ndim - 3))].expand(1, *values.shape[1:])
     return values.gather(0, own)[0]
+
+
+def added_between(shift: Float[Tensor, "B R D"]) -> Between:
+    """Adds a branch's shift to the states behind its tokens, of which each branch has as many."""
+
+    def between(
+        state: Float[Tensor, "B N D"], node: Int[Tensor, "B N"], context: Context
+    ) -> tuple[Float[Tensor, "B N D"], Int[Tensor, "B N"], Context]:
+        each = state.shape[1] // shift.shape[1]
+        return state + shift.repeat_interleave(each, dim=1), node, context
+
+    return between

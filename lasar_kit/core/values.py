@@ -132,7 +132,8 @@ class LatentTrace:
     and the answer's first token is to be fed as a child of node `tip`.
     A loop that halts by itself says how long it thought by `depth`, and the log-probability of having stopped
     there by `depth_logp`; one that writes leaves `written`, token ids with -1 past the end, and their
-    log-probabilities; one that also thinks between answer tokens leaves `between`. `shown` are the items that
+    log-probabilities; one that also thinks between answer tokens leaves `between`; one whose thoughts are
+    mixed of K streams leaves those, `streams[b, r, k, t]` as `states`. `shown` are the items that
     each prompt shows, oldest first, -1 past the end; a recommender puts them there, a loop need not.
     """
 
@@ -146,6 +147,7 @@ class LatentTrace:
     written: Int[Tensor, "B R W"] | None = None
     written_logp: Float[Tensor, "B R W"] | None = None
     between: Between | None = None
+    streams: Float[Tensor, "B R K T D"] | None = None
     shown: Int[Tensor, "B R H"] | None = None
 
 

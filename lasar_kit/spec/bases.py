@@ -182,12 +182,14 @@ class LatentLoopConfig(ComponentConfig):
     """Options of a latent loop.
 
     `tokens`: what it needs in the vocabulary besides SIDs and the latent tokens.
-    `writes`: it writes words before the answer. `halts`: it ends its thinking itself.
+    `writes`: it writes words before the answer. `halts`: it ends its thinking itself. `parallel`: it thinks
+    in several streams (`LatentTrace.streams`).
     """
 
     tokens: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[bool] = False
     halts: ClassVar[bool] = False
+    parallel: ClassVar[bool] = False
 
     @property
     def thinks_between(self) -> bool:

@@ -59,6 +59,9 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "s2gr"},
         {"use": "coconut_curriculum", "limit": 3},
         {"use": "softcot"},
+        {"use": "plr", "streams": 2},
+        {"use": "latentr3"},
+        {"use": "lares"},
     ],
     "depth_policy": [
         {"use": "none"},
@@ -99,6 +102,9 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "mancar_neighbours", "source": "item_knn_directed", "start": False, "over": "mean"},
         {"use": "s2gr", "soft": 0.5},
         {"use": "remaining_steps"},
+        {"use": "codi"},
+        {"use": "plr_diversity"},
+        {"use": "latentr3", "copies": 1},
         {"use": "sampled_softmax", "negatives": 3},
         {"use": "sampled_softmax", "source": "popularity", "correction": "negatives"},
         {"use": "sampled_softmax", "source": "in_batch"},
@@ -204,6 +210,12 @@ DECLARED = {
         "depth_is_felt",
         "last_is_the_state_at_the_tip",
         "many_tokens_and_thoughts_are_as_few",
+    },
+    "latentr3": {"parts_add_up_to_the_whole"},
+    "plr": {
+        "last_is_the_state_at_the_tip",
+        "many_tokens_and_thoughts_are_as_few",
+        "thoughts_are_states_of_the_backbone",
     },
     "coconut_curriculum": {
         "mask_counts_the_depth",
