@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from lasar_kit.spec import LatentLoopConfig, SftObjectiveConfig
 
 
 class RemainingStepsConfig(SftObjectiveConfig):
     """The steps of a teacher's text that the loop is to write."""
+
+    about_thoughts: ClassVar[bool] = True
 
     @property
     def wants(self) -> tuple[str, ...]:
