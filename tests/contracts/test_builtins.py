@@ -211,7 +211,6 @@ DECLARED = {
         "last_is_the_state_at_the_tip",
         "many_tokens_and_thoughts_are_as_few",
     },
-    "latentr3": {"parts_add_up_to_the_whole"},
     "plr": {
         "last_is_the_state_at_the_tip",
         "many_tokens_and_thoughts_are_as_few",

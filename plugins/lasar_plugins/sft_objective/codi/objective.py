@@ -86,7 +86,11 @@ class Codi:
         one, other = student.float(), teacher.detach().float()
         measure = F.l1_loss if self.config.distance == "l1" else F.smooth_l1_loss
         distance: Tensor = measure(one, other, reduction="none").mean(-1)
-        return distance / other.std(-1).clamp_min(SMALLEST) if self.config.divide == "std" else distance
+        if self.config.divide == "none":
+            return distance
+        centred = other - other.mean(-1, keepdim=True)  # torch's own warns where there is no state
+        spread = (centred.square().sum(-1) / (other.shape[-1] - 1)).sqrt()
+        return distance / spread.clamp_min(SMALLEST)
 
 
 def _words(view: SftView, told: Told, held: Bool[Tensor, "B R"]) -> Float[Tensor, ""]:

@@ -9,8 +9,6 @@ of weight 0 here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -27,20 +25,14 @@ SMALLEST = 1e-6
 class LatentR3:
     """Minus the mean over prompts, copies and tokens of ratio * advantage; with its value at ratio 1.
 
-    With `baseline: own` the length is that of a prompt's own advantages.
+    With `baseline: own` the length is that of a prompt's own advantages; with `batch` advantages depend on
+    which prompts share a forward pass.
     """
 
     needs: tuple[str, ...] = ()
 
     def __init__(self, config: LatentR3Config, env: Env) -> None:
         self.config = config
-
-    @property
-    def contract_exceptions(self) -> Mapping[str, str]:
-        """Advantages of a batch depend on which prompts share a pass."""
-        if self.config.baseline == "own":
-            return {}
-        return {"parts_add_up_to_the_whole": "rewards are compared with those of a forward pass"}
 
     def count(self, lesson: Lesson, rows: TaskRows | None) -> int:
         """Prompts that count."""

@@ -40,5 +40,5 @@ class PlrDiversity:
         own = torch.where(trace.mask[:, :, None, :, None], streams, 0.0)[held].float()
         unit = normalize(own.sum(2), dim=-1)  # of a mean as of a sum
         count = unit.shape[1]
-        cosines = (unit @ unit.mT).sum((1, 2)) - unit.square().sum((1, 2))
-        return cosines.sum() / max(1, count * (count - 1))
+        other = ~torch.eye(count, dtype=torch.bool, device=unit.device)
+        return (unit @ unit.mT)[:, other].sum() / max(1, count * (count - 1))
