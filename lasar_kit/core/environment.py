@@ -16,7 +16,7 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "quantizer": ("items", "train"),
     "backbone": ("items", "vocabulary", "corpus", "checkpoint"),
     "prompt": (),
-    "latent_loop": ("hidden_size", "tokenizer", "vocabulary", "head", "items", "table"),
+    "latent_loop": ("hidden_size", "tokenizer", "vocabulary", "head", "frozen", "items", "table"),
     "depth_policy": ("hidden_size",),
     "aligner": ("hidden_size", "head", "frozen_head"),
     "sft_objective": (

@@ -52,6 +52,8 @@ class Env:
     `head`: next-token logits of the states of the backbone that the component works on (`Backbone.logits`),
     for those that compare states by what they predict; `frozen_head()` makes the head, as it was then, of the
     backbone that read the anchors.
+    `frozen()` makes a copy of the backbone that the component works on, as it is when the component is built,
+    in evaluation mode.
     `written(teacher, rule, most)`: a teacher's texts about training prompts ("sliding" or
     "longest_per_user"), at most so many, each behind the window of its prompt and answer.
     `item_vectors()`: the vectors of all items in a model that the stage reads.
@@ -72,6 +74,7 @@ class Env:
     build: Callable[[str, Any, Env], Any] | None = None
     head: Callable[[Tensor], Tensor] | None = None
     frozen_head: Callable[[], Callable[[Tensor], Tensor]] | None = None
+    frozen: Callable[[], Any] | None = None
     written: Callable[[Any, str, int], Sequence[tuple[Window, str]]] | None = None
     report: Callable[[dict[str, float]], None] = lambda numbers: None
     item_vectors: Callable[[], Float[np.ndarray, "I E"]] | None = None
@@ -139,7 +142,8 @@ class LatentTrace:
     and the answer's first token is to be fed as a child of node `tip`.
     A loop that halts by itself says how long it thought by `depth`, and the log-probability of having stopped
     there by `depth_logp`; one that writes leaves `written`, token ids with -1 past the end, and their
-    log-probabilities; one that also thinks between answer tokens leaves `between`. `shown` are the items that
+    log-probabilities; one that also thinks between answer tokens leaves `between`; one whose thoughts are
+    mixed of K streams leaves those, `streams[b, r, k, t]` as `states`. `shown` are the items that
     each prompt shows, oldest first, -1 past the end; a recommender puts them there, a loop need not.
     """
 
@@ -153,6 +157,7 @@ class LatentTrace:
     written: Int[Tensor, "B R W"] | None = None
     written_logp: Float[Tensor, "B R W"] | None = None
     between: Between | None = None
+    streams: Float[Tensor, "B R K T D"] | None = None
     shown: Int[Tensor, "B R H"] | None = None
 
 

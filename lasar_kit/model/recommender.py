@@ -156,6 +156,7 @@ class Recommender(nn.Module):
             tokenizer=backbone.tokenizer,
             vocabulary=(*sids.vocabulary, *parts.latent_loop.tokens),
             head=backbone.logits,
+            frozen=lambda: copy.deepcopy(backbone).eval(),
             table=table,
         )
         loop = catalogue.build("latent_loop", parts.latent_loop, inner)

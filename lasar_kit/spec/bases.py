@@ -190,12 +190,14 @@ class LatentLoopConfig(ComponentConfig):
     """Options of a latent loop.
 
     `tokens`: what it needs in the vocabulary besides SIDs and the latent tokens.
-    `writes`: it writes words before the answer. `halts`: it ends its thinking itself.
+    `writes`: it writes words before the answer. `halts`: it ends its thinking itself. `parallel`: it thinks
+    in several streams (`LatentTrace.streams`).
     """
 
     tokens: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[bool] = False
     halts: ClassVar[bool] = False
+    parallel: ClassVar[bool] = False
 
     @property
     def thinks_between(self) -> bool:
@@ -217,13 +219,12 @@ class SftObjectiveConfig(ComponentConfig):
 
     `instead_of`: the objective of the stage's own that it takes the place of where `objectives` lists it. One
     that `trains_decoder` trains weights of the decoder's own. One that is `about_thoughts` asks something of
-    them, so that a study's controls go without it. One that `teaches_writing` needs a loop that writes.
+    them, so that a study's controls go without it.
     """
 
     instead_of: ClassVar[str | None] = None
     trains_decoder: ClassVar[bool] = False
     about_thoughts: ClassVar[bool] = False
-    teaches_writing: ClassVar[bool] = False
 
     @property
     def wants(self) -> tuple[str, ...]:
@@ -234,6 +235,10 @@ class SftObjectiveConfig(ComponentConfig):
     def trains_text(self) -> bool:
         """Whether the backbone learns words by it."""
         return False
+
+    def unfit_loop(self, loop: LatentLoopConfig) -> str | None:
+        """Return why it cannot train this loop, and what to do; None where it can."""
+        return None
 
 
 class RlObjectiveConfig(ComponentConfig):

@@ -11,10 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lasar_kit.core.feedback import rescale
 from lasar_kit.core.interfaces import LatentLoop
 from lasar_kit.core.values import Env
 from lasar_kit.testing.strategies import prompt_of
-from lasar_plugins.latent_loop.coconut.feedback import Projection, rescale
+from lasar_plugins.latent_loop.coconut.feedback import Projection
 from lasar_plugins.latent_loop.coconut.loop import CoconutLoop
 from tests.closeness import assert_same
 

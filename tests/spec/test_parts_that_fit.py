@@ -60,6 +60,41 @@ def test_an_objective_that_lacks_what_it_needs(tmp_path: Path, override: str, li
     assert told(tmp_path, override) == [line]
 
 
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        (
+            "stages.train.objectives=[{objective: s2gr}]",
+            "s2gr holds a thought before each token, and coconut has none there; set 'latent_loop: s2gr'",
+        ),
+        (
+            "stages.train.objectives=[{objective: remaining_steps}]",
+            "remaining_steps trains a loop that writes, and coconut does not; set 'latent_loop: "
+            "coconut_curriculum'",
+        ),
+        (
+            "stages.train.objectives=[{objective: plr_diversity}]",
+            "plr_diversity keeps parallel streams apart, and coconut has one; set 'latent_loop: plr'",
+        ),
+        (
+            "stages.train={latent_loop: none, objectives: [{objective: latentr3}]}",
+            "latentr3 reinforces thoughts, and none has none; set 'latent_loop: latentr3'",
+        ),
+        (
+            "stages.train={latent_loop: none, objectives: [{objective: codi}]}",
+            "codi distils a text into thoughts alone, and none has no thoughts; set 'latent_loop: coconut'",
+        ),
+        (
+            "stages.train={latent_loop: coconut_curriculum, objectives: [{objective: codi}]}",
+            "codi distils a text into thoughts alone, and coconut_curriculum writes words too; set "
+            "'latent_loop: coconut'",
+        ),
+    ],
+)
+def test_an_objective_that_cannot_train_the_loop(tmp_path: Path, override: str, why: str) -> None:
+    assert f"stages.train.objectives: {why}" in told(tmp_path, override)
+
+
 def test_a_term_is_weighed_in_one_place(tmp_path: Path) -> None:
     found = told(tmp_path, "stages.train.objectives=[{objective: align}]", "stages.train.align_weight=0.2")
     assert found[0].startswith("stages.train: objectives lists align, so align_weight would do nothing")

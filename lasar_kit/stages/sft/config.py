@@ -239,14 +239,8 @@ class SftConfig(TrainingConfig):
         for term in self._terms:
             if term.objective.trains_text and term.weight and not backbone.reads_text:
                 yield term.place, f"{term.objective.use} trains words, and backbone {backbone.use} has none"
-            if term.objective.teaches_writing and not loop.writes:
-                yield (
-                    term.place,
-                    (
-                        f"{term.objective.use} teaches a loop to write, and {loop.use} does not; set "
-                        "'latent_loop: {use: written}'"
-                    ),
-                )
+            if term.place and (why := term.objective.unfit_loop(loop)):
+                yield term.place, f"{term.objective.use} {why}"
             if term.objective.trains_decoder and not around.decoder.learns:
                 yield (
                     term.place,

@@ -216,9 +216,11 @@ def gradient_reaches_the_prompt(subject: Subject, case: Thinking) -> None:
 
 @latent_loop.check("Use every parameter in every thought, and cut no gradient on the way.")
 def every_weight_is_trained(subject: Subject, case: Thinking) -> None:
-    """With a thought or more, the gradient of predictions or of a chance to halt reaches every parameter."""
+    """With a thought or more, the gradient of predictions or of a chance to halt reaches every parameter
+    that takes one."""
     loop = subject.component
-    if not isinstance(loop, nn.Module) or not (named := dict(loop.named_parameters())):
+    trained = loop.named_parameters() if isinstance(loop, nn.Module) else ()
+    if not (named := {name: weight for name, weight in trained if weight.requires_grad}):
         return
     deeper = replace(case, depth=[[depth + 1 for depth in row] for row in case.depth])
     outcome = think(tiny.backbone(), subject.component, deeper, told=True)

@@ -5,6 +5,7 @@ None of them needs transformers, files or a network. All are built as `Tiny…(c
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 
 import polars as pl
@@ -104,6 +105,7 @@ def environment() -> Env:
         tokenizer=backbone().tokenizer,
         head=lambda hidden: backbone().logits(hidden.float()),
         frozen_head=lambda: lambda hidden: backbone().logits(hidden.float()),
+        frozen=lambda: copy.deepcopy(backbone()),
         written=lambda teacher, rule, most: list(
             zip(
                 (Window(0, 0, 2), Window(1, 0, 3), Window(2, 1, 4)),

@@ -1,42 +1,13 @@
-"""How a state becomes an input: states after the final norm are many times as long as embeddings."""
+"""A learned way for a state to become an input: states are many times as long as embeddings."""
 
 from __future__ import annotations
 
-import zlib
-
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 EPSILON = 1e-6
 """Added to a mean square under a root."""
-
-
-def rescale(h: Float[Tensor, "*S D"], norm: Float[Tensor, ""]) -> Float[Tensor, "*S D"]:
-    """States of length `norm`, their direction kept; computed in float32 at least."""
-    wide = h.to(torch.promote_types(h.dtype, torch.float32))
-    return (nn.functional.normalize(wide, dim=-1) * norm).to(h.dtype)
-
-
-NUMBERED = 16
-"""Thoughts with an embedding of their own."""
-
-
-class StepEmbedding(nn.Module):
-    """A learned vector for each thought; those past the last one share it."""
-
-    def __init__(self, width: int, seed: int, count: int = NUMBERED, std: float = 0.02) -> None:
-        super().__init__()
-        # Salted: with the bare seed these would be multiples of the first weights that a backbone draws.
-        generator = torch.Generator().manual_seed(zlib.crc32(f"step embedding {seed}".encode()))
-        self.weight = nn.Parameter(std * torch.randn(count, width, generator=generator))
-
-    def forward(self, step: int | Int[Tensor, "B R"]) -> Float[Tensor, "*S D"]:
-        """That of thought `step + 1`, of each branch where they differ."""
-        most = len(self.weight) - 1
-        row: Tensor = self.weight[step.clamp_max(most) if isinstance(step, Tensor) else min(step, most)]
-        return row
 
 
 class Projection(nn.Module):

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lasar_kit.core.feedback import StepEmbedding, rescale
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Context, Env, Prompt
 from lasar_plugins.latent_loop.coconut.config import NoiseConfig, PauseConfig, RearecConfig
-from lasar_plugins.latent_loop.coconut.feedback import StepEmbedding, rescale
 from lasar_plugins.latent_loop.coconut.thoughts import Step, ThoughtLoop
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from lasar_kit.core.feedback import StepEmbedding, rescale
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Env, Prompt
 from lasar_plugins.latent_loop.coconut.config import CoconutConfig
-from lasar_plugins.latent_loop.coconut.feedback import Projection, StepEmbedding, rescale
+from lasar_plugins.latent_loop.coconut.feedback import Projection
 from lasar_plugins.latent_loop.coconut.thoughts import Step, ThoughtLoop
 
 

@@ -13,11 +13,9 @@ from __future__ import annotations
 import zlib
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
-
-from lasar_kit.core.values import Between, Context
 
 
 class Residual(nn.Module):
@@ -36,15 +34,3 @@ class Residual(nn.Module):
         """What is added to a branch's states, nothing where it did not think; in the type of the states."""
         mapped = linear(h.to(self.weight.dtype), self.weight).to(h.dtype)
         return torch.where(thought[..., None], mapped, 0.0)
-
-
-def added_between(shift: Float[Tensor, "B R D"]) -> Between:
-    """Adds a branch's shift to the states behind its tokens, of which each branch has as many."""
-
-    def between(
-        state: Float[Tensor, "B N D"], node: Int[Tensor, "B N"], context: Context
-    ) -> tuple[Float[Tensor, "B N D"], Int[Tensor, "B N"], Context]:
-        each = state.shape[1] // shift.shape[1]
-        return state + shift.repeat_interleave(each, dim=1), node, context
-
-    return between

@@ -15,11 +15,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from lasar_kit.core.feedback import added_between
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Context, Env, LatentTrace, Prompt
 from lasar_kit.core.vocabulary import LATENT_END, LATENT_START
 from lasar_plugins.latent_loop.coconut.config import ThoughtConfig
-from lasar_plugins.latent_loop.coconut.residual import Residual, added_between
+from lasar_plugins.latent_loop.coconut.residual import Residual
 
 SUM = ("last_is_the_state_at_the_tip", "many_tokens_and_thoughts_are_as_few")
 NOT_YET = ("depth_is_felt", "answer_hangs_on_its_own_thoughts", "many_tokens_and_thoughts_are_as_few")

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from lasar_kit.spec import SftObjectiveConfig
+from lasar_kit.spec import LatentLoopConfig, SftObjectiveConfig
 
 
-class RationaleConfig(SftObjectiveConfig):
-    """The texts of the stage `anchors`, between prompt and answer."""
+class _WritingConfig(SftObjectiveConfig):
+    """A term that teaches a loop to write."""
 
     about_thoughts: ClassVar[bool] = True
-    teaches_writing: ClassVar[bool] = True
+
+    def unfit_loop(self, loop: LatentLoopConfig) -> str | None:
+        """Refuse a loop that writes no words."""
+        if loop.writes:
+            return None
+        return f"teaches a loop to write, and {loop.use} does not; set 'latent_loop: {{use: written}}'"
+
+
+class RationaleConfig(_WritingConfig):
+    """The texts of the stage `anchors`, between prompt and answer."""
 
     @property
     def wants(self) -> tuple[str, ...]:
@@ -24,8 +33,5 @@ class RationaleConfig(SftObjectiveConfig):
         return True
 
 
-class DirectAnswerConfig(SftObjectiveConfig):
+class DirectAnswerConfig(_WritingConfig):
     """The next item without a text, so that a model that writes can also answer directly."""
-
-    about_thoughts: ClassVar[bool] = True
-    teaches_writing: ClassVar[bool] = True

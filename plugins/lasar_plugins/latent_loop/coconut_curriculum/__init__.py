@@ -1,0 +1,1 @@
+"""Coconut's own curriculum: steps in words give way to thoughts, one after another."""

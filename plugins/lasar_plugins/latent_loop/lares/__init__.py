@@ -1,0 +1,1 @@
+"""All states refined at once, by the same layers again and again."""

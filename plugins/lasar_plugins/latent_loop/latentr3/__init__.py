@@ -1,0 +1,1 @@
+"""A thought pooled by attention from all that was read."""

@@ -1,0 +1,1 @@
+"""Several streams of thought beside each other, mixed by a gate."""

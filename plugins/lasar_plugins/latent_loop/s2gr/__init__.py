@@ -1,0 +1,1 @@
+"""A thought before each token of an answer."""

@@ -1,0 +1,1 @@
+"""Soft tokens that a frozen assistant thought of."""

@@ -1,0 +1,1 @@
+"""Reinforcement of thoughts by the perplexity of the next item."""

@@ -1,0 +1,1 @@
+"""Streams of thought kept apart."""

@@ -1,0 +1,1 @@
+"""The words that a loop is to write before the answer."""
