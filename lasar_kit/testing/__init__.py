@@ -36,16 +36,17 @@ def check_component(
     options: Mapping[str, Any] | None = None,
     catalogue: Catalogue | None = None,
     device: str = "cpu",
+    share: float = 1.0,
 ) -> list[Result]:
     """Run all checks of a component by its name in a catalogue (all installed plugins when None).
 
-    `options` are those a spec would give it; `device` is where it is built and tried. `UserError` for an
-    unknown name or wrong options.
+    `options` are those a spec would give it; `device` is where it is built and tried. With a `share` below 1
+    each check draws so many fewer examples. `UserError` for an unknown name or wrong options.
     """
     _require("hypothesis")
     from lasar_kit.testing.runner import run_checks, subject_of
 
-    return run_checks(subject_of(kind, {"use": name, **(options or {})}, catalogue, device))
+    return run_checks(subject_of(kind, {"use": name, **(options or {})}, catalogue, device, share))
 
 
 def parametrize_with_checks(

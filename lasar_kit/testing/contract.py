@@ -49,6 +49,8 @@ class Subject:
     context: Mapping[str, Any] = field(default_factory=dict)
     """The context that validating its config needs."""
     device: str = "cpu"
+    share: float = 1.0
+    """How many of a check's examples are drawn, as a share of them."""
     training: bool = False
     """Whether its components are in training mode; drawn for each example."""
     draws: str | None = None

@@ -30,6 +30,7 @@ def subject_of(
     config: ComponentConfig | Mapping[str, Any] | str,
     catalogue: Catalogue | None = None,
     device: str = "cpu",
+    share: float = 1.0,
 ) -> Subject:
     """The component of a config, a table with `use`, or a name."""
     checks_for(kind)
@@ -44,7 +45,7 @@ def subject_of(
     def make(env: Any) -> Any:
         return catalogue.build(kind, made, env)
 
-    return Subject(kind, made.use, make, made, {"catalogue": catalogue}, device)
+    return Subject(kind, made.use, make, made, {"catalogue": catalogue}, device, share)
 
 
 def run_check(check: Check, subject: Subject) -> Result:
@@ -55,7 +56,7 @@ def run_check(check: Check, subject: Subject) -> Result:
     phases = (Phase.generate,) if check.name in subject.exceptions else (Phase.generate, Phase.shrink)
 
     @settings(
-        max_examples=check.examples,
+        max_examples=max(1, round(subject.share * check.examples)),
         deadline=None,
         derandomize=True,
         database=None,
