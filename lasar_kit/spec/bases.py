@@ -200,6 +200,11 @@ class LatentLoopConfig(ComponentConfig):
     parallel: ClassVar[bool] = False
 
     @property
+    def needs_words(self) -> bool:
+        """Whether, as its options are, it writes what it has to be taught."""
+        return self.writes
+
+    @property
     def thinks_between(self) -> bool:
         """Whether it also thinks between the tokens of an answer (`LatentTrace.between`)."""
         return False

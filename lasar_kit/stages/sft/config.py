@@ -268,7 +268,7 @@ class SftConfig(TrainingConfig):
         what it was taught."""
         yield from super().cautions(backbone, line, inputs)
         wanted = {want for term in self._terms if term.weight for want in term.objective.wants}
-        if self.latent_loop.writes and "rationale" not in wanted:
+        if self.latent_loop.needs_words and "rationale" not in wanted:
             yield (
                 f"{self.latent_loop.use} writes, but no objective here teaches it to; add "
                 "'objectives: [{objective: rationale}]'"

@@ -41,3 +41,8 @@ class CoconutCurriculumConfig(LatentLoopConfig):
         description="Whether a state is rescaled to the mean norm of the embeddings before it is fed back; "
         "Coconut feeds it as it is.",
     )
+
+    @property
+    def needs_words(self) -> bool:
+        """Not in the last stage, where thoughts stand for all steps."""
+        return not self.drop
