@@ -32,7 +32,7 @@ backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 30
 prompt: sid_only
 decoder: {use: trie_beam, width: 10, score: trie}
 stages:
-  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 2, codes: 8}}
+  tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 2, codes: 16}}
   ground: {use: sft, samples: packed, epochs: 0.5, eval_users: 5, eval_width: 10, score: trie}
 """
 
