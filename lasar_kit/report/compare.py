@@ -133,13 +133,13 @@ def _compared(rows: Sequence[Evaluated], protocol: str, data: str) -> Compared:
         f"{common}{users}",
         protocol,
         {name: (row.values[protocol], row.depth) for name, row in zip(names, rows, strict=True)},
-        tuple(_unchanged(names, rows)),
+        tuple(unchanged_rows(dict(zip(names, rows, strict=True)))),
     )
 
 
-def _unchanged(names: Sequence[str], rows: Sequence[Evaluated]) -> Iterator[str]:
+def unchanged_rows(rows: Mapping[str, Evaluated]) -> Iterator[str]:
     """A line for each row that is, under some seeds, the model before the stage it is of."""
-    for row, name in zip(rows, names, strict=True):
+    for name, row in rows.items():
         if row.unchanged:
             some = f" ({len(row.unchanged)} of {len(row.depth)} seeds)" if len(row.depth) > 1 else ""
             yield unchanged_line(name + some, row.unchanged[0])

@@ -17,9 +17,9 @@ from rich.table import Table
 from lasar_kit.core.metrics import HISTORY_IN, HISTORY_OUT
 from lasar_kit.process.screen import Screen
 from lasar_kit.report.bootstrap import against
-from lasar_kit.report.compare import Evaluated, over_seeds_of
+from lasar_kit.report.compare import Evaluated, over_seeds_of, unchanged_rows
 from lasar_kit.report.comparison import RESAMPLES
-from lasar_kit.report.table import TITLES, unchanged_line
+from lasar_kit.report.table import TITLES
 from lasar_kit.report.verdict import METRIC, Contrast, over_seeds, verdict
 from lasar_kit.store.artifacts import write_json
 
@@ -129,10 +129,7 @@ class Study:
             f"{RESAMPLES:,} paired resamples, corrected for {len(self.contrasts)} rows (Holm); over seeds: "
             f"paired t-test{spread}"
         )
-        for name, row in self.rows.items():
-            if row.unchanged:
-                some = f" ({len(row.unchanged)} of {seeds} seeds)" if seeds > 1 else ""
-                table.caption += "\n" + unchanged_line(name + some, row.unchanged[0])
+        table.caption = "\n".join([table.caption, *unchanged_rows(self.rows)])
         table.add_column("row", no_wrap=True)
         for name in ("HR@10", METRIC, "mean N", "ms", "change", "p users", "p seeds"):
             table.add_column(name, justify="right", no_wrap=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lasar_kit.process.screen import duration
+from lasar_kit.report.compare import Evaluated, unchanged_rows
 from lasar_kit.report.grid import Cell, Column, Grid, Row, Told
 from lasar_kit.report.suite.ran import Ran
 from lasar_kit.report.table import TITLES
@@ -122,8 +123,20 @@ class _Metrics:
                 f"{marks}: against {self.ran.suite.reference}, two-sided, of 10,000 paired resamples of "
                 "users, corrected for the rows of a column (Holm)"
             )
+        yield from unchanged_rows(self._named())
         if any(self.ran.suite.rows[row].printed.get(data) for row in self.rows for data in self.ran.data):
             yield f"printed: in {self.ran.suite.source}"
+
+    def _named(self) -> dict[str, Evaluated]:
+        """What was evaluated, by names that tell the cells of the table apart."""
+        return {
+            ", ".join(
+                [row, *([column] if column else []), *([data] if len(self.ran.data) > 1 else [])]
+            ): self.ran.evaluated(At(row, column, data))
+            for data in self.ran.data
+            for row in self.rows
+            for column in self.ran.columns
+        }
 
 
 def _deviation(seeds: np.ndarray) -> float | None:
