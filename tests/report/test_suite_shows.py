@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,20 @@ def test_a_figure_is_written_in_four_forms_with_its_numbers(shop: Path, tmp_path
 
 def logged(shop: Path, stage: str) -> list[dict[str, float]]:
     return [json.loads(line) for line in (shop / "stages" / stage / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("unchanged", [True, False])
+def test_a_row_that_is_the_model_before_rl_says_so(shop: Path, tmp_path: Path, unchanged: bool) -> None:
+    run = shutil.copytree(shop, tmp_path / "run")
+    stored = json.loads((run / "metrics.json").read_text())
+    stored["evaluate"].pop("unchanged_by", None)
+    (run / "metrics.json").write_text(
+        json.dumps(stored | {"evaluate": stored["evaluate"] | ({"unchanged_by": "rl"} if unchanged else {})})
+    )
+    of = ran(run, [{"use": "table", "metrics": ["hr@10"]}])
+    (grid, *_) = tables.metrics(of, of.suite.show[0], full=False)  # type: ignore[arg-type]
+    line = "is the model before rl: no update of rl made it better on validation"
+    assert [note for note in grid.notes if line in note] == [f"LASAR {line}", f"again {line}"] * unchanged
 
 
 def test_figures_hold_the_numbers_of_the_runs(shop: Path) -> None:
