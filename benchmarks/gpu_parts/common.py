@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import accelerate
 import numpy
@@ -183,12 +184,8 @@ def backbone(
 @contextmanager
 def without_drawing() -> Iterator[None]:
     """Weights are drawn afterwards: a generator of the CPU cannot draw on `meta`."""
-    normal = Tensor.normal_
-    Tensor.normal_ = lambda self, *args, **options: self  # type: ignore[method-assign]
-    try:
+    with patch.object(Tensor, "normal_", lambda self, *args, **options: self):
         yield
-    finally:
-        Tensor.normal_ = normal  # type: ignore[method-assign]
 
 
 def materialised(made: Qwen3Backbone, place: str, std: float) -> Qwen3Backbone:

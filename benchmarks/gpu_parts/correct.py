@@ -40,7 +40,7 @@ def part(bench: Bench) -> None:
 
 
 def check_backbone(
-    device: str, name: str, where: dict[str, Path], precision: str
+    device: str, name: str, where: dict[str, Path], precision: Precision
 ) -> Callable[[], dict[str, Any]]:
     """States, logits and gradients of a token tree, read with gradients and without."""
 
@@ -69,7 +69,7 @@ def check_backbone(
         logits.float().log_softmax(-1)[..., 5].sum().backward()
         return {"logits": plain, "with gradients": logits, "states": states, **gradients(model)}
 
-    return lambda: apart(found(device, precision), found("cpu", "fp32"), precision)  # type: ignore[arg-type]
+    return lambda: apart(found(device, precision), found("cpu", "fp32"), precision)
 
 
 def stages(where: dict[str, Path]) -> dict[str, Callable[[str, Precision], dict[str, Tensor]]]:
@@ -86,7 +86,7 @@ def stages(where: dict[str, Path]) -> dict[str, Callable[[str, Precision], dict[
             lesson = here.lesson(packed, anchored=loop != "none")
             with autocast(place, kind):
                 sums = here.sft()(lesson).sums
-            sum(sums.values()).backward()  # type: ignore[union-attr]
+            torch.stack(list(sums.values())).sum().backward()
             return {**losses(sums), **gradients(here.model)}
 
         return work
@@ -95,7 +95,7 @@ def stages(where: dict[str, Path]) -> dict[str, Callable[[str, Precision], dict[
         here = world(place)
         with autocast(place, kind):
             result = here.rl()(here.group())
-        sum(result.sums.values()).backward()  # type: ignore[union-attr]
+        torch.stack(list(result.sums.values())).sum().backward()
         return {**losses(result.sums), "logp": result.rollout.logp, **gradients(here.model)}
 
     def rollout(decoder: str, **options: Any) -> Callable[[str, Precision], dict[str, Tensor]]:
@@ -149,11 +149,11 @@ def first(pair: tuple[int, Any]) -> int:
 
 
 def check_stage(
-    device: str, name: str, where: dict[str, Path], precision: str
+    device: str, name: str, where: dict[str, Path], precision: Precision
 ) -> Callable[[], dict[str, Any]]:
     """One of `stages` on the device and on the CPU."""
     work = stages(where)[name]
-    return lambda: apart(work(device, precision), work("cpu", "fp32"), precision)  # type: ignore[arg-type]
+    return lambda: apart(work(device, precision), work("cpu", "fp32"), precision)
 
 
 def losses(sums: Found) -> dict[str, Tensor]:

@@ -51,7 +51,7 @@ def step(bench: Bench, size: dict[str, Any], words: int, rows: int, kind: type[R
         Alone(bench.device),
         True,
         0,
-        "bf16",  # type: ignore[arg-type]
+        "bf16",
     )
     rng = np.random.default_rng(0)
     histories = [rng.integers(0, ITEMS, size=4 if bench.smoke else 32) for _ in range(rows)]

@@ -194,8 +194,7 @@ class _Study:
         fields = type(stage.config).model_fields
         if "aligner" in fields:
             yield f"stages.{stage.name}.aligner", "none"
-        listed = getattr(stage.config, "objectives", ())
-        terms = [one for one in listed if isinstance(one.objective, SftObjectiveConfig)]
+        terms = [one for one in stage.config.listed if isinstance(one.objective, SftObjectiveConfig)]
         kept = [one for one in terms if not type(one.objective).about_thoughts]
         if len(kept) < len(terms):
             yield f"stages.{stage.name}.objectives", [one.model_dump(mode="json") for one in kept]
@@ -218,6 +217,6 @@ class _Study:
     def _reinforced(self) -> Iterator[tuple[str, Sequence[Any]]]:
         """The stages of RL and their objectives."""
         for stage in self.loaded.plan:
-            listed = getattr(stage.config, "objectives", ())
+            listed = stage.config.listed
             if listed and all(isinstance(one.objective, RlObjectiveConfig) for one in listed):
                 yield stage.name, listed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -42,6 +42,11 @@ class StageConfig(ComponentConfig):
     @property
     def implied(self) -> tuple[ComponentConfig, ...]:
         """Components that its options imply beside those they name; their code is in the stage's key."""
+        return ()
+
+    @property
+    def listed(self) -> tuple[Any, ...]:
+        """The weighted objectives that its options list, each with its `objective`."""
         return ()
 
     @property

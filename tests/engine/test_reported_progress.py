@@ -33,5 +33,5 @@ def test_what_is_told_moves_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_work_that_tells_nothing_has_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Screen, "progress", lambda *_: pytest.fail("a bar was shown"))
-    with Screen(silent=True).reported("quick"):
-        pass
+    with Screen(silent=True).reported("quick") as report:
+        assert report({"loss": 1.0}) is None

@@ -108,6 +108,11 @@ class RlConfig(TrainingConfig):
         "trie", description="What a candidate's token competes with in its log-probability."
     )
 
+    @property
+    def listed(self) -> tuple[WeightedObjective, ...]:
+        """Those of `objectives`."""
+        return self.objectives
+
     @field_validator("rollout")
     @classmethod
     def _wide_enough(cls, rollout: DecoderConfig, info: ValidationInfo) -> DecoderConfig:

@@ -179,6 +179,11 @@ class SftConfig(TrainingConfig):
             yield term(use, self.reasoning_text.weight, use, use, **options)
 
     @property
+    def listed(self) -> tuple[WeightedSftObjective, ...]:
+        """Those of `objectives`."""
+        return self.objectives
+
+    @property
     def terms(self) -> tuple[SftTerm, ...]:
         """The terms of the loss, by their names in the log."""
         return self._terms
