@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,75 +73,85 @@ def check_backbone(
     return lambda: apart(found(device, precision), found("cpu", "fp32"), precision)
 
 
-def stages(where: dict[str, Path]) -> dict[str, Callable[[str, Precision], dict[str, Tensor]]]:
-    """What each stage computes, on a device in a precision."""
+Work = Callable[[str, Precision], dict[str, Tensor]]
+"""What is computed on a device in a precision."""
 
-    def world(place: str, loop: str = "coconut", score: str = "vocabulary", name: str = "qwen3") -> World:
-        return World(place, backbone_config(name, where), loop, score)
 
-    def sft(
-        loop: str, packed: bool, score: str, name: str = "qwen3"
-    ) -> Callable[[str, Precision], dict[str, Tensor]]:
-        def work(place: str, kind: Precision) -> dict[str, Tensor]:
-            here = world(place, loop, score, name)
-            lesson = here.lesson(packed, anchored=loop != "none")
-            with autocast(place, kind):
-                sums = here.sft()(lesson).sums
-            torch.stack(list(sums.values())).sum().backward()
-            return {**losses(sums), **gradients(here.model)}
-
-        return work
-
-    def rl(place: str, kind: Precision) -> dict[str, Tensor]:
-        here = world(place)
-        with autocast(place, kind):
-            result = here.rl()(here.group())
-        torch.stack(list(result.sums.values())).sum().backward()
-        return {**losses(result.sums), "logp": result.rollout.logp, **gradients(here.model)}
-
-    def rollout(decoder: str, **options: Any) -> Callable[[str, Precision], dict[str, Tensor]]:
-        def work(place: str, kind: Precision) -> dict[str, Tensor]:
-            here = world(place)
-            with autocast(place, kind):
-                group = here.rollout(decoder, **options)
-            return {"items": group.items, "depth items": group.depth}
-
-        return work
-
-    def decode(score: str) -> Callable[[str, Precision], dict[str, Tensor]]:
-        def work(place: str, kind: Precision) -> dict[str, Tensor]:
-            here = world(place, score=score)
-            prompts = here.model.prompts.prompts([row[:-1] for row in here.histories()])
-            with autocast(place, kind):
-                (beams,), depth, _ = here.model.recommend(prompts, 20)
-            return {"items": beams.items, "logp": beams.logp, "depth items": depth}
-
-        return work
-
-    def anchors(place: str, kind: Precision) -> dict[str, Tensor]:
-        here = world(place)
-        rng = np.random.default_rng(1)
-        chains = [(rng.integers(3, 250, size=n), np.array([n // 2, n - 1])) for n in (4, 9, 6, 7)]
-        with autocast(place, kind):
-            read = read_chains(here.model.backbone, chains, 24, torch.device(place))
-        return {"states": torch.from_numpy(np.concatenate([states for _, states in sorted(read, key=first)]))}
-
+def stages(where: dict[str, Path]) -> dict[str, Work]:
+    """What each stage computes."""
     return {
-        "sft packed": sft("none", True, "vocabulary"),
-        "sft packed trie": sft("none", True, "trie"),
-        "sft sliding thinking": sft("coconut", False, "vocabulary"),
-        "sft packed thinking": sft("coconut", True, "trie"),
-        "sft sliding bsarec": sft("none", False, "vocabulary", "bsarec"),
-        "sft sliding rearec": sft("rearec", False, "vocabulary"),
-        "sft sliding pause": sft("pause", False, "vocabulary"),
-        "rl step": rl,
-        "rollout trie_beam": rollout("trie_beam", width=6),
-        "rollout trie_sample": rollout("trie_sample", width=6),
-        "rollout trie_sample distinct": rollout("trie_sample", width=6, replacement=False),
-        "decode": decode("vocabulary"),
-        "decode trie": decode("trie"),
-        "anchors": anchors,
+        "sft packed": partial(sft, where, "none", True, "vocabulary", "qwen3"),
+        "sft packed trie": partial(sft, where, "none", True, "trie", "qwen3"),
+        "sft sliding thinking": partial(sft, where, "coconut", False, "vocabulary", "qwen3"),
+        "sft packed thinking": partial(sft, where, "coconut", True, "trie", "qwen3"),
+        "sft sliding bsarec": partial(sft, where, "none", False, "vocabulary", "bsarec"),
+        "sft sliding rearec": partial(sft, where, "rearec", False, "vocabulary", "qwen3"),
+        "sft sliding pause": partial(sft, where, "pause", False, "vocabulary", "qwen3"),
+        "rl step": partial(rl, where),
+        "rollout trie_beam": partial(rollout, where, "trie_beam", {}),
+        "rollout trie_sample": partial(rollout, where, "trie_sample", {}),
+        "rollout trie_sample distinct": partial(rollout, where, "trie_sample", {"replacement": False}),
+        "decode": partial(decode, where, "vocabulary"),
+        "decode trie": partial(decode, where, "trie"),
+        "anchors": partial(anchors, where),
     }
+
+
+def world(
+    place: str, where: dict[str, Path], loop: str = "coconut", score: str = "vocabulary", name: str = "qwen3"
+) -> World:
+    """A small model of a backbone."""
+    return World(place, backbone_config(name, where), loop, score)
+
+
+def sft(
+    where: dict[str, Path], loop: str, packed: bool, score: str, name: str, place: str, kind: Precision
+) -> dict[str, Tensor]:
+    """Terms of the supervised loss, and their gradients."""
+    here = world(place, where, loop, score, name)
+    lesson = here.lesson(packed, anchored=loop != "none")
+    with autocast(place, kind):
+        sums = here.sft()(lesson).sums
+    torch.stack(list(sums.values())).sum().backward()
+    return {**losses(sums), **gradients(here.model)}
+
+
+def rl(where: dict[str, Path], place: str, kind: Precision) -> dict[str, Tensor]:
+    """Terms of the RL loss, their gradients and the log-probabilities of candidates."""
+    here = world(place, where)
+    with autocast(place, kind):
+        result = here.rl()(here.group())
+    torch.stack(list(result.sums.values())).sum().backward()
+    return {**losses(result.sums), "logp": result.rollout.logp, **gradients(here.model)}
+
+
+def rollout(
+    where: dict[str, Path], decoder: str, options: dict[str, Any], place: str, kind: Precision
+) -> dict[str, Tensor]:
+    """Candidates and depths."""
+    here = world(place, where)
+    with autocast(place, kind):
+        group = here.rollout(decoder, width=6, **options)
+    return {"items": group.items, "depth items": group.depth}
+
+
+def decode(where: dict[str, Path], score: str, place: str, kind: Precision) -> dict[str, Tensor]:
+    """Lists, their scores and depths."""
+    here = world(place, where, score=score)
+    prompts = here.model.prompts.prompts([row[:-1] for row in here.histories()])
+    with autocast(place, kind):
+        (beams,), depth, _ = here.model.recommend(prompts, 20)
+    return {"items": beams.items, "logp": beams.logp, "depth items": depth}
+
+
+def anchors(where: dict[str, Path], place: str, kind: Precision) -> dict[str, Tensor]:
+    """States at the ends of segments."""
+    here = world(place, where)
+    rng = np.random.default_rng(1)
+    chains = [(rng.integers(3, 250, size=n), np.array([n // 2, n - 1])) for n in (4, 9, 6, 7)]
+    with autocast(place, kind):
+        read = read_chains(here.model.backbone, chains, 24, torch.device(place))
+    return {"states": torch.from_numpy(np.concatenate([states for _, states in sorted(read, key=first)]))}
 
 
 def first(pair: tuple[int, Any]) -> int:

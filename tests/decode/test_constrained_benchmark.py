@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,18 +10,16 @@ from typing import Any
 
 import pytest
 
+from tests.benchmarks import importing
+
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def scripts() -> Iterator[tuple[Any, Any]]:
     """benchmarks/constrained.py and benchmarks/report.py."""
-    before = set(sys.modules)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        yield importlib.import_module("constrained"), importlib.import_module("report")
-    for name in {"constrained", "decode", "report"} - before:
-        sys.modules.pop(name, None)
+    with importing() as load:
+        yield load("constrained"), load("report")
 
 
 def test_the_document_holds_the_table_of_the_results(scripts: tuple[Any, Any]) -> None:

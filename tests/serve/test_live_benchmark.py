@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.benchmarks import importing
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,12 +16,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def script() -> Iterator[Any]:
     """benchmarks/live.py."""
-    before = set(sys.modules)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        yield importlib.import_module("live")
-    for name in {"live", "decode", "report"} - before:
-        sys.modules.pop(name, None)
+    with importing() as load:
+        yield load("live")
 
 
 def test_a_small_catalogue_is_patched(script: Any) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import random
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 
 from lasar_kit.serve.http.bodies import RecommendBody
+from tests.benchmarks import importing
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,12 +19,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def scripts() -> Iterator[tuple[Any, Any]]:
     """benchmarks/serve.py and benchmarks/report.py."""
-    before = set(sys.modules)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        yield importlib.import_module("serve"), importlib.import_module("report")
-    for name in {"serve", "report"} - before:
-        sys.modules.pop(name, None)
+    with importing() as load:
+        yield load("serve"), load("report")
 
 
 def test_the_page_holds_the_table_of_the_results(scripts: tuple[Any, Any]) -> None:
