@@ -54,8 +54,18 @@ def follow(
 ) -> tuple[Float[Tensor, "B R Q D"], Int[Tensor, "B R"], Context]:
     """Read a chain of tokens behind each tip; their states, the new tips, the grown context."""
     rows, branches, count = ids.shape
-    node = context.length + torch.arange(branches * count, device=ids.device).view(branches, count)
+    inputs = backbone.embed(ids.reshape(rows, -1)).view(rows, branches, count, -1)
+    states, node, context = follow_inputs(backbone, inputs, tip, context)
+    return states, node[..., -1], context
+
+
+def follow_inputs(
+    backbone: Backbone, inputs: Float[Tensor, "B R Q D"], tip: Int[Tensor, "B R"], past: Context | None
+) -> tuple[Float[Tensor, "B R Q D"], Int[Tensor, "B R Q"], Context]:
+    """Read a chain of inputs behind each tip, -1 for none; states, nodes, the grown context."""
+    rows, branches, count, _ = inputs.shape
+    first = 0 if past is None else past.length
+    node = first + torch.arange(branches * count, device=tip.device).view(branches, count)
     parent = torch.cat([tip[..., None], node[:, :-1].expand(rows, -1, -1)], dim=-1)
-    inputs = backbone.embed(ids.reshape(rows, -1))
-    states, context = backbone.advance(inputs, parent.reshape(rows, -1), context)
-    return states.view(rows, branches, count, -1), node[:, -1].expand(rows, -1), context
+    states, context = backbone.advance(inputs.flatten(1, 2), parent.flatten(1), past)
+    return states.view(rows, branches, count, -1), node.expand(rows, -1, -1), context

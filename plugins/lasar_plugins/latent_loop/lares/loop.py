@@ -12,10 +12,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lasar_kit.core.chains import follow_inputs
 from lasar_kit.core.feedback import at_depth
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.token_tree import chain_parents
-from lasar_kit.core.values import Context, Env, LatentTrace, Prompt
+from lasar_kit.core.values import Env, LatentTrace, Prompt
 from lasar_plugins.latent_loop.lares.config import LaresConfig
 
 
@@ -48,8 +49,8 @@ class LaresLoop(nn.Module):
             state, tip = chain.gather(1, index), prompt.ends + first
             if prompt.tail is not None and tail is not None:
                 fed = self._fed(tail, prompt.tail, length)
-                tail, tip, context = _behind(backbone, fed, tip, context)
-                state = tail[:, :, -1]
+                tail, node, context = follow_inputs(backbone, fed, tip, context)
+                state, tip = tail[:, :, -1], node[..., -1]
             last.append(state)
             tips.append(tip)
         mask = torch.arange(steps, device=depth.device) < depth[..., None]
@@ -68,14 +69,3 @@ class LaresLoop(nn.Module):
         """LN(T + H), as long as embeddings at first."""
         normed: Tensor = self.norm((before + first).to(self.norm.weight.dtype))
         return (normed * length).to(first.dtype)
-
-
-def _behind(
-    backbone: Backbone, inputs: Float[Tensor, "B R Q D"], tip: Int[Tensor, "B R"], context: Context
-) -> tuple[Float[Tensor, "B R Q D"], Int[Tensor, "B R"], Context]:
-    """Read a chain of inputs behind each tip; their states, the new tips, the grown context."""
-    rows, branches, count, _ = inputs.shape
-    node = context.length + torch.arange(branches * count, device=tip.device).view(branches, count)
-    parent = torch.cat([tip[..., None], node[:, :-1].expand(rows, -1, -1)], dim=-1)
-    states, context = backbone.advance(inputs.flatten(1, 2), parent.flatten(1), context)
-    return states.view(inputs.shape), node[:, -1].expand(rows, -1), context

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lasar_kit.core.chains import follow_inputs
 from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.vocabulary import LATENT_THOUGHT
 
@@ -45,15 +46,12 @@ class Assistant(nn.Module):
         if self.start is not None:
             ids = torch.cat([torch.full_like(ids[:, :1], self.start), ids], dim=1)
             real = torch.cat([torch.ones_like(real[:, :1]), real], dim=1)
-        context, length = None, ids.shape[1]
-        if length:
+        context = None
+        if ids.shape[1]:
             _, context = self.backbone.advance(self.backbone.embed(ids), chain_parents(real), None)
         tip = items * self.tokens.shape[1] + (0 if self.start is None else 1) - 1
-        node = length + torch.arange(branches * count, device=shown.device).view(branches, count)
-        parent = torch.cat([tip[..., None], node[:, :-1].expand(rows, -1, -1)], dim=-1).flatten(1)
-        slots = self.backbone.embed(torch.full_like(parent, self.slot))
-        states: Tensor = self.backbone.advance(slots, parent, context)[0]
-        return states.view(rows, branches, count, -1)
+        slots = self.backbone.embed(torch.full((rows, branches * count), self.slot, device=shown.device))
+        return follow_inputs(self.backbone, slots.view(rows, branches, count, -1), tip, context)[0]
 
 
 def _twins(module: nn.Module) -> Iterator[tuple[str, str]]:

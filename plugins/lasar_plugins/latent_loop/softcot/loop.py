@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from lasar_kit.core.chains import start_token
+from lasar_kit.core.chains import follow_inputs, start_token
 from lasar_kit.core.feedback import at_depth, rescale
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Env, LatentTrace, Prompt
@@ -53,14 +53,10 @@ class SoftcotLoop(nn.Module):
         if not steps:
             states = prompt.h0[:, :, None][:, :, :0]
             return LatentTrace(states, mask, prompt.h0, prompt.tip, prompt.context)
-        rows, branches = depth.shape
-        node = prompt.context.length + torch.arange(branches * steps, device=depth.device).view(branches, -1)
-        parent = torch.cat([prompt.tip[..., None], node[:, :-1].expand(rows, -1, -1)], dim=-1)
-        fed = self.soft(backbone, prompt, steps).flatten(1, 2)
-        read, context = backbone.advance(fed, parent.flatten(1), prompt.context)
-        states = read.view(rows, branches, steps, -1)
+        fed = self.soft(backbone, prompt, steps)
+        states, node, context = follow_inputs(backbone, fed, prompt.tip, prompt.context)
         last = at_depth((prompt.h0, *states.unbind(2)), depth)
-        tip = at_depth((prompt.tip, *node.expand(rows, -1, -1).unbind(2)), depth)
+        tip = at_depth((prompt.tip, *node.unbind(2)), depth)
         return LatentTrace(states, mask, last, tip, context)
 
     def soft(self, backbone: Backbone, prompt: Prompt, steps: int) -> Float[Tensor, "B R steps D"]:
