@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
 from lasar_kit.spec.component import ComponentConfig
 from lasar_kit.spec.held import Held
@@ -303,20 +303,3 @@ BASES: Mapping[str, type[ComponentConfig]] = {
     "ranker": RankerConfig,
 }
 """The class that options of each kind's components derive from; `ComponentConfig` where none is named."""
-
-
-def components(value: object) -> Iterator[ComponentConfig]:
-    """Yield all component configs in a value, itself first."""
-    if isinstance(value, ComponentConfig):
-        yield value
-    if isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from components(getattr(value, name))
-        if isinstance(value, StageConfig):
-            yield from (part for config in value.implied for part in components(config))
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from components(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from components(part)

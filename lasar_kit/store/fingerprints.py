@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from lasar_kit.core.model_name import PACKAGE
 from lasar_kit.hookspecs import SHAPING
 from lasar_kit.spec import ComponentConfig
-from lasar_kit.spec.bases import components
+from lasar_kit.spec.components import components
 from lasar_kit.spec.files import read_paths
 from lasar_kit.store.artifacts import key_of
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from lasar_kit.spec import ComponentConfig, QuantizerConfig, StageConfig, component
-from lasar_kit.spec.bases import components
+from lasar_kit.spec.components import components
 
 
 class TokenizeConfig(StageConfig):
