@@ -22,9 +22,17 @@ STAGES = ("ground", "reason")
 _NUMBERS = st.floats(0, 10, width=32)
 _UPDATES = st.fixed_dictionaries({"epoch": _NUMBERS, "loss": _NUMBERS}, optional={"reward": _NUMBERS})
 _VALIDATIONS = st.fixed_dictionaries({"validation_ndcg@10": _NUMBERS, "validation_loss": _NUMBERS})
-LOGS = st.lists(st.one_of(_UPDATES, _VALIDATIONS), min_size=1, max_size=4).map(
-    lambda found: list(enumerate(found, start=1))
-)
+_LOGS = st.lists(st.one_of(_UPDATES, _VALIDATIONS), min_size=1, max_size=4)
+_FALL = [{"epoch": 1.0, "loss": loss, "validation_loss": loss} for loss in (0.9, 0.7, 0.5, 0.3)]
+
+
+def _numbered(*logs: list[dict[str, float]]) -> list[Line]:
+    return list(enumerate((line for log in logs for line in log), start=1))
+
+
+LOGS = _LOGS.map(_numbered)
+TRENDS = st.builds(_numbered, _LOGS, st.sampled_from([_FALL, [*_FALL, *_FALL[::-1]]]))
+"""Behind what is drawn a loss falls, and may rise again: what counts such lines comes to a reason."""
 
 
 def a_run() -> tuple[Run, dict[str, PlannedStage]]:
@@ -90,7 +98,7 @@ def stages_are_judged_alone(subject: Subject, case: list[Line]) -> None:
     expect(after == alone, f"behind another stage it says {after}, alone {alone}")
 
 
-@hook.check("Change nothing in lasar_should_stop but what lasar_stage_start puts back.")
+@hook.check("Change nothing in lasar_should_stop but what lasar_stage_start puts back.", cases=TRENDS)
 def a_stage_that_goes_on_is_judged_as_a_whole(subject: Subject, case: list[Line]) -> None:
     """After a cut it is asked for the earlier lines once more, and then says what it would have said."""
     whole = watch(attached(subject.fresh()), "ground", case)
