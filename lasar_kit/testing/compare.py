@@ -88,6 +88,6 @@ def furthest(found: Tensor, expected: Tensor) -> str:
         return "nothing"
     gap = (found.detach().double() - expected.detach().double()).abs()
     gap = torch.where((found == expected), 0.0, gap.nan_to_num(torch.inf))
-    place = [int(index) for index in torch.unravel_index(gap.argmax(), gap.shape)]
+    place = [int(index) for index in np.unravel_index(int(gap.argmax()), gap.shape)]
     one, other = (float(x.detach()[tuple(place)]) for x in (found, expected))
     return f"{one:.6g} instead of {other:.6g}" + (f" at {place}" if place else "")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -19,7 +20,7 @@ from lasar_kit.spec import ComponentConfig
 from lasar_kit.testing import tiny
 from lasar_kit.testing.bench import on
 from lasar_kit.testing.checks import CONTRACTS, checks_for
-from lasar_kit.testing.checks.common import draws_numbers
+from lasar_kit.testing.checks.common import draws_numbers, global_seed
 from lasar_kit.testing.contract import Broken, Check, Result, Subject
 from lasar_kit.testing.describe import describe
 from lasar_kit.testing.options import configured
@@ -50,49 +51,101 @@ def subject_of(
 
 def run_check(check: Check, subject: Subject) -> Result:
     """Try a check on examples; of those that fail, the smallest is told."""
-    failures: list[tuple[Any, bool, Exception]] = []
-    modes = st.booleans() if _trainable(check, subject) else st.just(False)
     # Of a failure that is declared no example is told, and shrinking one of a slow component takes minutes.
     declared = check.name in subject.exceptions
-    phases = (Phase.generate,) if declared else (Phase.generate, Phase.shrink)
     share = 1.0 if declared else subject.share  # what is declared has to be seen
+    drawn = _Drawn(check.cases, _trainable(check, subject), check.examples)
+    failure = _first_failure(check, subject, _examples(drawn)[: max(1, round(share * check.examples))])
+    if failure is None:
+        return Result(check, True)
+    if not declared:
+        failure = _smallest_failure(check, subject, drawn) or failure
+    case, training, error = failure
+    if isinstance(error, UserError) and not declared:
+        raise error from None
+    mode = "in training mode" if training else ""
+    example = "; ".join(filter(None, (mode, describe(case))))
+    return Result(check, False, _found(error), example, crash=_crash(error))
 
-    @settings(
-        max_examples=max(1, round(share * check.examples)),
-        deadline=None,
-        derandomize=True,
-        database=None,
-        report_multiple_bugs=False,
-        print_blob=False,
-        phases=phases,
-        suppress_health_check=list(HealthCheck),
-        verbosity=Verbosity.quiet,
-    )
-    @given(check.cases, modes)
-    def examine(case: Any, training: bool) -> None:
-        subject.training = training
+
+Failure = tuple[Any, bool, Exception]
+"""A case, whether in training mode, and what was raised."""
+Examples = tuple[tuple[Any, bool], ...]
+"""Cases, each with whether in training mode."""
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """So many examples of cases, in `both` modes or in evaluation mode alone; they are the same each time."""
+
+    cases: st.SearchStrategy[Any]
+    both: bool
+    count: int
+
+    def given(self, law: Callable[[Any, bool], None], *phases: Phase) -> None:
+        """Call `law(case, training)` on each by hypothesis."""
+
+        @settings(
+            max_examples=self.count,
+            deadline=None,
+            database=None,
+            report_multiple_bugs=False,
+            print_blob=False,
+            phases=phases,
+            suppress_health_check=list(HealthCheck),
+            verbosity=Verbosity.quiet,
+        )
+        @seed(0)
+        @given(self.cases, st.booleans() if self.both else st.just(False))
+        def examine(case: Any, training: bool) -> None:
+            law(case, training)
+
+        examine()
+
+
+@cache
+def _examples(drawn: _Drawn) -> Examples:
+    """Drawn once for all checks and components: to draw a case takes longer than to try most laws on it."""
+    found: list[tuple[Any, bool]] = []
+    drawn.given(lambda case, training: found.append((deepcopy(case), training)), Phase.generate)
+    return tuple(found)
+
+
+def _first_failure(check: Check, subject: Subject, examples: Examples) -> Failure | None:
+    for case, training in examples:
         try:
-            with on(subject.device):
-                check.law(subject, case)
+            _examine(check, subject, deepcopy(case), training)
+        except Exception as error:
+            return case, training, error
+    return None
+
+
+def _smallest_failure(check: Check, subject: Subject, drawn: _Drawn) -> Failure | None:
+    """None of a component that does not repeat itself, and so may not fail again."""
+    failures: list[Failure] = []
+
+    def law(case: Any, training: bool) -> None:
+        try:
+            _examine(check, subject, case, training)
         except Exception as error:
             failures.append((case, training, error))
             raise
-        finally:
-            subject.training = False
 
     try:
-        examine()
+        drawn.given(law, Phase.generate, Phase.shrink)
     except Exception:
-        # The last one is the smallest; a component that does not repeat itself may not fail again.
         if not failures:
             raise
-        case, training, error = failures[-1]
-        if isinstance(error, UserError) and check.name not in subject.exceptions:
-            raise error from None
-        mode = "in training mode" if training else ""
-        example = "; ".join(filter(None, (mode, describe(case))))
-        return Result(check, False, _found(error), example, crash=_crash(error))
-    return Result(check, True)
+    return failures[-1] if failures else None
+
+
+def _examine(check: Check, subject: Subject, case: Any, training: bool) -> None:
+    subject.training = training
+    try:
+        with on(subject.device), global_seed(0):
+            check.law(subject, case)
+    finally:
+        subject.training = False
 
 
 def _trainable(check: Check, subject: Subject) -> bool:
@@ -111,32 +164,12 @@ def _draws(subject: Subject) -> str:
             return "unknown"
         training = replace(subject, training=True)
         contract = CONTRACTS[subject.kind]
+        some = _Drawn(contract.cases, False, 6)  # the smallest may ask for too little to draw anything
         with on(subject.device):
-            drawn = any(draws_numbers(contract, training, case) for case in _some_cases(subject.kind))
+            drawn = any(draws_numbers(contract, training, case) for case, _ in _examples(some))
     except Exception:  # told by the laws
         return "unknown"
     return "numbers" if drawn else "nothing"
-
-
-@cache
-def _some_cases(kind: str) -> tuple[Any, ...]:
-    """A few: the smallest may ask for too little to draw anything."""
-    found: list[Any] = []
-
-    @settings(
-        database=None,
-        max_examples=6,
-        phases=(Phase.generate,),
-        derandomize=True,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(CONTRACTS[kind].cases)
-    def gather(case: Any) -> None:
-        found.append(case)
-
-    gather()
-    return tuple(found)
 
 
 def run_checks(subject: Subject) -> list[Result]:

@@ -12,7 +12,7 @@ import torch
 
 import lasar_kit.testing
 from lasar_kit.testing import bench, tiny
-from lasar_kit.testing.checks.common import _global_seed
+from lasar_kit.testing.checks.common import global_seed
 from lasar_kit.testing.strategies import Thinking, numbers
 
 LAW = str(Path(lasar_kit.testing.__file__).parent / "checks" / "made_up.py")
@@ -68,7 +68,7 @@ def test_the_generators_of_gpus_are_seeded_watched_and_put_back(monkeypatch: pyt
     monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: [gpu.manual_seed(seed) for gpu in gpus])
     drawn = []
     for _ in range(2):
-        with _global_seed(3) as moved:
+        with global_seed(3) as moved:
             assert moved() == []
             drawn.append(torch.rand(4, generator=gpus[1]))
             assert moved() == ["torch"]

@@ -68,9 +68,9 @@ def options_are_described(contract: Contract, subject: Subject, case: None) -> N
 
 def same_seed_same_result(contract: Contract, subject: Subject, case: Any) -> None:
     """Two components built alike give the same bits."""
-    with _global_seed(1):
+    with global_seed(1):
         first = snapshot(_used(contract, subject.fresh(), contract.given(case)))
-    with _global_seed(1):
+    with global_seed(1):
         second = snapshot(_used(contract, subject.fresh(), contract.given(case)))
     expect(not (where := difference(first, second)), f"two components of seed 0 differ: {where}")
 
@@ -79,7 +79,7 @@ def no_global_random_numbers(contract: Contract, subject: Subject, case: Any) ->
     """The global generators of random, numpy and torch are neither read nor moved; `env.seed` decides."""
     results = []
     for seed in (1, 2):
-        with _global_seed(seed) as moved:
+        with global_seed(seed) as moved:
             results.append(snapshot(_used(contract, subject.fresh(), contract.given(case))))
             touched = moved()
         expect(not touched, f"moved the global generator of {' and '.join(touched)}")
@@ -162,7 +162,7 @@ def _bound(contract: Contract, law: Law, mend: str) -> Check:
 
 def draws_numbers(contract: Contract, subject: Subject, case: Any) -> bool:
     """Whether a component reads the global generators where its mode is what it is, as dropout does."""
-    with _global_seed(1) as moved:
+    with global_seed(1) as moved:
         _used(contract, subject.fresh(), contract.given(case))
         return bool(moved())
 
@@ -178,12 +178,14 @@ def _type_names(types: Iterable[Any]) -> list[str]:
 
 
 @contextmanager
-def _global_seed(seed: int) -> Iterator[Callable[[], list[str]]]:
+def global_seed(seed: int) -> Iterator[Callable[[], list[str]]]:
     """Global generators at a seed; what is yielded tells which of them moved. All are put back afterwards."""
     before = random.getstate(), np.random.get_state(), _torch_states()  # noqa: NPY002
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
-    torch.manual_seed(seed)  # the devices' generators too
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)  # where there is none, this takes milliseconds
     states = random.getstate(), np.random.get_state(), _torch_states()  # noqa: NPY002
 
     def moved() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -21,6 +22,7 @@ from lasar_kit.testing.crowds import CROWDS, Crowd
 from lasar_kit.testing.limited import Limited, limited
 from lasar_kit.testing.strategies import Search, searches
 from lasar_kit.testing.thinking import read_prompts
+from lasar_kit.testing.tiny import TinyBackbone
 
 
 def _trace(search: Search) -> LatentTrace:
@@ -260,25 +262,27 @@ def _by_hand(case: Search) -> list[Float[Tensor, "B R leaves"]]:
     return results
 
 
+@lru_cache(4096)
+def _logits(backbone: TinyBackbone, path: tuple[int, ...]) -> Float[Tensor, " V"]:
+    """Read behind a path of tokens; all decoders are asked about the same ones."""
+    ids = torch.tensor([path])
+    with torch.no_grad():
+        hidden, _ = backbone.advance(backbone.embed(ids), torch.arange(-1, len(path) - 1)[None], None)
+        return backbone.logits(hidden[0, -1]).double()
+
+
 def _branch(case: Search, b: int, r: int, allowed_only: bool) -> list[float]:
-    backbone = case.backbone
     prompt = case.thinking.prompts[b][: case.thinking.tips[b][r] + 1]
-    logits: dict[tuple[int, ...], Tensor] = {}
     scores = []
     for leaf in case.leaves:
         total = 0.0
         for level, token in enumerate(leaf):
             prefix = tuple(leaf[:level])
-            if prefix not in logits:
-                ids = torch.tensor([[*prompt, *prefix]])
-                with torch.no_grad():
-                    chain = torch.arange(-1, ids.shape[1] - 1)[None]
-                    hidden, _ = backbone.advance(backbone.embed(ids), chain, None)
-                    logits[prefix] = backbone.logits(hidden[0, -1]).double()
-            rivals = logits[prefix]
+            logits = _logits(case.backbone, (*prompt, *prefix))
+            rivals = logits
             if allowed_only:
                 rivals = rivals[sorted({row[level] for row in case.leaves if tuple(row[:level]) == prefix})]
-            total += float(logits[prefix][token] - rivals.logsumexp(-1))
+            total += float(logits[token] - rivals.logsumexp(-1))
         scores.append(total)
     return scores
 
