@@ -82,7 +82,7 @@ class TinyView:
     """Satisfies `lasar_kit.core.sft_view.SftView`, on models of its own."""
 
     def __init__(self, lesson: Lesson, rows: TaskRows | None = None) -> None:
-        env = Env(seed=11, hidden_size=WIDTH, vocabulary=tiny.environment().vocabulary)
+        env = Env(seed=11, hidden_size=WIDTH, vocabulary=tiny.VOCABULARY)
         self.lesson, self.own = lesson, rows
         self.backbone: Any = TinyBackbone(None, env)
         self.latent_loop: Any = TinyLoop(None, env)

@@ -53,6 +53,9 @@ __all__ = [
 ITEM_IDS = tuple(f"item-{item}" for item in range(8))
 """Raw ids of the catalogue that quantizers, text encoders and rankers are tried on, in its order."""
 
+VOCABULARY = (*sid_tokens((4, 4)), *LATENT_TOKENS)
+"""Tokens that a component under test is given."""
+
 DOUBLES = {
     "quantizer": TinyQuantizer,
     "backbone": TinyBackbone,
@@ -78,27 +81,9 @@ def environment() -> Env:
     """Return the surroundings that a component under test is built with."""
     return Env(
         hidden_size=WIDTH,
-        vocabulary=(*sid_tokens((4, 4)), *LATENT_TOKENS),
+        vocabulary=VOCABULARY,
         corpus=lambda: ["shampoo for dry hair", "dry shampoo", "red nail polish"],
-        items=pl.DataFrame(
-            {
-                "id": ITEM_IDS,
-                "title": [
-                    "dry hair",
-                    "red hair",
-                    "hair dry",
-                    "red",
-                    "dry red",
-                    "hair",
-                    "red dry hair",
-                    "dry",
-                ],
-                "brand": ["red", "dry"] * 4,
-                "categories": ["Beauty, Hair", "Beauty, Nails"] * 4,
-                "description": [""] * 8,
-                "price": [""] * 8,
-            }
-        ),
+        items=_items().clone(),
         train=Sequences.of([[0, 1, 2, 3], [4, 5, 6], [7, 0, 2, 4, 6]]),
         max_history=4,
         table=SidTable(torch.tensor([[item // 4, 4 + item % 4] for item in range(len(ITEM_IDS))])),
@@ -113,6 +98,30 @@ def environment() -> Env:
                 strict=True,
             )
         ),
+    )
+
+
+@cache
+def _items() -> pl.DataFrame:
+    """Build the item table once: most examples ask for an environment or two."""
+    return pl.DataFrame(
+        {
+            "id": ITEM_IDS,
+            "title": [
+                "dry hair",
+                "red hair",
+                "hair dry",
+                "red",
+                "dry red",
+                "hair",
+                "red dry hair",
+                "dry",
+            ],
+            "brand": ["red", "dry"] * 4,
+            "categories": ["Beauty, Hair", "Beauty, Nails"] * 4,
+            "description": [""] * 8,
+            "price": [""] * 8,
+        }
     )
 
 
