@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,24 +120,7 @@ def test_a_component_may_declare_what_it_breaks(tmp_path: Path, capsys: pytest.C
     assert f"passed, but is declared to fail: {REASON}" in " ".join(capsys.readouterr().out.split())
 
 
-def pytest_of(folder: Path, *arguments: str, tests: str = "") -> tuple[int, str]:
-    """Run pytest in a folder of its own; exit code and output."""
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    if tests:
-        (folder / "test_mine.py").write_text(tests)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "lasar_kit.testing.pytest_plugin",
-        "-p",
-        "no:cacheprovider",
-        "-q",
-        "-rxf",
-    ]
-    done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True)
-    return done.returncode, done.stdout + done.stderr
+PYTEST = ("-p", "lasar_kit.testing.pytest_plugin", "-p", "no:cacheprovider", "-q", "-rxf")
 
 
 @pytest.fixture
@@ -145,12 +130,36 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{root}:{root / 'plugins'}")
 
 
+@pytest.fixture
+def pytest_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Runs pytest in a folder of its own, within this process: exit code and output."""
+
+    def run(folder: Path, *arguments: str, tests: str = "") -> tuple[int, str]:
+        (folder / "pytest.ini").write_text("[pytest]\n")
+        if tests:
+            (folder / "test_mine.py").write_text(tests)
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr("sys.dont_write_bytecode", True)  # or the next test_mine.py is taken for this one
+            patch.delitem(sys.modules, "test_mine", raising=False)
+            code = pytest.main([*PYTEST, *arguments])
+        captured = capsys.readouterr()
+        return int(code), captured.out + captured.err
+
+    return run
+
+
 @pytest.mark.usefixtures("importable")
-def test_the_pytest_option_runs_a_component_without_a_test_file(folder: Path) -> None:
-    code, out = pytest_of(folder, "--lasar-plugin", "aligner:shifted", "--lasar-path", ".")
-    assert (code, "18 passed" in out) == (0, True), out
-    options = ["--lasar-plugin", "aligner:shifted", "--lasar-path", ".", "--lasar-set", "shift=0.5"]
-    code, out = pytest_of(folder, *options)
+def test_the_pytest_option_runs_a_component_without_a_test_file(
+    folder: Path, pytest_of: Callable[..., Any]
+) -> None:
+    """First as an author does, in a process that has imported nothing of the kit."""
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    sound = ["--lasar-plugin", "aligner:shifted", "--lasar-path", "."]
+    command = [sys.executable, "-m", "pytest", *PYTEST, *sound]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert (done.returncode, "18 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+    code, out = pytest_of(folder, *sound, "--lasar-set", "shift=0.5")
     assert (code, "1 failed, 17 passed" in out) == (1, True), out
     assert "zero_on_identity: the loss is 0.5 instead of 0 at [0, 0]" in out
     code, out = pytest_of(folder, "--lasar-plugin", "aligner:shiftd", "--lasar-path", ".")
@@ -170,8 +179,7 @@ def test_contract(check):
 """
 
 
-@pytest.mark.usefixtures("importable")
-def test_expected_failures_are_strict(folder: Path) -> None:
+def test_expected_failures_are_strict(folder: Path, pytest_of: Callable[..., Any]) -> None:
     code, out = pytest_of(folder, tests=DECORATED.format(shift=0.5))
     assert (code, "17 passed, 1 xfailed" in out) == (0, True), out
     assert "aligner-shifted-zero_on_identity] - a reason" in out.replace("reason: ", "")
