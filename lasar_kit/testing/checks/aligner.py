@@ -134,9 +134,15 @@ def _plain(case: Alignment) -> Alignment:
     return replace(case, scale=1.0)
 
 
+def _full(case: Alignment) -> Alignment:
+    """Four thoughts with four segments in the first branch, and no masked place behind them."""
+    depth, segments = ([[4, *rows[0][1:]], *rows[1:]] for rows in (case.depth, case.segments))
+    return replace(_plain(case), depth=depth, segments=segments, pads=(0, 0))
+
+
 @aligner.check(
     "Sum over all places that both masks mark, the first and the last among them; select none of them.",
-    cases=st.builds(_plain, alignments()),
+    cases=st.builds(_plain, alignments()) | st.builds(_full, alignments()),
 )
 def every_pair_is_felt(subject: Subject, case: Alignment) -> None:
     """Where a branch has a loss, each thought with a segment of its number gets a gradient."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lasar_kit.core.capabilities import OwnSamples
@@ -127,7 +128,15 @@ def nothing_to_learn_is_no_loss(subject: Subject, case: Teaching) -> None:
         expect(all(g is None or not g.any() for g in grads), "a gradient comes from nothing")
 
 
-@sft_objective.check("Compute the loss from view's states, with gradients: no torch.no_grad, no .detach().")
+def _unlike(case: Teaching) -> Teaching:
+    """Rows that end unlike each other: of equal ones, told apart by a contrast, all gradients cancel."""
+    return replace(case, prompts=[[*row, 3 + place] for place, row in enumerate(case.prompts)])
+
+
+@sft_objective.check(
+    "Compute the loss from view's states, with gradients: no torch.no_grad, no .detach().",
+    cases=st.builds(_unlike, teachings()),
+)
 def gradient_reaches_the_model(subject: Subject, case: Teaching) -> None:
     """A loss above 0 trains something: the model, or weights of the objective's own."""
     rows = _rows(subject.component, case.seed)
