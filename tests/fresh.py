@@ -13,7 +13,6 @@ import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Self
 
 from hatchling.builders.wheel import WheelBuilder
@@ -52,18 +51,8 @@ class Fresh:
         """Begin each `lasar-kit` in a process that has loaded torch before, for as long as this lasts."""
         script, python = self.folder / "bin" / "lasar-kit", self.folder / "bin" / "python"
         own = script.rename(script.with_name("lasar-kit.own"))
-        with TemporaryDirectory() as place:  # the path of a socket is to be short
-            address = f"{place}/socket"
-            script.write_text(preloaded.CALLER.format(python=python, address=address))
-            script.chmod(0o755)
-            server = subprocess.Popen(
-                [python, "-W", "ignore", preloaded.__file__, own, address],
-                env=self._variables(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            )  # fmt: skip
-            assert server.stdout is not None
-            assert server.stdout.readline() == b"ready\n"
+        with preloaded.serving(python, own, script, self._variables()):
             yield self
-            server.communicate()  # closes its input, upon which it ends
         own.replace(script)
 
     def install(self, *what: Path) -> None:
