@@ -6,7 +6,6 @@ No network is used; pip builds and installs with what is here.
 from __future__ import annotations
 
 import os
-import site
 import subprocess
 import sys
 import venv
@@ -42,8 +41,13 @@ class Fresh:
         venv.EnvBuilder(symlinks=True).create(folder)
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         packages = folder / "lib" / version / "site-packages"
-        lines = [f"import site; site.addsitedir({path!r})" for path in site.getsitepackages()]
-        (packages / "libraries.pth").write_text("\n".join(lines) + "\n")
+        # By a path that tells that they are installed: of all else, hypothesis reads the source for constants.
+        (packages / "libraries").mkdir()
+        found = [path for path in sys.path if next(Path(path).glob("*.dist-info"), None)]
+        links = [packages / "libraries" / str(number) for number in range(len(found))]
+        for link, path in zip(links, found, strict=True):
+            link.symlink_to(path)
+        (packages / "libraries.pth").write_text("".join(f"{link}\n" for link in links))
         self.install(wheel(ROOT, folder / "wheels"))
 
     @contextmanager
