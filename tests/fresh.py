@@ -41,7 +41,7 @@ class Fresh:
         venv.EnvBuilder(symlinks=True).create(folder)
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         packages = folder / "lib" / version / "site-packages"
-        # By a path that tells that they are installed: of all else, hypothesis reads the source for constants.
+        # By a path that tells they are installed: of all else, hypothesis reads the source, for constants.
         (packages / "libraries").mkdir()
         found = [path for path in sys.path if next(Path(path).glob("*.dist-info"), None)]
         links = [packages / "libraries" / str(number) for number in range(len(found))]
