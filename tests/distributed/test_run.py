@@ -26,7 +26,7 @@ stages:
     {use: sft, samples: packed, item_drop: 0.5, epochs: 2, batch_size: 36, text: {weight: 0.2, batch_size: 3},
      tasks: {text_to_sid: 0.3, sid_to_text: 0.3, batch_size: 3},
      eval_batch_size: 16, log_every: 1, optimizer: {lr: 3.0e-3}}
-  anchors: {use: anchors, batch_tokens: 500}
+  anchors: {use: anchors, batch_tokens: 500, max_samples: 150}
   reason:
     {use: sft, latent_loop: coconut, depth_policy: {use: mlp, n_max: 4}, aligner: stepwise, epochs: 0.5,
      batch_size: 33, gradient_accumulation: 2, score: trie, eval_batch_size: 16, log_every: 1}
