@@ -6,14 +6,12 @@ No network is used; pip builds and installs with what is here.
 from __future__ import annotations
 
 import os
-import site
 import subprocess
 import sys
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Self
 
 from hatchling.builders.wheel import WheelBuilder
@@ -43,8 +41,13 @@ class Fresh:
         venv.EnvBuilder(symlinks=True).create(folder)
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         packages = folder / "lib" / version / "site-packages"
-        lines = [f"import site; site.addsitedir({path!r})" for path in site.getsitepackages()]
-        (packages / "libraries.pth").write_text("\n".join(lines) + "\n")
+        # By a path that tells they are installed: of all else, hypothesis reads the source, for constants.
+        (packages / "libraries").mkdir()
+        found = [path for path in sys.path if next(Path(path).glob("*.dist-info"), None)]
+        links = [packages / "libraries" / str(number) for number in range(len(found))]
+        for link, path in zip(links, found, strict=True):
+            link.symlink_to(path)
+        (packages / "libraries.pth").write_text("".join(f"{link}\n" for link in links))
         self.install(wheel(ROOT, folder / "wheels"))
 
     @contextmanager
@@ -52,18 +55,8 @@ class Fresh:
         """Begin each `lasar-kit` in a process that has loaded torch before, for as long as this lasts."""
         script, python = self.folder / "bin" / "lasar-kit", self.folder / "bin" / "python"
         own = script.rename(script.with_name("lasar-kit.own"))
-        with TemporaryDirectory() as place:  # the path of a socket is to be short
-            address = f"{place}/socket"
-            script.write_text(preloaded.CALLER.format(python=python, address=address))
-            script.chmod(0o755)
-            server = subprocess.Popen(
-                [python, "-W", "ignore", preloaded.__file__, own, address],
-                env=self._variables(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            )  # fmt: skip
-            assert server.stdout is not None
-            assert server.stdout.readline() == b"ready\n"
+        with preloaded.serving(python, own, script, self._variables()):
             yield self
-            server.communicate()  # closes its input, upon which it ends
         own.replace(script)
 
     def install(self, *what: Path) -> None:

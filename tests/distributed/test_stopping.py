@@ -1,14 +1,12 @@
 """Two processes of which one dies; the same run, resumed and asked to stop; and one that a hook ends."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
+from tests.distributed.conftest import Start
 from tests.small import CUT
 
-ROOT = Path(__file__).parents[2]
 SPEC = (
     CUT
     + """
@@ -41,33 +39,27 @@ Updater.update = faulty
 """
 
 
-def start(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(begin: Start, folder: Path, *options: str, **environment: str) -> CompletedProcess[str]:
     """The run on two processes, which must not hang."""
-    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])}
     spec = ["run", str(folder / "pair.yaml"), "--output", str(folder / "pair"), "--processes", "2"]
-    return subprocess.run(
-        [sys.executable, "-m", "lasar_kit", *spec, "--plugin", str(folder / "faulty"), *options],
-        env=os.environ | paths | {"DIES": "0", "ASKS": "0"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    faulty = {"DIES": "0", "ASKS": "0", **environment}
+    return begin("lasar_kit", *spec, "--plugin", str(folder / "faulty"), *options, **faulty)
 
 
-def test_a_process_that_dies_and_a_launcher_that_is_asked_to_stop(tmp_path: Path) -> None:
+def test_a_process_that_dies_and_a_launcher_that_is_asked_to_stop(preloaded: Start, tmp_path: Path) -> None:
     (tmp_path / "faulty").mkdir()
     (tmp_path / "faulty" / "registry.toml").write_text('[hooks]\nmodules = ["dies_or_asks"]\n')
     (tmp_path / "faulty" / "dies_or_asks.py").write_text(FAULTY)
     (tmp_path / "pair.yaml").write_text(SPEC)
     stages = tmp_path / "pair" / "stages"
 
-    died = start(tmp_path, DIES="5")
+    died = run(preloaded, tmp_path, DIES="5")
     assert died.returncode == 137
     assert "process 1 was ended by SIGKILL; run it again to go on\n" in died.stderr
     assert "Traceback" not in died.stderr
     assert [path.name for path in stages.glob(".ground.work/*/checkpoints/*")] == ["000000003"]
 
-    asked = start(tmp_path, "--resume", ASKS="2")
+    asked = run(preloaded, tmp_path, "--resume", ASKS="2")
     assert asked.returncode == 75, asked.stderr
     assert "goes on after update 3" in asked.stdout
     assert asked.stderr.count("run it again to go on") == 1
@@ -78,7 +70,7 @@ def test_a_process_that_dies_and_a_launcher_that_is_asked_to_stop(tmp_path: Path
     assert not (stages / "ground").exists()
 
 
-def test_a_hook_of_the_main_process_ends_the_stage_on_both(tmp_path: Path) -> None:
+def test_a_hook_of_the_main_process_ends_the_stage_on_both(preloaded: Start, tmp_path: Path) -> None:
     """Between two validations, so that both take part in the one that is made once more."""
     (tmp_path / "faulty").mkdir()
     (tmp_path / "faulty" / "registry.toml").write_text('[hooks]\nmodules = ["dies_or_asks"]\n')
@@ -86,7 +78,7 @@ def test_a_hook_of_the_main_process_ends_the_stage_on_both(tmp_path: Path) -> No
     target = "hooks: [{use: target, metric: epoch, value: 0.5}]\n"
     spec = SPEC.replace("name: pair\n", "name: pair\n" + target).replace(", log_every: null", "")
     (tmp_path / "pair.yaml").write_text(spec)
-    done = start(tmp_path)
+    done = run(preloaded, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("stopped after update 3: epoch is 0.6, at least 0.5") == 1
     report = json.loads((tmp_path / "pair/stages/ground/artifact.json").read_text())["report"]

@@ -113,6 +113,7 @@ def test_anchors_are_the_states_at_the_ends_of_the_teachers_segments(thinking: P
             "stages.reason.latent_loop={use: coconut, exit: direct}",
             "prompt=minionerec",
             "stages.anchors.context=prompt_prefixed",
+            "stages.anchors.max_samples=50",
         ),
         (
             "stages.anchors.context=cumulative",

@@ -4,45 +4,25 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 
 from lasar_kit.report import study as shown
 from lasar_kit.report.compare import over_seeds_of
-from tests.pages import follow
+from tests.pages import follow, in_process
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "study.md"
-
-
-def lasar_kit(line: str, folder: Path) -> CompletedProcess[str]:
-    """Run a command of a page from its folder, by the code of this checkout."""
-    program, *arguments = line.split()
-    assert program == "lasar-kit"
-    path = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
-    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "lasar_kit", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page, followed to the letter."""
     folder = tmp_path_factory.mktemp("study")
-    follow(PAGE.read_text(), folder, lasar_kit)
+    follow(PAGE.read_text(), folder, in_process)
     return folder
 
 
@@ -78,10 +58,10 @@ def test_stages_in_common_are_made_once_and_what_is_there_stays(done: Path) -> N
     keys = {json.loads(path.read_text())["key"] for path in runs.glob("*-0/stages/tokenize/artifact.json")}
     assert len(keys) == 1
     before = {path: path.stat().st_mtime_ns for path in runs.glob("*/stages/*/artifact.json")}
-    again = lasar_kit("lasar-kit study think.yaml --seeds 2 --max-depth 1 --dry-run", done)
+    again = in_process("lasar-kit study think.yaml --seeds 2 --max-depth 1 --dry-run", done)
     assert "as it is: 2 of 2 runs are there" in again.stdout
     (runs / "noise-1" / "metrics.json").unlink()
-    again = lasar_kit("lasar-kit study think.yaml --seeds 2 --max-depth 1", done)
+    again = in_process("lasar-kit study think.yaml --seeds 2 --max-depth 1", done)
     assert "9 of 10 runs are there, 1 left" in again.stdout
     assert "run 1 of 1: noise thoughts, seed 1" in again.stdout
     kept = {path: path.stat().st_mtime_ns for path in before}
@@ -89,10 +69,10 @@ def test_stages_in_common_are_made_once_and_what_is_there_stays(done: Path) -> N
 
 
 def test_a_spec_that_does_not_think_or_is_wrong_ends_in_a_line(done: Path) -> None:
-    plain = lasar_kit("lasar-kit study think.yaml --set stages.reason.latent_loop=none", done)
+    plain = in_process("lasar-kit study think.yaml --set stages.reason.latent_loop=none", done)
     assert plain.returncode == 2
     assert re.fullmatch(r"think\.yaml: no stage thinks .*: nothing to study\n", plain.stderr)
-    wrong = lasar_kit("lasar-kit study think.yaml --set stages.reason.epochs=-1", done)
+    wrong = in_process("lasar-kit study think.yaml --set stages.reason.epochs=-1", done)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("--set stages.reason.epochs: stages.reason.epochs: must be > 0")
 

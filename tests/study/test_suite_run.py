@@ -5,41 +5,24 @@ from __future__ import annotations
 import csv
 import json
 import re
-from contextlib import chdir, redirect_stderr, redirect_stdout
-from io import StringIO
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 
-from lasar_kit.cli.main import main
 from lasar_kit.core import metrics
 from lasar_kit.report.bootstrap import holm, paired_bootstrap
 from lasar_kit.report.compare import over_seeds_of
-from tests.pages import follow
+from tests.pages import follow, in_process
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "suites.md"
-
-
-def lasar_kit(line: str, folder: Path) -> CompletedProcess[str]:
-    """Run a command of the page from its folder, in this process."""
-    program, *arguments = line.split()
-    assert program == "lasar-kit"
-    printed, wrong, code = StringIO(), StringIO(), 0
-    with chdir(folder), redirect_stdout(printed), redirect_stderr(wrong):
-        try:
-            main(arguments)
-        except SystemExit as ended:
-            code = int(str(ended.code))
-    return CompletedProcess(line, code, printed.getvalue(), wrong.getvalue())
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page, followed to the letter."""
     folder = tmp_path_factory.mktemp("suite")
-    follow(PAGE.read_text(), folder, lasar_kit)
+    follow(PAGE.read_text(), folder, in_process)
     return folder / "runs" / "epochs"
 
 
@@ -106,12 +89,12 @@ def test_stages_are_shared_and_what_is_there_is_not_run_again(done: Path) -> Non
     assert len(keys) == 1
     (done / "epochs-long-shop-1" / "metrics.json").unlink()
     (done / "epochs-long-shop-1" / "stages" / "evaluate" / "artifact.json").unlink()
-    told = lasar_kit("lasar-kit suite epochs.yaml --dry-run", folder).stdout
+    told = in_process("lasar-kit suite epochs.yaml --dry-run", folder).stdout
     assert (
         "short, shop: 2 of 2 runs are there\nlong, shop: 1 of 2 runs are there\n1 stage left, about" in told
     )
     before = {path: path.stat().st_mtime_ns for path in done.glob("*/stages/*/artifact.json")}
-    again = lasar_kit("lasar-kit suite epochs.yaml --format csv", folder).stdout
+    again = in_process("lasar-kit suite epochs.yaml --format csv", folder).stdout
     assert "3 of 4 runs are there, 1 left" in again
     assert "run 1 of 1: long, shop, seed 1; 1 stage left, about" in again
     assert (done / "epochs.csv").read_text() in again
@@ -119,11 +102,11 @@ def test_stages_are_shared_and_what_is_there_is_not_run_again(done: Path) -> Non
 
 
 def test_more_seeds_add_to_what_is_there(done: Path) -> None:
-    told = lasar_kit("lasar-kit suite epochs.yaml --seeds 3 --dry-run", done.parent.parent).stdout
+    told = in_process("lasar-kit suite epochs.yaml --seeds 3 --dry-run", done.parent.parent).stdout
     assert "short, shop: 2 of 3 runs are there" in told
 
 
 def test_missing_data_ends_in_a_line_before_anything_runs(done: Path) -> None:
-    ended = lasar_kit("lasar-kit suite epochs.yaml --data B=/nowhere/Beauty", done.parent.parent)
+    ended = in_process("lasar-kit suite epochs.yaml --data B=/nowhere/Beauty", done.parent.parent)
     assert ended.returncode == 2
     assert "dataset.path: no such file or folder: /nowhere/Beauty" in ended.stderr

@@ -10,7 +10,7 @@ import transformers
 from transformers import PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from lasar_kit.core.causal_model import ModelSource, find_model, load_config, load_model
+from lasar_kit.core.causal_model import ModelSource, find_model, load_config, load_model, parsed_once
 from lasar_kit.errors import UserError
 from lasar_plugins.backbone.hf_causal.architecture import TESTED, Architecture, admit
 from lasar_plugins.backbone.hf_causal.attention import GROUPED_SDPA
@@ -35,15 +35,16 @@ def load(
     no model to be had, or one that is not let in.
     """
     source = _source(checkpoint, config)
-    loaded = load_config(source, OPTION)
-    architecture = admit(loaded, f"{OPTION}: {source}", only)
-    model, tokenizer = load_model(
-        source,
-        OPTION,
-        dtype=getattr(torch, config.dtype),
-        attn_implementation=_attention(architecture, config.attention),
-        **_dropout(loaded, config.attention_dropout),
-    )
+    with parsed_once(source):
+        loaded = load_config(source, OPTION)
+        architecture = admit(loaded, f"{OPTION}: {source}", only)
+        model, tokenizer = load_model(
+            source,
+            OPTION,
+            dtype=getattr(torch, config.dtype),
+            attn_implementation=_attention(architecture, config.attention),
+            **_dropout(loaded, config.attention_dropout),
+        )
     return model, tokenizer, architecture
 
 
