@@ -19,7 +19,7 @@ from lasar_kit.errors import UserError
 from lasar_kit.spec import load_spec
 from lasar_kit.stages.sft.config import SftConfig
 from lasar_plugins.sft_objective.sampled.config import BceConfig, SampledSoftmaxConfig
-from lasar_plugins.sft_objective.sampled.draws import below, by_weight, uniform
+from lasar_kit.core.keyed import below, by_weight, uniform
 from lasar_plugins.sft_objective.sampled.objectives import Bce, SampledSoftmax, own_logits
 
 ITEMS = 5
