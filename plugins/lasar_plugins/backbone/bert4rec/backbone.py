@@ -104,9 +104,7 @@ class Bert4Rec(ItemBackbone):
         mask = self.mask.to(inputs.dtype).expand(len(inputs), 1, -1)
         return self._encode(torch.cat([inputs, mask], dim=1), nn.functional.pad(real, (0, 1), value=True))
 
-    def _encode(
-        self, inputs: Float[Tensor, "N L D"], real: Bool[Tensor, "N L"]
-    ) -> Float[Tensor, "N L D"]:
+    def _encode(self, inputs: Float[Tensor, "N L D"], real: Bool[Tensor, "N L"]) -> Float[Tensor, "N L D"]:
         """States of all places, each made of all that are real."""
         most = self.config.max_positions
         if real.shape[1] > most and (longest := int(real.sum(-1).max())) > most:

@@ -18,20 +18,22 @@ class ClozeConfig(SftObjectiveConfig):
 
     instead_of: ClassVar[str | None] = "answer"
 
-    rate: float = Field(0.6, gt=0, lt=1, description="Share of a sample's places that are masked, at least one.")
+    rate: float = Field(
+        0.6, gt=0, lt=1, description="Share of a sample's places that are masked, at least one."
+    )
     last: float = Field(
         1 / 11,
         ge=0,
         le=1,
-        description="Share of samples of which only the answer is masked, as it is where the model ranks; its "
-        "authors have one beside ten others.",
+        description="Share of samples of which only the answer is masked, as it is where the model ranks; one "
+        "beside ten others is its authors'.",
     )
 
     def unfit_backbone(self, backbone: BackboneConfig) -> str | None:
         """One that reads from left to right."""
         if backbone.fills_gaps:
             return None
-        return f"masks places that {backbone.use} cannot read around; set 'backbone: bert4rec' or leave it out"
+        return f"masks places that {backbone.use} cannot read around; set 'backbone: bert4rec'"
 
     def unfit_loop(self, loop: LatentLoopConfig) -> str | None:
         """One that thinks."""

@@ -77,7 +77,9 @@ class Cloze:
         real = (column >= width - prompts.lengths[:, None, None]) & (behind < answer)
         only, level = self._only_last(ids, real, answer, lesson.epoch)
         real = real & ~(only[..., None] & (behind > level[..., None]))
-        masked = torch.where(only[..., None], behind == level[..., None], self._drawn(ids, real, lesson.epoch))
+        masked = torch.where(
+            only[..., None], behind == level[..., None], self._drawn(ids, real, lesson.epoch)
+        )
         masked = masked & prompts.mask[..., None]
         return Gaps(ids.flatten(0, 1), real.flatten(0, 1), masked.flatten(0, 1))
 
@@ -99,9 +101,7 @@ class Cloze:
         share = (items.sum(-1) * self.config.rate).round().clamp_min(1)
         return items & (rank < share[..., None])
 
-    def _keys(
-        self, ids: Int[Tensor, "B R L"], real: Bool[Tensor, "B R L"], epoch: int
-    ) -> Int[Tensor, "B R"]:
+    def _keys(self, ids: Int[Tensor, "B R L"], real: Bool[Tensor, "B R L"], epoch: int) -> Int[Tensor, "B R"]:
         """A number of each sequence in this epoch, whatever pads it."""
         start = mixed(mixed(torch.tensor(self.seed, device=ids.device)) + epoch)
         return mixed(start + (mixed(ids + mixed(_positions(real))) * real).sum(-1))
