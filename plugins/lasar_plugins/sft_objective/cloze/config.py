@@ -25,8 +25,8 @@ class ClozeConfig(SftObjectiveConfig):
         1 / 11,
         ge=0,
         le=1,
-        description="Share of samples of which only the answer is masked, as it is where the model ranks; one "
-        "beside ten others is its authors'.",
+        description="Share of samples of which only the answer is masked, as it is where the model ranks; "
+        "its authors' is one beside ten.",
     )
 
     def unfit_backbone(self, backbone: BackboneConfig) -> str | None:
