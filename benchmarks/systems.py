@@ -33,6 +33,7 @@ Result = dict[str, Any]
 THINKS = "latent_loop={use: coconut, exit: residual, feedback_scale: embedding_rms}"
 SYSTEMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "GRU4Rec": ("gru4rec", ()),
+    "BERT4Rec": ("bert4rec", ()),
     "SASRec, one negative (BCE)": ("sasrec_bce", ()),
     "SASRec, sampled softmax": ("sasrec_sampled", ()),
     "SASRec": ("sasrec_memory", ()),

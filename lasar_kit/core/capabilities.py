@@ -70,6 +70,18 @@ class ReadsPrompts(Protocol):
 
 
 @runtime_checkable
+class FillsGaps(Protocol):
+    """A backbone that reads both ways, and predicts what is hidden from what stands on either side
+    (`BackboneConfig.fills_gaps`). It answers by what it predicts of one more place behind a prompt."""
+
+    def fill(
+        self, ids: Int[Tensor, "N L"], real: Bool[Tensor, "N L"], masked: Bool[Tensor, "N L"]
+    ) -> Float[Tensor, "N L D"]:
+        """States of all places of N sequences, of which only those that are `real` are read, and those that
+        are `masked` without their tokens, which their states then predict."""
+
+
+@runtime_checkable
 class DrawsByRow(Protocol):
     """A decoder or a latent loop that draws: it takes its next numbers from `draws`, row by row, so that they
     are the same however a batch is shared out."""

@@ -165,11 +165,13 @@ class BackboneConfig(ComponentConfig):
 
     `causal`: one pass over a sequence reads all of its prefixes, which packed training needs.
     `reads_text`: it has a tokenizer for words, which text tasks and written reasoning need.
+    `fills_gaps`: it predicts hidden tokens from both sides (`lasar_kit.core.capabilities.FillsGaps`).
     `loads_as`: the class of transformers that loads what it saves; None where none does.
     """
 
     causal: ClassVar[bool] = True
     reads_text: ClassVar[bool] = True
+    fills_gaps: ClassVar[bool] = False
     loads_as: ClassVar[str | None] = "AutoModelForCausalLM"
 
     @property
@@ -245,6 +247,10 @@ class SftObjectiveConfig(ComponentConfig):
     def trains_text(self) -> bool:
         """Whether the backbone learns words by it."""
         return False
+
+    def unfit_backbone(self, backbone: BackboneConfig) -> str | None:
+        """Return why it cannot train this backbone, and what to do; None where it can."""
+        return None
 
     def unfit_loop(self, loop: LatentLoopConfig) -> str | None:
         """Return why it cannot train this loop, and what to do; None where it can."""

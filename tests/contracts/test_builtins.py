@@ -34,6 +34,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "gru4rec", "hidden_size": 16, "layers": 2, "initializer_std": 0.5},
         {"use": "bsarec", "hidden_size": 16, "initializer_std": 0.3},
         {"use": "bsarec", "hidden_size": 16, "heads": 2, "pads": "zero", "c": 1, "initializer_std": 0.3},
+        {"use": "bert4rec", "hidden_size": 16, "initializer_std": 0.3},
         {"use": "t5", **T5},
         {"use": "t5", **T5, "users": 3},
         {"use": "hf_causal", "pretrained": "{model}", "embedding_dropout": 0.2},
@@ -92,6 +93,8 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
     "sft_objective": [
         {"use": "answer"},
         {"use": "answer", "temperature": 0.07},
+        {"use": "cloze"},
+        {"use": "cloze", "rate": 0.3, "last": 1.0},
         {"use": "rationale"},
         {"use": "direct_answer"},
         {"use": "each_thought"},

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.dataset import Sequences
+from lasar_kit.core.keyed import below, by_weight, uniform
 from lasar_kit.core.lesson import Lesson, Prompts
 from lasar_kit.core.values import Env, SidTable
 from lasar_kit.errors import UserError
 from lasar_kit.spec import load_spec
 from lasar_kit.stages.sft.config import SftConfig
 from lasar_plugins.sft_objective.sampled.config import BceConfig, SampledSoftmaxConfig
-from lasar_plugins.sft_objective.sampled.draws import below, by_weight, uniform
 from lasar_plugins.sft_objective.sampled.objectives import Bce, SampledSoftmax, own_logits
 
 ITEMS = 5

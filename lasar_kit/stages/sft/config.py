@@ -79,8 +79,8 @@ class SftConfig(TrainingConfig):
     objectives: tuple[WeightedSftObjective, ...] = Field(
         (),
         description="Further terms of the loss, `{objective: NAME, weight: 1}`; `answer`, `align` and "
-        "`depth_label` here take the place of what the options of that purpose say, `sampled_softmax` and "
-        "`bce` that of `answer`.",
+        "`depth_label` here take the place of what the options of that purpose say, `sampled_softmax`, "
+        "`bce` and `cloze` that of `answer`.",
     )
     depth: Literal["label", "policy", "at_least_label"] = Field(
         "label",
@@ -244,8 +244,8 @@ class SftConfig(TrainingConfig):
         for term in self._terms:
             if term.objective.trains_text and term.weight and not backbone.reads_text:
                 yield term.place, f"{term.objective.use} trains words, and backbone {backbone.use} has none"
-            if term.place and (why := term.objective.unfit_loop(loop)):
-                yield term.place, f"{term.objective.use} {why}"
+            unfit = (term.objective.unfit_backbone(backbone), term.objective.unfit_loop(loop))
+            yield from ((term.place, f"{term.objective.use} {why}") for why in unfit if term.place and why)
             if term.objective.trains_decoder and not around.decoder.learns:
                 yield (
                     term.place,

@@ -111,6 +111,14 @@ class AddsNoTokens(TinyBackbone):
         super().__init__(config, replace(env, vocabulary=()))
 
 
+@breaks(BROKEN, "backbone", "hidden_tokens_are_not_felt")
+class ReadsWhatIsMasked(TinyBackbone):
+    """Fills gaps of which it has read the tokens."""
+
+    def fill(self, ids: Tensor, real: Tensor, masked: Tensor) -> Any:
+        return super().fill(ids, real, torch.zeros_like(masked))
+
+
 @breaks(BROKEN, "backbone", "embedding_norm_is_the_mean")
 class NormOfTheMean(TinyBackbone):
     """Takes mean and norm in the other order."""

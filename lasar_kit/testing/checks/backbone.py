@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
 
+from lasar_kit.core.capabilities import FillsGaps
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.testing import tiny
 from lasar_kit.testing.compare import furthest
@@ -244,6 +245,27 @@ def embedding_norm_is_the_mean(subject: Subject, case: None) -> None:
     expect(not found.requires_grad, "it has a gradient")
     mean = table.norm(dim=-1).mean()
     expect_close(found, mean, "it is", 1e-3)
+
+
+@backbone.check(
+    "Put one vector in place of all masked tokens; keep what is not real out of attention.",
+    cases=SEEDS,
+    examples=3,
+)
+def hidden_tokens_are_not_felt(subject: Subject, case: int) -> None:
+    """States of a backbone that fills gaps hang on no token that is masked or not real, but on all others."""
+    if not isinstance(subject.component, FillsGaps):
+        return
+    draw = torch.Generator().manual_seed(case)
+    ids, real = torch.randint(3, 7, (2, 6), generator=draw), torch.arange(6).expand(2, 6) > 0
+    masked = real & (torch.arange(6) == torch.tensor([[3], [4]]))
+    with torch.no_grad():
+        states, hidden, seen = (
+            subject.component.fill(torch.where(there, 10 - ids, ids), real, masked)[real]
+            for there in (torch.zeros_like(real), masked | ~real, torch.arange(6).expand(2, 6) == 1)
+        )
+    expect_close(hidden, states, "with other tokens where they are hidden, a state is", _tolerance(states))
+    expect(not torch.equal(seen, states), "another token that is to be read changes nothing")
 
 
 @backbone.check(

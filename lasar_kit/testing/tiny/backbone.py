@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import Context, Env
 
 WIDTH = 6
@@ -122,6 +123,13 @@ class TinyBackbone(nn.Module):
     def cell(self, before: Float[Tensor, "B Q D"], read: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q D"]:
         """The states of tokens behind their parents'."""
         return torch.sin(before @ self.carry + read @ self.read + self.bias)
+
+    def fill(
+        self, ids: Int[Tensor, "N L"], real: Bool[Tensor, "N L"], masked: Bool[Tensor, "N L"]
+    ) -> Float[Tensor, "N L D"]:
+        """States of chains whose masked tokens are zeros; what comes behind a place is not felt."""
+        inputs = self.embed(ids).masked_fill(masked[..., None], 0.0)
+        return self.advance(inputs, chain_parents(real), None)[0]
 
     def logits(
         self, hidden: Float[Tensor, "*S D"], tokens: Int[Tensor, " n"] | None = None

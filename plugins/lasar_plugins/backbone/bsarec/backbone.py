@@ -7,8 +7,6 @@ keys.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -16,8 +14,9 @@ from torch import Tensor, nn
 from lasar_kit.core.chains import follow
 from lasar_kit.core.item_backbone import ItemBackbone
 from lasar_kit.core.lesson import Prompts
-from lasar_kit.core.token_tree import TokenTree, chain_parents, extend
+from lasar_kit.core.token_tree import chain_parents, extend
 from lasar_kit.core.values import Context, Env, Prompt
+from lasar_kit.core.windows import WindowContext, paths
 from lasar_kit.errors import UserError
 from lasar_plugins.backbone.bsarec.config import BsaRecConfig
 from lasar_plugins.backbone.bsarec.layers import EPS, Block
@@ -25,18 +24,6 @@ from lasar_plugins.backbone.bsarec.layers import EPS, Block
 UNSEEN = -1e4
 """Added to scores of places that are not to be seen. Finite, so that a pad, which is to see no place, sees
 all of them alike, as in the authors' model."""
-
-
-@dataclass(frozen=True)
-class WindowContext(Context):
-    """The inputs of all tokens, and their tree."""
-
-    tree: TokenTree
-    inputs: Float[Tensor, "B P D"]
-
-    @property
-    def length(self) -> int:
-        return len(self.tree)
 
 
 class BsaRec(ItemBackbone):
@@ -69,8 +56,7 @@ class BsaRec(ItemBackbone):
         node = torch.arange(width, device=prompts.ids.device)
         real = node >= width - prompts.lengths[:, None]
         inputs = self.embed(prompts.ids)
-        tree, _, _ = extend(None, chain_parents(real))
-        context = WindowContext(tree, inputs)
+        context = WindowContext(extend(None, chain_parents(real))[0], inputs)
         if width > most:
             raise self._too_long(width)
         path = torch.where(real, node, -1)
@@ -88,19 +74,12 @@ class BsaRec(ItemBackbone):
         self, inputs: Float[Tensor, "B Q D"], parent: Int[Tensor, "B Q"], past: Context | None
     ) -> tuple[Float[Tensor, "B Q D"], WindowContext]:
         """Read Q more tokens a row (see the interface), each by a window of its own."""
-        assert past is None or isinstance(past, WindowContext)
-        tree, seen, position = extend(past.tree if past else None, parent)
-        nodes, most = len(tree), self.config.window
-        if nodes > most and (longest := int(position.max()) + 1) > most:
+        context, path = paths(inputs, parent, past)
+        most = self.config.window
+        if context.length > most and (longest := int((path >= 0).sum(-1).max())) > most:
             raise self._too_long(longest)
-        if past is not None:
-            inputs = torch.cat([past.inputs, inputs], dim=1)
-        node = torch.arange(nodes, device=inputs.device)
-        if seen is None:
-            seen = (node <= node[:, None]).expand(*parent.shape, nodes)
-        path = torch.where(seen, node, -1).sort(dim=-1).values[..., -most:]
-        states = self._windows(inputs, path)[:, -1]
-        return states.view(*parent.shape, -1), WindowContext(tree, inputs)
+        states = self._windows(context.inputs, path[..., -most:])[:, -1]
+        return states.view(*parent.shape, -1), context
 
     def _windows(self, inputs: Float[Tensor, "B P D"], path: Int[Tensor, "B n L"]) -> Float[Tensor, "N W D"]:
         """The states of B x n windows, each of the tokens of a path, right-aligned; -1 for none."""

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from lasar_kit.core.interfaces import Backbone
+from lasar_kit.core.keyed import below, by_weight, mixed, uniform
 from lasar_kit.core.lesson import Lesson, TaskRows
 from lasar_kit.core.sft_view import SftView
 from lasar_kit.core.values import Env
 from lasar_plugins.sft_objective.sampled.config import BceConfig, SampledSoftmaxConfig
-from lasar_plugins.sft_objective.sampled.draws import below, by_weight, mixed, uniform
 
 BLOCK = 256
 """Rows whose own tokens' logits are computed at once, as a square of which the diagonal is kept."""

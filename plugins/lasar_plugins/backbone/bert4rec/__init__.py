@@ -1,0 +1,1 @@
+"""BERT4Rec: an encoder that reads both ways and fills in what is masked."""

@@ -1,0 +1,1 @@
+"""Masked items, predicted from both sides."""
