@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from lasar_kit.spec import BackboneConfig, SpecModel, StageConfig
+from lasar_kit.spec.compilation import Compiler
 from lasar_kit.spec.precision import Precision
 
 Line = Sequence[tuple[str, StageConfig]]
@@ -69,6 +70,11 @@ class TrainingConfig(StageConfig):
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig, description="AdamW and its schedule.")
     precision: Precision = Field(
         "fp32", description="Of all forward passes, validations and rollouts too; weights stay as they are."
+    )
+    compile: Compiler | None = Field(
+        None,
+        description="torch.compile's backend for the backbone's layers: `inductor` writes kernels, which "
+        "takes a minute at first; `aot_eager` traces only, to look for what cannot be compiled.",
     )
     score: Literal["vocabulary", "trie"] = Field(
         "vocabulary",

@@ -19,7 +19,9 @@ from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_
 
 from lasar_kit.model.precision import autocast
 from lasar_kit.process.faults import NotFinite
+from lasar_kit.spec.compilation import Compiler
 from lasar_kit.spec.precision import Precision
+from lasar_kit.train.compiled import compile_blocks
 from lasar_kit.train.config import OptimizerConfig
 
 
@@ -100,7 +102,7 @@ class Updater:
     `step(batch)` returns a result whose `sums` are a batch's losses by term (`Sums`, or more); an update
     divides each by its count in the global batch, so that it is the same however the batch is split over
     passes and processes. `step.recommender` is what is validated and saved.
-    `precision` is that of the forward passes.
+    `precision` is that of the forward passes; `compiler` compiles the backbone's blocks.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Updater:
         updates: int,
         precision: Precision = "fp32",
         rates: Mapping[str, float] | None = None,
+        compiler: Compiler | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.precision: Precision = precision
@@ -118,6 +121,8 @@ class Updater:
         self.plain: Any = step
         sharded = accelerator.distributed_type == DistributedType.FSDP
         self.replica: Any = copy.deepcopy(step.recommender) if sharded else None
+        if compiler:
+            compile_blocks(step.recommender.backbone, compiler)
         self.step, self.optimizer = accelerator.prepare(step, adamw(step, config, rates))
         # Not prepared: accelerate would step it once a process, and `updates` counts global ones.
         self.schedule: Any = scheduled(self.optimizer, config, updates)

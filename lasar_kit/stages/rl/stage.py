@@ -114,7 +114,9 @@ class _RlTraining(Watched):
         rates = {}
         if config.depth_lr is not None and isinstance(recommender.depth_policy, nn.Module):
             rates["recommender.depth_policy"] = config.depth_lr
-        self.updater = Updater(accelerator, self.inner, config.optimizer, total, config.precision, rates)
+        self.updater = Updater(
+            accelerator, self.inner, config.optimizer, total, config.precision, rates, config.compile
+        )
         self.rollouts = self._rollouts()
         self.best.depth_cost = config.depth_cost
 

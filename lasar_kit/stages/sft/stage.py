@@ -142,7 +142,9 @@ class _SftTraining(Training):
             self.rationales = Rationales(folder, dataset.users, words, config.rationale_tokens)
         self.recent: deque[Mapping[str, float]] = deque(maxlen=self.per_epoch)
         step = SftStep(recommender, config.score, objectives)
-        self.updater = Updater(accelerator, step, config.optimizer, self.updates, config.precision)
+        self.updater = Updater(
+            accelerator, step, config.optimizer, self.updates, config.precision, compiler=config.compile
+        )
 
     @property
     def validates_first(self) -> bool:

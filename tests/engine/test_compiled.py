@@ -1,0 +1,105 @@
+"""A compiled backbone computes what the plain one does, forward and backward, and keeps its names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lasar_kit.catalogue import Catalogue
+from lasar_kit.core.token_tree import chain_parents
+from lasar_kit.core.values import Env
+from lasar_kit.run import runner
+from lasar_kit.spec import load_spec
+from lasar_kit.spec.compilation import Compiler
+from lasar_kit.train.compiled import blocks, compile_blocks
+
+# torch looks at what warns, and catches it where warnings are no errors.
+pytestmark = pytest.mark.filterwarnings("ignore")
+TOKENS = tuple(f"<a_{n}>" for n in range(6))
+SIZES = {"hidden_size": 16, "heads": 2, "initializer_std": 0.3}
+SMALL = """
+name: small
+dataset: {use: demo, users: 60, items: 60}
+max_history: 6
+backbone: {use: sasrec, hidden_size: 16, layers: 1, heads: 2, dropout: 0.0}
+prompt: sid_only
+stages:
+  tokenize: {use: tokenize, quantizer: item_id}
+  ground:
+    {use: sft, samples: packed, score: trie, batch_size: 15, epochs: 1, eval_users: 10, log_every: 1}
+"""
+BACKBONES: dict[str, dict[str, Any]] = {
+    "qwen3": {**SIZES, "layers": 1, "text_vocabulary": 260},
+    "sasrec": {**SIZES, "layers": 1, "dropout": 0.0},
+}
+
+
+def backbone(name: str) -> Any:
+    catalogue = Catalogue.discover()
+    config = catalogue.config_class("backbone", name).model_validate({"use": name, **BACKBONES[name]})
+    return catalogue.build("backbone", config, Env(seed=1, vocabulary=TOKENS)).train()
+
+
+def read(model: Any, length: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """States of a prompt, and of two branches behind it, with the gradient of their sum of squares."""
+    first = int(model.tokenizer.convert_tokens_to_ids("<a_0>"))
+    ids = first + torch.arange(2 * length).view(2, length) % len(TOKENS)
+    states, context = model.advance(model.embed(ids), chain_parents(torch.ones_like(ids).bool()), None)
+    tips = torch.full((2, 2), length - 1)
+    found = [states]
+    if context is not None:
+        more, _ = model.advance(model.embed(ids[:, :2]), tips, context)
+        found.append(more)
+    every = torch.cat(found, 1)
+    model.zero_grad()
+    every.square().sum().backward()
+    return every.detach(), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+def same(name: str, compiler: Compiler, *lengths: int) -> None:
+    torch._dynamo.reset()
+    plain, compiled = backbone(name), backbone(name)
+    assert compile_blocks(compiled, compiler) == 1
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    for length in lengths:
+        (ours, gradients), (theirs, others) = read(compiled, length), read(plain, length)
+        assert torch.allclose(ours, theirs, atol=1e-5)
+        assert gradients.keys() == others.keys()
+        for key, value in gradients.items():
+            assert torch.allclose(value, others[key], rtol=1e-4, atol=1e-4), key
+
+
+def test_states_and_gradients_are_the_same() -> None:
+    same("qwen3", "aot_eager", 4)
+
+
+@pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler for inductor")
+def test_kernels_compute_the_same() -> None:
+    same("sasrec", "inductor", 4, 7)
+
+
+def test_blocks_are_what_repeats() -> None:
+    one, two = nn.Linear(1, 1), nn.Linear(1, 1)
+    mixed = nn.ModuleList([nn.Linear(1, 1), nn.ReLU()])
+    model = nn.ModuleDict({"inner": nn.Sequential(nn.ModuleList([one, two])), "mixed": mixed})
+    assert list(blocks(model)) == [one, two]
+
+
+def test_a_stage_learns_the_same(tmp_path: Path) -> None:
+    """With and without, to rounding; what it leaves loads as ever."""
+    losses = []
+    for name, options in {"plain": (), "compiled": ("stages.ground.compile=aot_eager",)}.items():
+        (tmp_path / "small.yaml").write_text(SMALL)
+        catalogue = Catalogue.discover()
+        loaded = load_spec(tmp_path / "small.yaml", options, catalogue)
+        runner.run_spec(loaded, catalogue, tmp_path / name, False)
+        lines = [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        losses.append([line["loss"] for line in lines if "loss" in line])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert len(losses[0]) == 7
