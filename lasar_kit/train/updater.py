@@ -122,7 +122,7 @@ class Updater:
         sharded = accelerator.distributed_type == DistributedType.FSDP
         self.replica: Any = copy.deepcopy(step.recommender) if sharded else None
         if compiler:
-            compile_blocks(self.plain.recommender.backbone, compiler)
+            compile_blocks(step.get_submodule("recommender.backbone"), compiler)
         self.step, self.optimizer = accelerator.prepare(step, adamw(step, config, rates))
         # Not prepared: accelerate would step it once a process, and `updates` counts global ones.
         self.schedule: Any = scheduled(self.optimizer, config, updates)
