@@ -212,7 +212,7 @@ def _level(
         dense.fill(-1)
         dense[parent, code] = child
         rows.table = rows.table.to(device)
-        own = torch.arange(nodes, dtype=torch.int32, device=device)
+        own = torch.arange(nodes, device=device)
         return DenseLevel(torch.from_numpy(tokens).to(device), rows, own)
     first = np.searchsorted(parent, np.arange(nodes + 1))
     return SparseLevel(
@@ -243,7 +243,7 @@ class OpenNodes:
     def among(self, level: int, node: Int[Tensor, "B R w C"]) -> Bool[Tensor, "B R w C"]:
         """Which of these nodes of a level are open."""
         flat = node.flatten(1).long()
-        start, end = self.trie.span[level][:, flat]
+        start, end = (bound[flat] for bound in self.trie.span[level])
         named = self.named.between(start, end)
         there = end - start
         for rows, counts in self.shared:
