@@ -89,7 +89,7 @@ def measure(args: argparse.Namespace) -> report.Result:
         for items in args.catalogues:
             decoder = TrieBeam(TrieBeamConfig(use="trie_beam"), ENV)
             decoder.bind(distinct(backbone, items))
-            bounds = (decoder.trie.place, *decoder.trie.first)
+            bounds = (decoder.trie.place, *decoder.trie.span)
             tries.append({"items": items, "megabytes": sum(part.nbytes for part in bounds) / 2**20})
             rows += [row(decoder, backbone, name, args) for name in SHARES if SHARES[name](items)[0] <= items]
     sizes = {name: getattr(args, name) for name in ("batch", "prompt", "width", "repeats")}

@@ -19,11 +19,14 @@ def export(
     program: Annotated[
         bool, typer.Option("--program", help="Add the model as a program of torch.export.")
     ] = False,
+    as_trained: Annotated[
+        bool, typer.Option("--as-trained", help="The catalogue of training, whatever came or went since.")
+    ] = False,
     plugin: Plugin = None,
 ) -> None:
     """Write the model of a run for other engines: weights, tokenizer, SIDs, trie, model card."""
     catalogue = discovered(plugin)
     from lasar_kit.serve.export.folder import export as write
 
-    write(run, to, catalogue, users, program)
+    write(run, to, catalogue, users, program, as_trained)
     print(f"{to}: written; its README.md tells what is in it")

@@ -1,7 +1,8 @@
 """The catalogue as a trie of flat arrays: the children of any batch of nodes by a gather.
 
-Nodes of a level are numbered in the order of their prefixes, so the children of a node are consecutive.
-Shape letters as in `lasar_kit.core.values`, and K token ids of a level, n nodes of it, C candidates a node.
+What is ordered is the candidates of a node, which ascend by token, and the places of items, which ascend by
+SID; numbers of nodes are in no order once items came in (`lasar_kit.core.trie_growth`). Shape letters as in
+`lasar_kit.core.values`, and K token ids of a level, n nodes of it, C candidates a node.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.values import SidTable
 
 MEGABYTE = 2**20
+SPARE = MEGABYTE
+"""Room, in bytes, that a table has at least for rows that come later; until then it is not touched."""
 SORTED_SHARE = 32
 """Sets of more than one item in so many are counted and not sorted."""
 
@@ -45,16 +48,47 @@ class Alphabet:
         return SidTable(self.ranks(table.tokens.to(self.levels[0].device)))
 
 
+class Rows:
+    """A table of children with room behind its rows for more: a row, once written, never changes, so that
+    tries of before and after a change share it."""
+
+    def __init__(self, table: Int[Tensor, "room K"], used: int) -> None:
+        self.table, self.used = table, used
+
+    @classmethod
+    def empty(cls, rows: int, columns: int, device: str | torch.device) -> Rows:
+        """For so many rows, not yet written, and an eighth or `SPARE` bytes more."""
+        spare = max(rows // 8, SPARE // (4 * columns), 1)
+        return cls(torch.empty(rows + spare, columns, dtype=torch.int32, device=device), rows)
+
+    def fits(self, rows: int) -> bool:
+        """Whether there is room for so many more."""
+        return self.used + rows <= len(self.table)
+
+    def append(self, rows: Int[Tensor, "k K"]) -> int:
+        """Write rows behind those that there are, and return where."""
+        start, self.used = self.used, self.used + len(rows)
+        self.table[start : self.used] = rows
+        return start
+
+
 @dataclass(frozen=True)
 class DenseLevel:
-    """Children by a table: node n's child with the k-th token of the level, -1 where there is none."""
+    """Children by a table: in node n's row of it, `row[n]`, the child with the k-th token of the level, -1
+    where there is none."""
 
     tokens: Int[Tensor, " K"]
-    table: Int[Tensor, "n K"]
+    rows: Rows
+    row: Int[Tensor, " n"]
+
+    @property
+    def nbytes(self) -> int:
+        """Of the rows in use."""
+        return len(self.row) * len(self.tokens) * 4
 
     def children(self, node: Int[Tensor, "*S"]) -> Int[Tensor, "*S C"]:
         """Child nodes, -1 where a candidate is not one; C = K."""
-        return self.table[node]
+        return self.rows.table[self.row[node]]
 
     def pick(self, logits: Shaped[Tensor, "*S V"], child: Int[Tensor, "*S C"]) -> Shaped[Tensor, "*S C"]:
         """The candidates' logits."""
@@ -114,13 +148,13 @@ class Trie:
     """M levels of transitions from the root, and the item of each leaf.
 
     Sorted by SID, the items below a node follow each other: `place` is where each item then stands, and those
-    below node n of a level have the places `first[level][n]` up to `first[level][n + 1]`.
+    below node n of a level have the places `span[level][0, n]` up to `span[level][1, n]`.
     """
 
     levels: tuple[Level, ...]
     item: Int[Tensor, " leaves"]
     place: Int[Tensor, " I"]
-    first: tuple[Int[Tensor, " bounds"], ...]
+    span: tuple[Int[Tensor, "2 n"], ...]
 
     @classmethod
     def of(cls, table: SidTable, budget_megabytes: int, device: str) -> Trie:
@@ -132,21 +166,21 @@ class Trie:
         order, firsts = prefixes(tokens)
         parent = np.zeros(len(order), dtype=np.int64)
         levels: list[Level] = []
-        first: list[Int[Tensor, " bounds"]] = []
+        span: list[Int[Tensor, "2 n"]] = []
         budget = budget_megabytes * MEGABYTE
         for column, starts in zip(tokens[order].T, firsts, strict=True):
             node = starts.cumsum() - 1
             level = _level(parent[starts], column[starts], budget, device)
             if isinstance(level, DenseLevel):
-                budget -= level.table.nbytes
+                budget -= level.nbytes
             levels.append(level)
             bounds = np.append(np.flatnonzero(starts), len(order)).astype(np.int32)
-            first.append(torch.from_numpy(bounds).to(device))
+            span.append(torch.from_numpy(np.stack([bounds[:-1], bounds[1:]])).to(device))
             parent = node
         place = np.empty(len(order), dtype=np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)
         item, places = (torch.from_numpy(array).to(device) for array in (order[starts], place))
-        return cls(tuple(levels), item, places, tuple(first))
+        return cls(tuple(levels), item, places, tuple(span))
 
 
 def prefixes(
@@ -173,9 +207,13 @@ def _level(
     tokens, code = np.unique(token, return_inverse=True)
     child = np.arange(len(token))
     if nodes * len(tokens) * 4 <= budget:
-        dense = np.full((nodes, len(tokens)), -1, dtype=np.int32)
+        rows = Rows.empty(nodes, len(tokens), "cpu")
+        dense = rows.table[:nodes].numpy()
+        dense.fill(-1)
         dense[parent, code] = child
-        return DenseLevel(torch.from_numpy(tokens).to(device), torch.from_numpy(dense).to(device))
+        rows.table = rows.table.to(device)
+        own = torch.arange(nodes, device=device)
+        return DenseLevel(torch.from_numpy(tokens).to(device), rows, own)
     first = np.searchsorted(parent, np.arange(nodes + 1))
     return SparseLevel(
         torch.from_numpy(first).to(device),
@@ -204,8 +242,8 @@ class OpenNodes:
 
     def among(self, level: int, node: Int[Tensor, "B R w C"]) -> Bool[Tensor, "B R w C"]:
         """Which of these nodes of a level are open."""
-        flat, bounds = node.flatten(1).long(), self.trie.first[level]
-        start, end = bounds[flat], bounds[flat + 1]
+        flat = node.flatten(1).long()
+        start, end = (bound[flat] for bound in self.trie.span[level])
         named = self.named.between(start, end)
         there = end - start
         for rows, counts in self.shared:

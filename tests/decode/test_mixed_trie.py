@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.lesson import Prompts
+from lasar_kit.core.trie import Trie
 from lasar_kit.core.values import Env, LatentTrace, SidTable
 from lasar_plugins.decoder.trie.config import MixedTrieConfig, TrieBeamConfig
 from lasar_plugins.decoder.trie.decoder import TrieBeam
@@ -265,7 +266,8 @@ def test_the_prior_is_fitted_on_the_training_part() -> None:
 
 def test_masses_of_a_level_are_sums_of_its_items() -> None:
     prior = ItemPrior(Scored([[1.0, 2.0, 3.0, 4.0, 0.0]]), "sum")
-    prior.bind(SidTable(torch.tensor([[7, 2], [3, 9], [7, 1], [3, 9], [5, 5]])))
+    table = SidTable(torch.tensor([[7, 2], [3, 9], [7, 1], [3, 9], [5, 5]]))
+    prior.bind(table, Trie.of(table, 256, "cpu"))
     first, second = prior.masses([np.array([0])])
     # Nodes in the order of their tokens: 3, 5, 7; then 39, 55, 71, 72.
     np.testing.assert_allclose(first, [[0.6, 0.0, 0.4]])

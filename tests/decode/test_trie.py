@@ -72,4 +72,4 @@ def test_dense_tables_stop_at_the_budget() -> None:
     assert kinds[5] == [DenseLevel] * 3 + [SparseLevel]
     assert kinds[256] == [DenseLevel] * 4
     within = Trie.of(SidTable(codes), 5, "cpu").levels[:3]
-    assert sum(level.table.nbytes for level in within if isinstance(level, DenseLevel)) <= 5 * 2**20
+    assert sum(level.nbytes for level in within if isinstance(level, DenseLevel)) <= 5 * 2**20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import zipfile
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_weights
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lasar_kit import load_run
 from lasar_kit.catalogue import Catalogue
@@ -33,7 +34,9 @@ from lasar_kit.serve.export.catalogue import TRIE, trie_arrays
 from lasar_kit.serve.export.folder import export
 from lasar_kit.serve.export.plain import Plain, compared, cost_of_no_thoughts
 from lasar_kit.serve.export.program import PROGRAM, load_program
+from lasar_kit.serve.live.catalogue import LiveCatalogue
 from lasar_kit.serve.recommend import LoadedRun
+from lasar_kit.serve.stock import Stock
 from lasar_kit.spec import load_spec
 
 PAGE = Path(__file__).parents[2] / "docs" / "export.md"
@@ -77,20 +80,26 @@ def test_the_folder_is_whole(shop: Path, exported: Path) -> None:
     assert spec == load_spec(shop / "spec.lock.yaml", [], Catalogue.discover()).spec
 
 
+def answers_as(run: Path, folder: Path, history: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the card's code as it stands."""
+    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(folder)
+    with redirect_stdout(io.StringIO()) as printed:
+        exec(code, {})  # noqa: S102
+    lines = [line.split() for line in printed.getvalue().splitlines()]
+    (found,) = load_run(run).rank([[history]], 10)
+    assert [name for _, *names in lines for name in names] == [one.item for one in found]
+    assert [float(score) for score, *_ in lines] == pytest.approx([one.score for one in found], abs=1e-4)
+
+
 def test_the_card_answers_as_the_run_does(
     shop: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its code, run as it stands: the beams of the run, with their scores."""
+    answers_as(shop, exported, "item-00000", monkeypatch)
     card = (exported / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    monkeypatch.chdir(exported)
-    with redirect_stdout(io.StringIO()) as printed:
-        exec(code, {})  # noqa: S102
-    lines = [line.split() for line in printed.getvalue().splitlines()]
-    (found,) = load_run(shop).rank([["item-00000"]], 10)
-    assert [name for _, *names in lines for name in names] == [one.item for one in found]
-    assert [float(score) for score, *_ in lines] == pytest.approx([one.score for one in found], abs=1e-4)
     for told in (
+        "catalogue: the 60 items of training",
         "data set `demo`: 30 users, 60 items, 250 interactions",
         "seed 0",
         "10 beams",
@@ -98,6 +107,40 @@ def test_the_card_answers_as_the_run_does(
     ):
         assert told in card
     assert "The thoughts" not in card
+
+
+def test_the_catalogue_is_the_one_of_now(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two items come, one of which goes again with an old one: index, trie, table and card know."""
+    run, catalogue = tmp_path / "run", Catalogue.discover()
+    shutil.copytree(shop, run)
+    live = LiveCatalogue.of(Stock.read(run, catalogue))
+    items, trained = live.model.dataset.items, json.loads((run / "stages/tokenize/index.json").read_text())
+    live.add(live.embed(items.head(2).with_columns(id=pl.Series(["new-1", "new-2"]))))
+    gone = ["item-00000", "new-2"]
+    live.withdraw(gone)
+    sid = {name: live.model.sid(row) for name, row in live.model.row_of.items()}
+    assert [*sid] == [*trained, "new-1", "new-2"]
+    for to, as_trained in ((tmp_path / "now", False), (tmp_path / "then", True)):
+        export(run, to, catalogue, users=0, as_trained=as_trained)
+        listed = trained if as_trained else {name: own for name, own in sid.items() if name not in gone}
+        assert json.loads((to / "index.json").read_text()) == listed
+        assert json.loads((to / "withdrawn.json").read_text()) == (
+            {} if as_trained else {name: sid[name] for name in gone}
+        )
+        assert pl.read_parquet(to / "catalogue/items.parquet")["id"].to_list() == [*listed]
+        tokenizer = AutoTokenizer.from_pretrained(to)
+        spelled = np.array([tokenizer.convert_tokens_to_ids(own) for own in listed.values()])
+        wanted = trie_arrays(spelled)
+        found = load_file(to / TRIE)
+        assert found.keys() == wanted.keys()
+        assert all(np.array_equal(found[name], array) for name, array in wanted.items())
+    card = (tmp_path / "now" / "README.md").read_text()
+    assert "60 items. 2 came after training, 2 were withdrawn." in card
+    answers_as(run, tmp_path / "now", "item-00001", monkeypatch)
+    live.withdraw([*sid])
+    with pytest.raises(UserError, match="--as-trained"):
+        export(run, tmp_path / "none", catalogue)
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_trie_of_arrays_is_the_catalogue() -> None:
@@ -192,7 +235,7 @@ def test_a_card_tells_what_thoughts_are_worth(model: LoadedRun, shop: Path, tmp_
         assert cost[name]["hr@10"] == float(target in answer.best.items)
     loaded = load_spec(shop / "spec.lock.yaml", [], Catalogue.discover())
     for between, says in (([], "trained to take 0, 1, 2, 3, 4 before"), (None, "no plain text gives")):
-        write_card(shop, loaded, model, tmp_path, Told(Plain(between, 1e-6), cost, False))
+        write_card(shop, loaded, model, tmp_path, Told(Plain(between, 1e-6), cost, False, model))
         assert says in (tmp_path / "README.md").read_text()
     assert "Without thoughts: HR@10" not in (tmp_path / "README.md").read_text()
 

@@ -16,6 +16,7 @@ from lasar_kit.report.formats import markdown
 from lasar_kit.report.table import metrics_grids, read_metrics
 from lasar_kit.serve.export.plain import Plain
 from lasar_kit.serve.recommend import LoadedRun
+from lasar_kit.serve.stock import Stock
 from lasar_kit.spec.load import LoadedSpec
 
 CARD = "README.md"
@@ -30,14 +31,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 folder = Path(".")  # this one
 model = AutoModelForCausalLM.from_pretrained(folder).eval()
 tokenizer = AutoTokenizer.from_pretrained(folder)
-index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-prompt = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
-spelled = {{item: tokenizer.convert_tokens_to_ids(tokens) for item, tokens in index.items()}}
+index, withdrawn, prompt = (
+    json.loads((folder / f"{{name}}.json").read_text(encoding="utf-8"))
+    for name in ("index", "withdrawn", "prompt")
+)
+known = {{**index, **withdrawn}}  # what histories may hold; what is listed is the index
+spelled = {{item: tokenizer.convert_tokens_to_ids(tokens) for item, tokens in known.items()}}
 items, follow = {{}}, {{}}
-for item, tokens in spelled.items():
-    items.setdefault(tuple(tokens), []).append(item)
-    for level, token in enumerate(tokens):
-        follow.setdefault(tuple(tokens[:level]), set()).add(token)
+for item in index:
+    items.setdefault(tuple(spelled[item]), []).append(item)
+    for level, token in enumerate(spelled[item]):
+        follow.setdefault(tuple(spelled[item][:level]), set()).add(token)
 
 history = {history}  # raw ids, oldest first
 ids = prompt["head"][:]
@@ -66,11 +70,12 @@ for row, score in zip(found.sequences.tolist(), found.sequences_scores.tolist())
 @dataclass(frozen=True)
 class Told:
     """What a card tells besides what the run itself says: how a plain model compares (None where there is
-    none), what thoughts left out cost, whether there is a program."""
+    none), what thoughts left out cost, whether there is a program, the catalogue that it has."""
 
     plain: Plain | None
     cost: Mapping[str, Mapping[str, float]]
     program: bool
+    stock: Stock
 
 
 def write_card(run: Path, loaded: LoadedSpec, model: LoadedRun, folder: Path, told: Told) -> None:
@@ -104,6 +109,7 @@ def _sections(run: Path, loaded: LoadedSpec, model: LoadedRun, told: Told) -> It
         [
             f"- data set `{spec.dataset.use}`: {len(data.users):,} users, {data.items.height:,} items, "
             f"{int(data.sequences.lengths.sum()):,} interactions",
+            _listed(model, told.stock),
             f"- split: {'by time' if data.cuts is not None else 'leave-one-out'}; of a history the latest "
             f"{spec.max_history} items are read",
             *_evaluations(loaded),
@@ -120,6 +126,18 @@ def _sections(run: Path, loaded: LoadedSpec, model: LoadedRun, told: Told) -> It
         yield from _plain(model, told, told.plain)
 
 
+def _listed(model: LoadedRun, stock: Stock) -> str:
+    """What is in the folder's catalogue."""
+    items, gone = stock.dataset.items.height, len(stock.withdrawn)
+    if not gone and items == model.dataset.items.height:
+        return f"- catalogue: the {items:,} items of training"
+    came = items - model.dataset.items.height
+    return (
+        f"- catalogue: as it stood when this was written, {items - gone:,} items. {came:,} came after "
+        f"training, {gone:,} were withdrawn. Numbers in this card are of the catalogue of training"
+    )
+
+
 def _evaluations(loaded: LoadedSpec) -> Iterator[str]:
     for name, config in loaded.spec.stages.items():
         if (out := getattr(config, "exclude_history", None)) is not None:
@@ -132,6 +150,7 @@ _PROTOCOLS = {True: "left out of the lists", False: "in the lists", "both": "in 
 def _files(loaded: LoadedSpec, told: Told) -> str:
     rows = [
         ("`index.json`", "raw item id to the tokens of its semantic ID, in LC-Rec's form"),
+        ("`withdrawn.json`", "the same of items that are listed no more, and may stand in histories"),
         ("`prompt.json`", "token ids around a history: `head`, `separator`, `tail`, `between`"),
         ("`catalogue/items.parquet`", "the item table; its row numbers are those of the trie"),
         ("`catalogue/trie.safetensors`", "the trie: children of node n of level m are nodes `first.m[n]` to "
@@ -173,7 +192,8 @@ def _plain(model: LoadedRun, told: Told, plain: Plain) -> Iterator[str]:
     )
     yield "What is lost:"
     yield "\n".join(_lost(model, told))
-    (row,) = model.dataset.items["id"].head(1)
+    gone = set(told.stock.withdrawn.tolist())
+    row = next(item for item, row in told.stock.row_of.items() if row not in gone)
     decoder = recommender.decoder
     renormalize = getattr(getattr(decoder, "config", None), "score", None) == "trie"
     yield ASK.strip().format(history=[row], width=model.width, renormalize=renormalize)

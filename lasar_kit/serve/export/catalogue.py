@@ -13,10 +13,12 @@ from safetensors.numpy import save_file
 
 from lasar_kit.core.trie import prefixes
 from lasar_kit.serve.recommend import LoadedRun
+from lasar_kit.serve.stock import Stock
 from lasar_kit.store.artifacts import write_json
 
-INDEX, PROMPT, ITEMS, TRIE = (
+INDEX, WITHDRAWN, PROMPT, ITEMS, TRIE = (
     "index.json",
+    "withdrawn.json",
     "prompt.json",
     "catalogue/items.parquet",
     "catalogue/trie.safetensors",
@@ -44,14 +46,18 @@ def trie_arrays(tokens: Int[np.ndarray, "I M"]) -> dict[str, Int[np.ndarray, " n
     return {name: np.ascontiguousarray(array, dtype=np.int64) for name, array in found.items()}
 
 
-def write_catalogue(model: LoadedRun, folder: Path) -> None:
-    """Write the SIDs (`index.json`, raw id to tokens, as LC-Rec has it), the item table and the trie."""
+def write_catalogue(stock: Stock, tokenizer: Any, folder: Path) -> None:
+    """Write the SIDs (`index.json`, raw id to tokens, as LC-Rec has it), the item table and the trie; apart
+    from them the SIDs of items that were withdrawn, which histories may still hold."""
     (folder / TRIE).parent.mkdir()
-    spelled = {item: model.sid(row) for item, row in model.row_of.items()}
-    (folder / INDEX).write_text(json.dumps(spelled, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    table: pl.DataFrame = model.dataset.items
+    listed = np.ones(stock.dataset.items.height, dtype=bool)
+    listed[stock.withdrawn] = False
+    for name, rows in ((INDEX, np.flatnonzero(listed)), (WITHDRAWN, np.flatnonzero(~listed))):
+        spelled = {stock.dataset.items["id"][row]: stock.sid(row) for row in rows.tolist()}
+        (folder / name).write_text(json.dumps(spelled, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    table: pl.DataFrame = stock.dataset.items.filter(pl.Series(listed))
     table.write_parquet(folder / ITEMS)
-    save_file(trie_arrays(model.recommender.prompts.tokens), folder / TRIE)
+    save_file(trie_arrays(stock.sids.table(tokenizer).tokens.numpy()[listed]), folder / TRIE)
 
 
 def write_prompt(model: LoadedRun, folder: Path, between: list[str] | None) -> dict[str, Any]:

@@ -55,13 +55,13 @@ class MixedTrie(TrieWalk, nn.Module):
         """Build the trie of a catalogue, in place of any bound before."""
         super().bind(table)
         self.table = table
-        self.prior.bind(table)
+        self.prior.bind(table, self.trie)
 
     def extend(self, table: SidTable) -> None:
         """Patch the trie; what came after the prior was fitted has no share of it."""
         super().extend(table)
         self.table = table
-        self.prior.extend(table)
+        self.prior.extend(table, self.trie)
 
     def odds(self, last: Float[Tensor, "*S D"]) -> Float[Tensor, "*S"]:
         """Return the log-odds of the prior's share behind states that answer."""
@@ -72,7 +72,7 @@ class MixedTrie(TrieWalk, nn.Module):
     def remembered(self, train: Sequences) -> Remembered:
         """Fit the prior on these sequences alone, and leave the one that ranks as it is."""
         prior = ItemPrior(self.fitted(train), self.config.normalise)
-        prior.bind(self.table)
+        prior.bind(self.table, self.trie)
         return prior.of_items
 
     def search(self, backbone: Backbone, trace: LatentTrace, width: int) -> Beams:

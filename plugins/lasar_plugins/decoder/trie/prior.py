@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lasar_kit.core.interfaces import Ranker
 from lasar_kit.core.lesson import moved
-from lasar_kit.core.trie import prefixes
+from lasar_kit.core.trie import Trie
 from lasar_kit.core.values import SidTable
 
 ROWS = 512
@@ -31,48 +31,64 @@ class ItemPrior:
     def __init__(self, ranker: Ranker, normalise: Normalise) -> None:
         self.ranker, self.normalise = ranker, normalise
         self.latest: tuple[Tensor, list[Tensor]] | None = None
+        self._leaf_of: dict[tuple[int, ...], int] | None = None
         self.fitted, self.later = 0, 0
         """Items of the catalogue that was bound first, which the ranker scores; those that came after."""
 
-    def bind(self, table: SidTable) -> None:
+    def bind(self, table: SidTable, trie: Trie) -> None:
         """Learn where the nodes of each level lie, in place of a catalogue bound before."""
-        self._place(table)
+        self._place(table, trie)
         self.fitted, self.later = len(table.tokens), 0
 
-    def extend(self, table: SidTable) -> None:
+    def extend(self, table: SidTable, trie: Trie) -> None:
         """Let the nodes hold more items, behind those that the ranker scores."""
-        self._place(table)
+        self._place(table, trie)
         self.later = len(table.tokens) - self.fitted
 
-    def _place(self, table: SidTable) -> None:
-        self.latest = None
-        rows = table.tokens.cpu().numpy()
-        self.order, firsts = prefixes(rows)
-        begins = [np.flatnonzero(first) for first in firsts]
+    def _place(self, table: SidTable, trie: Trie) -> None:
+        self.latest = self._leaf_of = None
+        self.table = table
+        place = trie.place.cpu().numpy()
+        self.order = np.empty(len(place), dtype=np.int64)
+        self.order[place] = np.arange(len(place))
+        starts = [span[0].cpu().numpy() for span in trie.span]
+        self.rank = [_ranks(start) for start in starts]
+        begins = [np.sort(start, kind="stable") for start in starts]
         self.leaves = begins[-1]
         self.inner = [np.searchsorted(self.leaves, begin) for begin in begins[:-1]]
-        self.leaf = {tuple(row): leaf for leaf, row in enumerate(rows[self.order][self.leaves].tolist())}
+
+    @property
+    def leaf(self) -> dict[tuple[int, ...], int]:
+        """The leaf of each SID, in the order of SIDs."""
+        if self._leaf_of is None:
+            rows = self.table.tokens.cpu().numpy()[self.order][self.leaves].tolist()
+            self._leaf_of = {tuple(row): leaf for leaf, row in enumerate(rows)}
+        return self._leaf_of
 
     def __deepcopy__(self, memo: object) -> ItemPrior:
         """Share it with copies of the decoder: nothing of it is trained, and it may be a whole model."""
         return self
 
     def log_masses(self, shown: Int[Tensor, "B R H"]) -> list[Float[Tensor, "B R n"]]:
-        """Return the logarithms of `masses` behind the items that prompts show, -1 past the end, in float32.
+        """Return the logarithms of `masses` behind the items that prompts show, -1 past the end, in float32,
+        with nodes numbered as those of the trie.
 
         Asked about the same tensor once more, as by searches behind one trace, it gives the same.
         """
         if self.latest is None or self.latest[0] is not shown:
             rows = shown.flatten(0, 1).cpu().numpy()
             masses = self.masses([row[row >= 0] for row in rows])
-            logs = [moved(torch.from_numpy(mass).float(), shown.device).log() for mass in masses]
+            numbered = (
+                mass if rank is None else mass[:, rank] for mass, rank in zip(masses, self.rank, strict=True)
+            )
+            logs = [moved(torch.from_numpy(mass).float(), shown.device).log() for mass in numbered]
             self.latest = shown, [log.view(*shown.shape[:2], -1) for log in logs]
         return self.latest[1]
 
     def masses(self, histories: Sequence[Int[np.ndarray, " H"]]) -> list[Float[np.ndarray, "U n"]]:
         """For each level the probability of every node's items together; each level's add up to 1.
 
-        Nodes are numbered as those of `lasar_kit.core.trie.Trie`.
+        Nodes are in the order of their prefixes.
         """
         leaves = self._leaves(histories)
         return [*(_sums(leaves, begins) for begins in self.inner), leaves]
@@ -89,13 +105,22 @@ class ItemPrior:
         return found
 
     def _leaves(self, histories: Sequence[Int[np.ndarray, " H"]]) -> Float[np.ndarray, "U n"]:
-        """Return the probabilities of all SIDs, in the order of the trie."""
+        """Return the probabilities of all SIDs, in their order."""
         known = [history[history < self.fitted] for history in histories] if self.later else histories
         shares = distribution(self.ranker.score(known), self.normalise)
         if self.later:
             shares = np.pad(shares, ((0, 0), (0, self.later)))
         ordered = np.array_equal(self.order, np.arange(len(self.order)))
         return _sums(shares if ordered else shares[:, self.order], self.leaves)
+
+
+def _ranks(start: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"] | None:
+    """Of each node how many stand before it; None where they are numbered so."""
+    if (start[1:] > start[:-1]).all():
+        return None
+    rank = np.empty(len(start), dtype=np.int64)
+    rank[start.argsort(kind="stable")] = np.arange(len(start))
+    return rank
 
 
 def _sums(values: Float[np.ndarray, "U n"], begins: Int[np.ndarray, " k"]) -> Float[np.ndarray, "U k"]:
