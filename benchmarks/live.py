@@ -55,9 +55,11 @@ WORDS = ("rice", "bran", "oil", "soap", "kettle", "garden", "volume", "clay", "g
 
 
 def patched(items: int, repeats: int) -> dict[str, Any]:
-    """Times of a trie of so many items, 256 codes at each of four levels."""
+    """Times of a trie of so many items, 256 codes at each of four levels; of few items fewer, all in use."""
     draw = torch.Generator().manual_seed(3)
-    codes = torch.unique(torch.randint(0, 256, (items + items // 50 + 12_000, 4), generator=draw), dim=0)
+    codes = torch.unique(
+        torch.randint(0, min(256, items // 32), (items + items // 50 + 12_000, 4), generator=draw), dim=0
+    )
     codes = codes[torch.randperm(len(codes), generator=draw)]
     table, more = SidTable(codes[:items]), codes[items : items + 100]
     built = [seconds(lambda: Trie.of(table, 256, "cpu")) for _ in range(max(1, repeats // 3))]
