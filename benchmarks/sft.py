@@ -200,7 +200,7 @@ def measure(args: argparse.Namespace) -> Result:
     codes = torch.randint(0, CODES, (args.items, LEVELS), generator=torch.Generator().manual_seed(1))
     sids = Sids(codes, (CODES,) * LEVELS)
     histories = np.random.default_rng(2).integers(0, args.items, (args.users, args.history))
-    names = [way for way in WAYS if way != "trainer" and (way != "compiled" or shutil.which("c++"))]
+    names = [way for way in args.ways if way != "trainer" and (way != "compiled" or shutil.which("c++"))]
     trainings = {way: Training(way, histories, sids) for way in names}
     packed = trainings["packed"]
     ids = packed.lesson.prompts.ids
@@ -209,7 +209,8 @@ def measure(args: argparse.Namespace) -> Result:
         ways: dict[str, Callable[[], float]] = {
             way: partial(seconds, training.update) for way, training in trainings.items()
         }
-        ways |= {"trainer": peer.update, "product": partial(product, args.product)}
+        ways |= {"trainer": peer.update} if "trainer" in args.ways else {}
+        ways["product"] = partial(product, args.product)
         taken = {way: median(found) for way, found in timed(ways, args.repeats).items()}
     peak = 2 * args.product**3 / taken.pop("product")
     return {
@@ -257,6 +258,7 @@ def tables(result: Result) -> list[Shown]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ways", nargs="*", choices=list(WAYS), default=list(WAYS), help="packed among them")
     parser.add_argument("--users", type=int, default=8)
     parser.add_argument("--history", type=int, default=32, help="items of a user")
     parser.add_argument("--items", type=int, default=12_000)

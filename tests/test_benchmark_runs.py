@@ -33,16 +33,18 @@ def load() -> Iterator[Callable[[str], Any]]:
             return module
 
         yield script
-    for name in ("decode", "latent", "report", "rl_step", "scaling"):
+    for name in ("decode", "latent", "report", "rl_step", "scaling", "sft"):
         if name not in before:
             sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("name", ["latent", "rl_step"])
-def test_the_document_holds_the_tables_of_the_results(load: Callable[[str], Any], name: str) -> None:
+@pytest.mark.parametrize(("name", "page"), [("latent", "latent"), ("rl_step", "latent"), ("sft", "sft")])
+def test_the_document_holds_the_tables_of_the_results(
+    load: Callable[[str], Any], name: str, page: str
+) -> None:
     script, report = load(name), load("report")
     result = json.loads(script.RESULT.read_text(encoding="utf-8"))
-    document = (ROOT / "docs" / "latent.md").read_text(encoding="utf-8")
+    document = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     _, shown, _ = document.split(f"<!-- table: {name} -->")
     assert shown.strip() == report.markdown(script.text(result), script.tables(result))
 
@@ -164,3 +166,19 @@ def test_a_benchmark_stores_what_its_table_is_made_of(
     assert json.loads(output.read_text()) == {"speed": 3}
     assert run("--table") == "Sizes.\n\n| way | speed |\n|---|---:|\n| ours | 3 |\n"
     assert not (tmp_path / "never.json").exists()
+
+
+def test_an_update_is_timed_beside_transformers(load: Callable[[str], Any]) -> None:
+    """Packed and sliding learn the same answers; where nothing is left out, from the same loss."""
+    script = load("sft")
+    args = Namespace(
+        users=2, history=4, items=40, product=64, repeats=1, ways=["packed", "sliding", "trainer"]
+    )
+    result = json.loads(json.dumps(script.measure(args)))
+    assert result["answers"] == 6
+    assert set(result["seconds"]) == {"packed", "sliding", "trainer"}
+    packed, sliding = (result["losses"][way][0] for way in ("packed", "sliding"))
+    assert packed == pytest.approx(sliding, rel=1e-4)
+    assert 0 <= result["padding"]["by_length"] < result["padding"]["shuffled"]
+    ((_, rows),) = script.tables(result)
+    assert [row[0] for row in rows] == [script.WAYS[way] for way in result["seconds"]]
