@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,7 +75,7 @@ def load_model(source: ModelSource, option: str, **options: Any) -> tuple[Any, P
     """
     if source.gguf_file is None:
         return _files(source, option).load(AutoModelForCausalLM, **options)
-    with parsed_once(source), _reading(source, option):
+    with _reading(source, option), parsed_once(source):
         model: Any = AutoModelForCausalLM.from_pretrained(source.name, **source.options, **options)
         tokenizer = AutoTokenizer.from_pretrained(source.name, **source.options)
     # What is left says that the weights are still quantised, and transformers then refuses to save them.
@@ -96,7 +95,8 @@ def parsed_once(source: ModelSource) -> Iterator[None]:
     if source.gguf_file is None:
         yield
         return
-    gguf = importlib.import_module("gguf")
+    import gguf  # which is there where such a file can be read
+
     own = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
     for name, made in own.items():
         setattr(gguf, name, cache(made))
