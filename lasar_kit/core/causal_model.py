@@ -92,10 +92,10 @@ def parsed_once(source: ModelSource) -> Iterator[None]:
     transformers parses it, for seconds each time, for the configuration, the weights and the tokenizer, and
     makes the table of its tensors' names anew for every module of the model.
     """
-    if source.gguf_file is None:
-        yield
+    if source.gguf_file is None or not importlib.util.find_spec("gguf"):
+        yield  # without the package, loading says so
         return
-    import gguf  # which is there where such a file can be read
+    import gguf
 
     own = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
     for name, made in own.items():
