@@ -60,7 +60,9 @@ class PromptBuilder:
 
     def cut(self, lengths: Sequence[int]) -> float:
         """The share of histories of so many items, none longer than `max_history`, that `max_length` cuts."""
-        return float(np.mean(np.array(lengths) > self.max_history)) if len(lengths) else 0.0
+        if self.fit is None or not len(lengths):
+            return 0.0
+        return float(np.mean(np.array(lengths) > self.max_history))
 
     def cut_line(self, lengths: Sequence[int]) -> str | None:
         """A line on how many of these histories `max_length` cuts; None where none."""

@@ -1,13 +1,14 @@
 """Compilation of a backbone's repeated blocks by torch.compile.
 
-Block by block, in place: names of parameters stay, so checkpoints do too, one block's code serves all of its
-kind, and what is around the blocks (tree masks, caches) stays as it is.
+Block by block, in place: names of parameters stay, so checkpoints do too, and what is around the blocks (tree
+masks, caches) stays as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import nn
 
 from lasar_kit.spec.compilation import Compiler
@@ -26,6 +27,9 @@ def blocks(module: nn.Module) -> Iterator[nn.Module]:
 def compile_blocks(module: nn.Module, compiler: Compiler) -> int:
     """Compile the blocks of a model, for all lengths and batch sizes; how many there are."""
     found = list(blocks(module))
+    # Blocks of a class share what is kept of compilations, of which there is one a block and kind of reading.
+    settings = torch._dynamo.config
+    settings.recompile_limit = max(settings.recompile_limit, 8 * len(found))
     for block in found:
         block.compile(backend=compiler, dynamic=True)
     return len(found)

@@ -110,6 +110,11 @@ def test_max_length_says_what_it_cuts_and_refuses_to_hold_nothing(build: Build) 
         "prompt.max_length holds 2 items: 50.0% of histories lose their oldest ones"
     )
     assert bounded.cut_line([1, 2]) is None
+
+
+def test_nothing_is_cut_where_no_length_is_set(build: Build) -> None:
+    """Packed windows may be longer than a history."""
+    assert build({"name": "sid_only"}).prompts.cut_line([1, 50]) is None  # type: ignore[dict-item]
     with pytest.raises(
         UserError, match=r"prompt\.max_length: 3 tokens hold no item: the text of sid_only takes 1"
     ):
