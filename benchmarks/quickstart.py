@@ -27,7 +27,15 @@ from lasar_kit.report.bootstrap import stratified_bootstrap
 RESULTS = Path(__file__).parent / "results" / "quickstart.json"
 PROTOCOLS = {"history_in": "in the lists", "history_out": "left out"}
 CONTROL, MODEL = "minionerec_more", "lasar_rl"
-ROWS = ("minionerec", CONTROL, "pause_positions", "noise_thoughts", "lasar_sft", MODEL)
+ROWS = (
+    "minionerec",
+    CONTROL,
+    "pause_positions",
+    "noise_thoughts",
+    "untaught_thoughts",
+    "lasar_sft",
+    MODEL,
+)
 MOST = 4
 """Add-ons of a project at most."""
 
