@@ -17,7 +17,7 @@ from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.errors import UserError
 from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
-from lasar_kit.stages.anchors import stage
+from lasar_kit.stages.anchors import reader, stage
 from lasar_kit.train.teacher_texts import TextLog
 from lasar_plugins.teacher.jsonl.teacher import read_texts
 from lasar_plugins.teacher.template.teacher import TemplateTeacher
@@ -92,13 +92,13 @@ def count_texts(patch: pytest.MonkeyPatch, counted: Counted) -> None:
 
 
 def count_reads(patch: pytest.MonkeyPatch, counted: Counted) -> None:
-    read = stage.read_chains
+    read = reader.read_chains
 
     def reads(backbone: Any, chains: Any, *rest: Any) -> Any:
         counted.one(len(chains))
         return read(backbone, chains, *rest)
 
-    patch.setattr(stage, "read_chains", reads)
+    patch.setattr(reader, "read_chains", reads)
 
 
 def same(ours: Path, theirs: Path) -> None:
@@ -275,9 +275,9 @@ def test_a_state_that_does_not_fit_is_no_infinity(tmp_path: Path, value: float) 
 
 
 def test_float32_holds_what_float16_cannot(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: Callable[..., Any] = stage.read_chains
+    read: Callable[..., Any] = reader.read_chains
     monkeypatch.setattr(
-        stage, "read_chains", lambda *given: [(n, states * 1e5) for n, states in read(*given)]
+        reader, "read_chains", lambda *given: [(n, states * 1e5) for n, states in read(*given)]
     )
     with pytest.raises(UserError, match=r"^stages\.anchors\.dtype: .*cannot hold \(float32 holds more\)$"):
         run(begun)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lasar_kit.spec import BackboneConfig, ComponentConfig, StageConfig, TeacherConfig, component
 from lasar_kit.spec.precision import Precision
@@ -25,6 +25,11 @@ class AnchorsConfig(StageConfig):
     )
     segmenter: Annotated[ComponentConfig, component("segmenter")] = Field(
         "steps", description="Cuts it into segments.", validate_default=True
+    )
+    reader: Annotated[BackboneConfig | None, component("backbone")] = Field(
+        None,
+        description="A pretrained language model that reads the segments, its states fitted to the width of "
+        "the model that will think; the model of the checkpoint when absent.",
     )
     context: Literal["segment_only", "cumulative", "prompt_prefixed"] = Field(
         "segment_only",
@@ -55,9 +60,22 @@ class AnchorsConfig(StageConfig):
         """Its `samples`."""
         return self.samples
 
+    @model_validator(mode="after")
+    def _another_reader_knows_words(self) -> AnchorsConfig:
+        if self.reader is None:
+            return self
+        name = self.reader.use
+        if self.reader.from_scratch or not (self.reader.causal and self.reader.reads_text):
+            raise ValueError(f"reader {name} has read no text; name a pretrained language model")
+        if not self.teacher.plain_text:
+            raise ValueError(f"reader {name} cannot read what teacher {self.teacher.use} writes: no words")
+        if self.context == "prompt_prefixed":
+            raise ValueError(f"reader {name} knows no semantic IDs, which context prompt_prefixed needs")
+        return self
+
     def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
         """States of texts mean nothing where the backbone has never seen text."""
-        if not backbone.from_scratch or not self.teacher.plain_text:
+        if not backbone.from_scratch or not self.teacher.plain_text or self.reader is not None:
             return
         names = []
         for name, stage in line:

@@ -18,11 +18,10 @@ from lasar_kit.core.values import Env
 from lasar_kit.data.anchor_store import TEXTS, AnchorStore
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
-from lasar_kit.model.precision import autocast
-from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import from_main, is_main
 from lasar_kit.stages.anchors.config import AnchorsConfig
-from lasar_kit.stages.anchors.segment_states import Chain, chains_of, pieces_of, read_chains
+from lasar_kit.stages.anchors.reader import Reader
+from lasar_kit.stages.anchors.segment_states import Chain, chains_of, pieces_of
 from lasar_kit.train.teacher_texts import TextLog, ask_teacher
 
 TALLY = (
@@ -110,37 +109,37 @@ class AnchorsStage:
         self, context: StageContext, dataset: Dataset, windows: Sequence[samples.Window], log: TextLog
     ) -> AnchorStore:
         """Read the segments block by block, from where an earlier run stopped."""
-        recommender = _reader(context)
+        reader = Reader(context, self.config)
         places = [(window.user, window.stop - 1) for window in windows]
-        width = recommender.backbone.hidden_size
-        store = AnchorStore.begin(context.work, places, log.counts.tolist(), width, self.config.dtype)
+        counts = log.counts.tolist()
+        store = AnchorStore.begin(context.work, places, counts, reader.width, self.config.dtype)
         edges = [*range(0, len(windows), BLOCK), len(windows)]
         with context.screen.progress(f"{context.name}: reading", len(windows)) as tick:
             for start, stop in pairwise(edges):
                 if store.offsets[stop] > store.filled:
-                    chains = self._chains(recommender, dataset, windows, log, range(start, stop))
+                    chains = self._chains(reader, dataset, windows, log, range(start, stop))
                     told = from_main(partial(list[Chain], chains))
-                    self._put(context, store, self._states(recommender, told))
+                    self._put(context, store, reader.fitted(reader.states(told)))
                 tick(stop - start)
         from_main(lambda: None)
         return store
 
     def _help(self, context: StageContext) -> None:
         """Read what the main process tells of, until there is no more."""
-        recommender = _reader(context)
+        reader = Reader(context, self.config)
         while (chains := from_main(list[Chain])) is not None:
-            self._states(recommender, chains)
+            reader.states(chains)
 
     def _chains(
         self,
-        recommender: Recommender,
+        reader: Reader,
         dataset: Dataset,
         windows: Sequence[samples.Window],
         log: TextLog,
         prompts: range,
     ) -> Iterator[Chain]:
         """Yield the chains to read for some prompts, in their order."""
-        tokenizer = recommender.backbone.tokenizer
+        tokenizer = reader.backbone.tokenizer
         bos = tokenizer.bos_token_id
         start = np.array([] if bos is None else [bos], dtype=np.int64)
         # Tokenised by itself, as a task's question is: the words before it must not change its tokens.
@@ -149,23 +148,13 @@ class AnchorsStage:
             if log.counts[index]:
                 window = windows[index]
                 history = dataset.sequences[window.user][window.start : window.stop - 1]
-                prompt = recommender.prompts.prompts([history]).ids[0].numpy()
+                prompt = reader.prompts.prompts([history]).ids[0].numpy()
                 text, segments = log[index]
                 alone = self.config.context == "segment_only"
                 pieces = segments if alone else pieces_of(text or "", segments)
                 ids = tokenizer(pieces, add_special_tokens=False)["input_ids"]
                 rows = [np.array([*row, *question], dtype=np.int64) for row in ids]
                 yield from chains_of(rows, self.config.context, start, prompt)
-
-    def _states(self, recommender: Recommender, chains: Sequence[Chain]) -> Float[np.ndarray, "segments D"]:
-        """The states of a block, its chains' reads laid end to end."""
-        first = np.concatenate([[0], np.cumsum([len(reads) for _, reads in chains])])
-        states = np.empty((int(first[-1]), recommender.backbone.hidden_size), dtype=np.float32)
-        with autocast(recommender.device, self.config.precision):
-            found = read_chains(recommender.backbone, chains, self.config.batch_tokens, recommender.device)
-        for index, rows in found:
-            states[first[index] : first[index + 1]] = rows
-        return states
 
     def _put(
         self, context: StageContext, store: AnchorStore, states: Float[np.ndarray, "segments D"]
@@ -203,17 +192,6 @@ def lopsided(counts: Int[np.ndarray, " n"], most: int) -> str | None:
         f"{what}, so the depth policy has nothing to tell prompts apart by; look at the texts and at the "
         "segmenter's options (a threshold belongs to its model)"
     )
-
-
-def _reader(context: StageContext) -> Recommender:
-    """The model of the checkpoint, to read segments with."""
-    return Recommender.load(
-        context.inputs["checkpoint"],
-        context.catalogue,
-        context.spec.decoder,
-        context.sids(),
-        context.env(device=str(PartialState().device)),
-    ).eval()
 
 
 def _write_texts(
