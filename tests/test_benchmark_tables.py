@@ -7,6 +7,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -100,3 +102,30 @@ def test_the_tables_of_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     for data in ("scientific", "beauty"):
         assert between(page, data) == systems.table(stored, data)
     assert between(page, "thinking") == systems.study(stored, "scientific")
+
+
+def test_the_plan_for_many_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sizes are those of the models that transformers builds; a row is worked out by hand."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    plan = importlib.import_module("plan")
+    assert between(ROOT / "docs" / "processes.md", "plan") == plan.table()
+    for shape in plan.SHAPES:
+        config = Qwen3Config(
+            vocab_size=shape.vocabulary,
+            hidden_size=shape.hidden,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.groups,
+            head_dim=shape.head,
+            intermediate_size=shape.mlp,
+            tie_word_embeddings=shape.tied,
+        )
+        with torch.device("meta"):
+            model = Qwen3ForCausalLM(config)
+        assert shape.parameters == sum(weight.numel() for weight in model.parameters())
+    small = plan.Plan(plan.SHAPES[0], 8, sharded=False)
+    assert small.state == 16 * 596_049_920
+    assert small.sent == 2 * 7 / 8 * 4 * 596_049_920
+    whole = plan.Plan(plan.SHAPES[0], 4, sharded=True)
+    assert whole.state == (4 + 4) * 596_049_920
+    assert whole.sent == 9 * 596_049_920
