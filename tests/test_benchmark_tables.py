@@ -98,7 +98,7 @@ def test_the_table_of_a_run_that_tells_of_both_protocols_by_itself(beauty: Modul
 def test_the_tables_of_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     systems = importlib.import_module("systems")
-    stored, page = json.loads(systems.RESULTS.read_text()), ROOT / "docs" / "systems.md"
+    stored, page = systems.read(systems.RESULTS).results, ROOT / "docs" / "systems.md"
     for data in ("scientific", "beauty"):
         assert between(page, data) == systems.table(stored, data)
     assert between(page, "thinking") == systems.study(stored, "scientific")

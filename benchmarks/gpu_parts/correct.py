@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from gpu_parts.common import Bench
-from gpu_parts.models import BACKBONES, World, backbone_config, folders
+from gpu_parts.models import BACKBONES, ITEMS, World, backbone_config, catalogue, config, folders
+from lasar_kit.core.values import Env
 from lasar_kit.model.precision import autocast
 from lasar_kit.spec.precision import Precision
 from lasar_kit.stages.anchors.segment_states import read_chains
+from lasar_plugins.quantizer.rq_vae.training import forward
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.08}
 """How far numbers may lie apart, relative to the largest; bf16 on the GPU against float32 on the CPU."""
@@ -85,8 +87,11 @@ def stages(where: dict[str, Path]) -> dict[str, Work]:
         "sft sliding thinking": partial(sft, where, "coconut", False, "vocabulary", "qwen3"),
         "sft packed thinking": partial(sft, where, "coconut", True, "trie", "qwen3"),
         "sft sliding bsarec": partial(sft, where, "none", False, "vocabulary", "bsarec"),
+        "sft sliding t5": partial(sft, where, "none", False, "vocabulary", "t5"),
+        "sft cloze bert4rec": partial(sft, where, "none", False, "vocabulary", "bert4rec", objective="cloze"),
         "sft sliding rearec": partial(sft, where, "rearec", False, "vocabulary", "qwen3"),
         "sft sliding pause": partial(sft, where, "pause", False, "vocabulary", "qwen3"),
+        "tokenize rq_vae": rq_vae,
         "rl step": partial(rl, where),
         "rollout trie_beam": partial(rollout, where, "trie_beam", {}),
         "rollout trie_sample": partial(rollout, where, "trie_sample", {}),
@@ -105,15 +110,34 @@ def world(
 
 
 def sft(
-    where: dict[str, Path], loop: str, packed: bool, score: str, name: str, place: str, kind: Precision
+    where: dict[str, Path],
+    loop: str,
+    packed: bool,
+    score: str,
+    name: str,
+    place: str,
+    kind: Precision,
+    objective: str = "answer",
 ) -> dict[str, Tensor]:
     """Terms of the supervised loss, and their gradients."""
     here = world(place, where, loop, score, name)
     lesson = here.lesson(packed, anchored=loop != "none")
     with autocast(place, kind):
-        sums = here.sft()(lesson).sums
+        sums = here.sft(objective)(lesson).sums
     torch.stack(list(sums.values())).sum().backward()
     return {**losses(sums), **gradients(here.model)}
+
+
+def rq_vae(place: str, kind: Precision) -> dict[str, Tensor]:
+    """Codes of a catalogue behind an update, and what the next one would be; in float32 always."""
+    items = torch.randn(ITEMS, 32, generator=torch.Generator().manual_seed(2))
+    options = config("quantizer", "rq_vae", levels=3, codes=8, hidden=[48], width=16, epochs=1)
+    quantizer = catalogue().build("quantizer", options, Env(device=place))
+    quantizer.fit(items)
+    network = quantizer.network.requires_grad_(True)
+    _, sums = forward(network, items.to(place), options)
+    sums["loss"].backward()
+    return {"items": quantizer.encode(items), **losses(sums), **gradients(network)}
 
 
 def rl(where: dict[str, Path], place: str, kind: Precision) -> dict[str, Tensor]:

@@ -15,6 +15,8 @@ CONTRACTS: dict[str, list[dict[str, Any]]] = {
         {"use": "sasrec", "hidden_size": 16, "initializer_std": 0.3},
         {"use": "gru4rec", "hidden_size": 16, "initializer_std": 0.3},
         {"use": "bsarec", "hidden_size": 16, "initializer_std": 0.3},
+        {"use": "bert4rec", "hidden_size": 16, "initializer_std": 0.3},
+        {"use": "t5", "hidden_size": 16, "layers": 2, "heads": 2, "head_dim": 8, "intermediate_size": 32},
     ],
     "latent_loop": [
         {"use": "coconut"},
@@ -40,6 +42,7 @@ CONTRACTS: dict[str, list[dict[str, Any]]] = {
         {"use": "align"},
         {"use": "depth_label"},
         {"use": "item_text"},
+        {"use": "cloze"},
     ],
     "decoder": [
         {"use": "trie_beam"},
@@ -48,7 +51,11 @@ CONTRACTS: dict[str, list[dict[str, Any]]] = {
         {"use": "trie_sample"},
         {"use": "trie_sample", "replacement": False},
     ],
-    "quantizer": [{"use": "rq_kmeans"}, {"use": "item_id"}],
+    "quantizer": [
+        {"use": "rq_kmeans"},
+        {"use": "item_id"},
+        {"use": "rq_vae", "levels": 2, "codes": 3, "hidden": [8], "width": 4, "epochs": 2},
+    ],
 }
 
 

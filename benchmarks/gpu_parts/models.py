@@ -39,6 +39,22 @@ BACKBONES: dict[str, dict[str, Any]] = {
     },
     "sasrec": {"use": "sasrec", "hidden_size": 64, "dropout": 0.0, "initializer_std": 0.2},
     "gru4rec": {"use": "gru4rec", "hidden_size": 64, "dropout": 0.0, "initializer_std": 0.2},
+    "bert4rec": {
+        "use": "bert4rec",
+        "hidden_size": 64,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+        "initializer_std": 0.2,
+    },
+    "t5": {
+        "use": "t5",
+        "hidden_size": 64,
+        "layers": 2,
+        "heads": 4,
+        "head_dim": 16,
+        "intermediate_size": 96,
+        "dropout": 0.0,
+    },
     "hf_causal llama": {"use": "hf_causal", "pretrained": "llama"},
     "hf_causal gemma2": {"use": "hf_causal", "pretrained": "gemma2"},
 }
@@ -161,9 +177,9 @@ class World:
             lesson = replace(lesson, anchors=anchors, depth=label, label=label)
         return lesson.to(self.device)
 
-    def sft(self) -> SftStep:
-        """The step of SFT with every term of the paper."""
-        objectives = {"ce": self.make("sft_objective", "answer")}
+    def sft(self, objective: str = "answer") -> SftStep:
+        """The step of SFT, thoughts with every term of the paper."""
+        objectives = {"ce": self.make("sft_objective", objective)}
         if not self.model.latent_loop.transparent:
             aligner = {"use": "stepwise", "distance": "bikl"}
             objectives["align"] = self.make("sft_objective", "align", aligner=aligner)

@@ -1,0 +1,102 @@
+"""The systems that are compared: each a spec of `tutorials/baselines` and what is set beside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+PROTOCOLS = ("history_out", "history_in")
+METRICS = ("hr@10", "ndcg@10")
+STUDIED = "thinking"
+"""The system that has a table of its own."""
+
+
+class System(NamedTuple):
+    """A spec, what is set of it, and its evaluate stages that are rows with what their names end with."""
+
+    spec: str
+    options: tuple[str, ...] = ()
+    rows: Mapping[str, str] = {"evaluate": "", "memory": ", with memory"}
+
+
+def _thinks(depth: int) -> tuple[str, ...]:
+    loop = "{use: coconut, exit: residual, feedback_scale: embedding_rms}"
+    return (
+        f"stages.train.latent_loop={loop}",
+        f"stages.train.depth_policy={{use: fixed, depth: {depth}}}",
+    )
+
+
+_PRODUCTS = (
+    "stages.train.objectives=[{objective: {use: answer, temperature: 0.07}}, {objective: {use: rearec_prl, "
+    "temperature: 0.07, alpha: 5.0, noise: 0.01, warmup: 2, similarity: dot, contrast: 1.0}}]"
+)
+SYSTEMS: Mapping[str, System] = {
+    "GRU4Rec": System("gru4rec"),
+    "BERT4Rec": System("bert4rec"),
+    "SASRec, one negative (BCE)": System("sasrec_bce"),
+    "SASRec, sampled softmax": System("sasrec_sampled"),
+    "SASRec": System("sasrec_memory"),
+    "SASRec, a thought from the first epoch": System("sasrec_thinks", ("stages.train.depth_policy.depth=1",)),
+    "SASRec, three thoughts from the first epoch": System("sasrec_thinks"),
+    "SASRec, three pauses": System("sasrec_pause"),
+    "SASRec, three times noise": System("sasrec_noise"),
+    "ReaRec ERL": System("rearec_erl"),
+    "ReaRec PRL, dot products": System("rearec_prl", (_PRODUCTS,)),
+    "ReaRec PRL": System("rearec_prl"),
+    "ManCAR": System("mancar"),
+    "LARES": System("lares"),
+    "PLR": System("plr"),
+    "SASRec, each prefix a sample": System("sasrec_prefixes"),
+    "BSARec": System("bsarec_memory"),
+    "Qwen3": System("qwen3_memory"),
+    "Qwen3, a thought from the first epoch": System("qwen3_id", _thinks(1)),
+    "Qwen3, three thoughts from the first epoch": System("qwen3_id", _thinks(3)),
+    # The spec's first model is the one of one token an item, which has a row of its own.
+    "Qwen3, cluster and item": System(
+        "hybrid_trained", rows={"evaluate_hybrid": "", "memory_hybrid": ", with memory"}
+    ),
+    "Qwen3, text cluster and item": System("qwen3_hybrid"),
+    "S2GR": System("s2gr"),
+    "LatentR3": System("latentr3", rows={"evaluate": ", before RL", "e_reinforce": ""}),
+    "SoftCoT": System("softcot", rows={"e_soft": ""}),
+    "CODI": System("codi", rows={"e_distil": ""}),
+    "Coconut's curriculum": System("coconut_curriculum", rows={"e_thoughts": ""}),
+    "TIGER": System("tiger"),
+    "LC-Rec": System("lcrec"),
+    STUDIED: System("thinking", rows={}),
+}
+"""What tables call a model."""
+OPTIONS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    # Larger batches where there are many prefixes.
+    ("beauty", "bsarec"): ("stages.train.batch_size=512", "stages.train.optimizer.lr=1.0e-3"),
+}
+"""What is set beside by data set and the beginning of a spec's name."""
+CONTROL = "e_more"
+STUDY: Mapping[str, str] = {
+    "evaluate": "the model itself",
+    CONTROL: "ten more epochs (control)",
+    "e_pause3": "three pauses",
+    "e_noise3": "three times noise",
+    "e_pause_each3": "three pauses, each held to the answer",
+    "e_think1": "one thought",
+    "e_think3": "three thoughts",
+    "e_each3": "three thoughts, each held to the answer",
+}
+"""The rows of the spec `thinking`."""
+
+
+def settings(data: str, folder: Path, name: str, seed: int, minutes: float) -> list[str]:
+    """All that a run sets of its system's spec, as `--set` takes it."""
+    system = SYSTEMS[name]
+    beside = [own for (of, first), own in OPTIONS.items() if of == data and system.spec.startswith(first)]
+    return [
+        "dataset.use=lcrec",
+        f"dataset.path={folder}",
+        f"seed={seed}",
+        "stages.evaluate.beside=[]",
+        f"hooks=[{{use: time_limit, minutes: {minutes}}}]",
+        *system.options,
+        *(option for options in beside for option in options),
+    ]

@@ -1,0 +1,82 @@
+"""The tables of docs/systems.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import mean, median, stdev
+
+from system_parts.listed import METRICS, PROTOCOLS, STUDIED, STUDY, SYSTEMS
+from system_parts.stored import Result
+
+
+def rows(runs: Sequence[Result], data: str) -> Iterator[tuple[str, str, str, list[Result]]]:
+    """System, what its name ends with, stage and runs of each row of a data set."""
+    for name, system in SYSTEMS.items():
+        own = _of(runs, data, name)
+        for stage, suffix in system.rows.items():
+            if found := [run for run in own if stage in run["stages"]]:
+                yield name, suffix, stage, found
+
+
+def shown(values: Sequence[float]) -> str:
+    """The mean, and the standard deviation where there are several."""
+    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def table(stored: Result, data: str) -> str:
+    """Markdown: every system on a data set, and what its minutes are of."""
+    lines = [
+        "| | seeds | excluded: HR@10 | NDCG@10 | not excluded: HR@10 | NDCG@10 | minutes |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    timed: dict[str, list[Result]] = {}
+    for name, suffix, stage, runs in rows(stored["runs"], data):
+        cells = [shown([run["stages"][stage][p][m] for run in runs]) for p in PROTOCOLS for m in METRICS]
+        minutes = "" if name in timed else _minutes(runs)
+        timed.setdefault(name, runs)
+        lines.append(f"| {name}{suffix} | {len(runs)} | {' | '.join(cells)} | {minutes} |")
+    lines += ["", f"Minutes of one run, all its stages, the median over seeds: {_where(timed)}."]
+    return "\n".join(lines)
+
+
+def study(stored: Result, data: str) -> str:
+    """Markdown: what more training gave, with thoughts and without; a stage that no run has is left out."""
+    runs = _of(stored["runs"], data, STUDIED)
+    lines = [
+        f"| {len(runs)} seeds | excluded: NDCG@10 | p | not excluded: NDCG@10 | p |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for stage, name in STUDY.items():
+        if not (own := [run for run in runs if stage in run["stages"]]):
+            continue
+        cells = []
+        for protocol in PROTOCOLS:
+            p = stored["study"].get(data, {}).get(protocol, {}).get(stage)
+            cells += [
+                shown([run["stages"][stage][protocol]["ndcg@10"] for run in own]),
+                "" if p is None else f"{p:.3f}",
+            ]
+        seeds = "" if len(own) == len(runs) else f" ({len(own)} of {len(runs)} seeds)"
+        lines.append(f"| {name}{seeds} | {' | '.join(cells)} |")
+    where = _where({STUDIED: runs})
+    lines += ["", f"Minutes of one run, all these stages, the median over seeds: {_minutes(runs)}, {where}."]
+    return "\n".join(lines)
+
+
+def _of(runs: Sequence[Result], data: str, name: str) -> list[Result]:
+    own = (run for run in runs if run["data"] == data and run["name"] == name)
+    return sorted(own, key=lambda run: int(run["seed"]))
+
+
+def _minutes(runs: Sequence[Result]) -> str:
+    return f"{median(run['seconds'] for run in runs) / 60:.1f}"
+
+
+def _where(timed: dict[str, list[Result]]) -> str:
+    """The device of most runs, then each other one with the systems of it."""
+    systems: dict[str, list[str]] = {}
+    for name, runs in timed.items():
+        for device in dict.fromkeys(run["device"] for run in runs):
+            systems.setdefault(device, []).append(name)
+    first, *others = sorted(systems, key=lambda device: -len(systems[device]))
+    return "; ".join([first, *(f"{', '.join(systems[device])}: {device}" for device in others)])
