@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.scoring import Score, candidate_logp
@@ -16,6 +18,9 @@ from lasar_kit.core.values import SidTable
 TRIE_MEGABYTES = 256
 """Memory for dense tables of the trie; levels beyond it are searched sparsely."""
 
+
+CELLS = 2**28
+"""Most logits at once, a GiB of float32."""
 
 FORBIDDEN = -1e30
 """Log-probability that stands for -inf."""
@@ -43,7 +48,35 @@ class AnswerScorer:
         temperature: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n m"]:
         """Log-probability of each of the first m tokens of n items, from the states that predict them, in
-        float32; logits are divided by `temperature` first, one for each item."""
+        float32; logits are divided by `temperature` first, one for each item.
+
+        Where a level has so many tokens that the logits of all n are more than `CELLS`, it takes a part of
+        them at a time and keeps none for the backward pass, which computes them again.
+        """
+        rows = max(1, CELLS // self._most(backbone, states))
+        if len(tokens) <= rows:
+            return self._logp(backbone, states, tokens, temperature)
+        shares = [states.split(rows), tokens.split(rows)]
+        if temperature is not None:
+            shares.append(temperature.split(rows))
+        score = partial(checkpoint, self._logp, backbone, use_reentrant=False, preserve_rng_state=False)
+        return torch.cat([score(*share) for share in zip(*shares, strict=True)])
+
+    def _most(self, backbone: Backbone, states: Float[Tensor, "n m D"]) -> int:
+        """How many logits of an item there are at once."""
+        if self.score == "trie":
+            return max(len(tokens) for tokens in self.alphabet.levels)
+        with torch.no_grad():
+            return backbone.logits(states[:1]).numel()
+
+    def _logp(
+        self,
+        backbone: Backbone,
+        states: Float[Tensor, "n m D"],
+        tokens: Int[Tensor, "n m"],
+        temperature: Float[Tensor, " n"] | None = None,
+    ) -> Float[Tensor, "n m"]:
+        """`logp`, all at once."""
         steps = self.distributions(backbone, states, tokens)
         if temperature is not None:
             steps = ((tempered(logp, temperature), index) for logp, index in steps)

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from lasar_kit.core.scoring import Score
 from lasar_kit.core.values import SidTable
+from lasar_kit.model import answers
 from lasar_kit.model.answers import AnswerScorer
 
 TABLE = [[6, 2], [0, 2], [0, 5], [6, 1], [0, 1], [3, 4]]
@@ -55,3 +57,60 @@ def test_a_temperature_that_is_learned_has_a_finite_gradient(path_model: Callabl
     scorer.logp(path_model(9), states, torch.tensor(TABLE), temperature).sum().backward()
     assert temperature.grad is not None
     assert temperature.grad.isfinite().all()
+
+
+class Head(torch.nn.Module):
+    """Logits by a table of nine tokens, each state's largest number of them noted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(9, 3, generator=torch.Generator().manual_seed(4)))
+        self.calls: list[int] = []
+
+    def logits(self, hidden: Tensor, tokens: Tensor | None = None) -> Tensor:
+        found = hidden @ (self.weight if tokens is None else self.weight[tokens]).T
+        self.calls.append(found.numel())
+        return found
+
+
+@pytest.mark.parametrize("heated", [False, True])
+@pytest.mark.parametrize("score", ["vocabulary", "trie"])
+def test_parts_have_the_loss_and_gradients_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch, score: Score, heated: bool
+) -> None:
+    """With room for two items at most; what is kept for the backward pass then is far below all logits."""
+    items, most = torch.tensor(TABLE * 3), 9 * 2 if score == "vocabulary" else 4
+    first = torch.randn(18, 2, 3, generator=torch.Generator().manual_seed(5))
+    heats = torch.linspace(0.5, 2, 18) if heated else None
+
+    def scored(cells: int) -> tuple[Tensor, Tensor, Tensor, int, int]:
+        monkeypatch.setattr(answers, "CELLS", cells)
+        head, states, kept = Head(), first.clone().requires_grad_(), [0]
+
+        def pack(tensor: Tensor) -> Tensor:
+            kept.append(tensor.numel() * tensor.is_floating_point())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            logp = AnswerScorer(SidTable(torch.tensor(TABLE)), score, "cpu").logp(head, states, items, heats)
+        (logp * torch.linspace(-1, 1, 36).view(18, 2)).sum().backward()
+        assert states.grad is not None
+        assert head.weight.grad is not None
+        return logp.detach(), states.grad, head.weight.grad, max(head.calls), sum(kept)
+
+    *whole, at_once, kept = scored(10**9)
+    *parts, in_part, kept_of_parts = scored(2 * most)
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, other)
+    assert in_part <= 2 * most < at_once
+    assert kept_of_parts <= first.numel() + 18 < kept
+
+
+def test_an_item_with_more_logits_than_there_is_room_for_is_scored_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(answers, "CELLS", 1)
+    head, states = Head(), torch.randn(6, 2, 3, generator=torch.Generator().manual_seed(6))
+    with torch.no_grad():
+        AnswerScorer(SidTable(torch.tensor(TABLE)), "trie", "cpu").logp(head, states, torch.tensor(TABLE))
+    assert max(head.calls) == 4  # tokens of the second level
