@@ -25,7 +25,7 @@ from platform import python_version
 
 import numpy as np
 import torch
-from system_parts.listed import METRICS, PROTOCOLS, STUDIED, STUDY, SYSTEMS, settings
+from system_parts.listed import METRICS, PROTOCOLS, STUDIES, SYSTEMS, settings
 from system_parts.stored import Ranks, Result, add, key, read
 from system_parts.tables import study, table
 
@@ -52,7 +52,11 @@ def one(data: str, folder: Path, name: str, seed: int, minutes: float, device: s
             return {**about, "error": (done.stderr or done.stdout)[-500:]}, {}
         metrics = json.loads((path / "metrics.json").read_text())
         log = [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
-        shown = [stage for stage in metrics if stage in (STUDY if name == STUDIED else SYSTEMS[name].rows)]
+        shown = [
+            stage
+            for stage in metrics
+            if stage in (STUDIES[name].rows if name in STUDIES else SYSTEMS[name].rows)
+        ]
         ranks = {key(about, stage): _ranks(path / "stages" / stage / "predictions.jsonl") for stage in shown}
     best = max(line.get("validation_ndcg@10", 0.0) for line in log)
     stages = {
@@ -108,8 +112,9 @@ def main() -> None:
     stored = read(arguments.results).results
     for data in dict.fromkeys(run["data"] for run in stored["runs"]):
         print(f"{data}\n\n{table(stored, data)}\n")
-    for data in stored["study"]:
-        print(f"{data}, more training\n\n{study(stored, data)}\n")
+    for data, studies in stored["study"].items():
+        for name in studies:
+            print(f"{data}, {name}\n\n{study(stored, data, name)}\n")
     sys.exit(0 if good else 1)
 
 

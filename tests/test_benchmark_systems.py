@@ -57,7 +57,7 @@ def test_what_is_set_of_each_system_is_valid_and_its_rows_are_stages(parts: Modu
     for name, system in told.items():
         options = listed.settings("scientific", Path("data"), name, 2, 1.0)
         spec = load_spec(ROOT / "tutorials" / "baselines" / f"{system.spec}.yaml", options, catalogue).spec
-        rows = listed.STUDY if name == listed.STUDIED else set(system.rows) - {"memory"}
+        rows = listed.STUDIES[name].rows if name in listed.STUDIES else set(system.rows) - {"memory"}
         assert {stage for stage, config in spec.stages.items() if config.use == "evaluate"} >= set(rows), name
 
 
@@ -79,7 +79,7 @@ def test_p_values_of_runs_of_several_calls(parts: ModuleType, tmp_path: Path) ->
     for seed in (0, 1):
         own = {name: value for name, value in ranks.items() if f"/{seed}/" in name}
         parts.add(tmp_path, [a_run("thinking", seed, stages=stages)], own)
-    study = parts.read(tmp_path).results["study"]["shop"]
+    study = parts.read(tmp_path).results["study"]["shop"]["thinking"]
     for place, protocol in enumerate(("history_out", "history_in")):
         means = {
             stage: np.mean(
@@ -100,23 +100,25 @@ def test_p_values_of_runs_of_several_calls(parts: ModuleType, tmp_path: Path) ->
         assert set(study[protocol]) == {"evaluate", "e_think1"}
     # Other systems leave the study as it is, and so does a run that is stored already.
     parts.add(tmp_path, [a_run("SASRec", 0), a_run("thinking", 1, stages=stages)], {})
-    assert parts.read(tmp_path).results["study"]["shop"] == study
+    assert parts.read(tmp_path).results["study"]["shop"]["thinking"] == study
     # A third seed of which no ranks are kept: p-values of two would stand beside means of three.
     parts.add(tmp_path, [a_run("thinking", 2, stages=stages)], {})
-    assert parts.read(tmp_path).results["study"]["shop"] == {"history_out": {}, "history_in": {}}
+    assert parts.read(tmp_path).results["study"]["shop"]["thinking"] == {"history_out": {}, "history_in": {}}
 
 
 def test_tables_of_rows_that_some_runs_lack(parts: ModuleType, tmp_path: Path) -> None:
     """A stage that one of two runs has, a system on another machine, and the minutes of each."""
-    new = a_run("thinking", 1, 0.25, stages=("evaluate", "e_more", "e_pause_each3"), seconds=150)
-    runs = [a_run("thinking", 0, stages=("evaluate", "e_more")), new]
+    new = a_run("held", 1, 0.25, stages=("evaluate", "e_more", "e_pause_each3"), seconds=150)
+    runs = [a_run("held", 0, stages=("evaluate", "e_more")), new]
     runs += [
         a_run("SASRec", seed, 0.5 + seed / 4, ("evaluate", "memory"), seconds=60 + seed) for seed in (0, 1)
     ]
     parts.add(tmp_path, [*runs, a_run("TIGER", 0, device="a phone", seconds=6000)], {})
     stored = parts.read(tmp_path).results
-    text = parts.study(stored, "shop")
-    assert "| three pauses, each held to the answer (1 of 2 seeds) | 0.2500 |  | 0.2500 |  |" in text
+    text = parts.study(stored, "shop", "held")
+    assert (
+        "| three pauses, each held to the answer (control) (1 of 2 seeds) | 0.2500 |  | 0.2500 |  |" in text
+    )
     assert "three thoughts" not in text
     assert text.endswith("the median over seeds: 2.0, a box.")
     *_, sasrec, memory, tiger, _, note = parts.table(stored, "shop").splitlines()

@@ -101,7 +101,8 @@ def test_the_tables_of_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     stored, page = systems.read(systems.RESULTS).results, ROOT / "docs" / "systems.md"
     for data in ("scientific", "beauty"):
         assert between(page, data) == systems.table(stored, data)
-    assert between(page, "thinking") == systems.study(stored, "scientific")
+    for name in ("thinking", "held"):
+        assert between(page, name) == systems.study(stored, "scientific", name)
 
 
 def test_the_plan_for_many_cards(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 PROTOCOLS = ("history_out", "history_in")
 METRICS = ("hr@10", "ndcg@10")
-STUDIED = "thinking"
-"""The system that has a table of its own."""
 
 
 class System(NamedTuple):
@@ -65,7 +63,8 @@ SYSTEMS: Mapping[str, System] = {
     "Coconut's curriculum": System("coconut_curriculum", rows={"e_thoughts": ""}),
     "TIGER": System("tiger"),
     "LC-Rec": System("lcrec"),
-    STUDIED: System("thinking", rows={}),
+    "thinking": System("thinking", rows={}),
+    "held": System("held", rows={}),
 }
 """What tables call a model."""
 OPTIONS: Mapping[tuple[str, str], tuple[str, ...]] = {
@@ -73,18 +72,39 @@ OPTIONS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("beauty", "bsarec"): ("stages.train.batch_size=512", "stages.train.optimizer.lr=1.0e-3"),
 }
 """What is set beside by data set and the beginning of a spec's name."""
-CONTROL = "e_more"
-STUDY: Mapping[str, str] = {
-    "evaluate": "the model itself",
-    CONTROL: "ten more epochs (control)",
-    "e_pause3": "three pauses",
-    "e_noise3": "three times noise",
-    "e_pause_each3": "three pauses, each held to the answer",
-    "e_think1": "one thought",
-    "e_think3": "three thoughts",
-    "e_each3": "three thoughts, each held to the answer",
+
+
+class Study(NamedTuple):
+    """A table of its own: the evaluate stage that others are tested against, and all rows."""
+
+    control: str
+    rows: Mapping[str, str]
+
+
+STUDIES: Mapping[str, Study] = {
+    "thinking": Study(
+        "e_more",
+        {
+            "evaluate": "the model itself",
+            "e_more": "ten more epochs (control)",
+            "e_pause3": "three pauses",
+            "e_noise3": "three times noise",
+            "e_think1": "one thought",
+            "e_think3": "three thoughts",
+            "e_each3": "three thoughts, each held to the answer",
+        },
+    ),
+    "held": Study(
+        "e_pause_each3",
+        {
+            "evaluate": "the model itself",
+            "e_more": "ten more epochs",
+            "e_pause_each3": "three pauses, each held to the answer (control)",
+            "e_each3": "three thoughts, each held to the answer",
+        },
+    ),
 }
-"""The rows of the spec `thinking`."""
+"""Systems that have a table of their own."""
 
 
 def settings(data: str, folder: Path, name: str, seed: int, minutes: float) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from lasar_kit.report.bootstrap import paired_bootstrap
-from system_parts.listed import CONTROL, PROTOCOLS, STUDIED, STUDY
+from system_parts.listed import PROTOCOLS, STUDIES
 
 Result = dict[str, Any]
 Ranks = dict[str, UInt8[np.ndarray, "2 U"]]
@@ -55,33 +55,34 @@ def add(folder: Path, runs: Sequence[Result], ranks: Ranks) -> None:
 
 
 def merged(stored: Stored, runs: Sequence[Result], ranks: Ranks) -> Stored:
-    """Both together, in a fixed order; the study of a data set is made anew if a run of it is new."""
+    """Both together, in a fixed order; a study is made anew if a run of it is new."""
     kept = {_identity(run): run for run in stored.results["runs"]}
     new = {_identity(run): run for run in runs if run != kept.get(_identity(run))}
     together = kept | new
     replaced = {key(kept[one], stage) for one in kept.keys() & new.keys() for stage in kept[one]["stages"]}
     users = {name: own for name, own in stored.ranks.items() if name not in replaced} | ranks
     ordered = [together[one] for one in sorted(together)]
-    changed = {data for data, name, _ in new if name == STUDIED}
-    study = {data: own for data, own in stored.results["study"].items() if data not in changed}
-    study |= {data: compared([run for run in ordered if run["data"] == data], users) for data in changed}
+    study = {data: dict(own) for data, own in stored.results["study"].items()}
+    for data, name in {(data, name) for data, name, _ in new if name in STUDIES}:
+        own = [run for run in ordered if run["data"] == data and run["name"] == name]
+        study.setdefault(data, {})[name] = compared(own, users, name)
     results = {"runs": ordered, "study": dict(sorted(study.items()))}
     return Stored(results, dict(sorted(users.items())))
 
 
-def compared(runs: Sequence[Result], ranks: Ranks) -> Result:
-    """Of a data set's STUDIED runs: p of each stage against the control, users' NDCG@10 the mean over seeds.
+def compared(runs: Sequence[Result], ranks: Ranks, name: str) -> Result:
+    """Of a study's runs: p of each stage against the control, users' NDCG@10 the mean over seeds.
 
     A stage has a p-value if the users' ranks of all its runs are kept.
     """
-    studied = [run for run in runs if run["name"] == STUDIED]
     found: Result = {protocol: {} for protocol in PROTOCOLS}
-    for stage, (place, protocol) in product(STUDY, enumerate(PROTOCOLS)):
-        both = [(key(r, stage), key(r, CONTROL)) for r in studied if stage in r["stages"]]
-        if stage == CONTROL or not both or not all(own in ranks for pair in both for own in pair):
+    control, rows = STUDIES[name]
+    for stage, (place, protocol) in product(rows, enumerate(PROTOCOLS)):
+        both = [(key(r, stage), key(r, control)) for r in runs if stage in r["stages"]]
+        if stage == control or not both or not all(own in ranks for pair in both for own in pair):
             continue
-        own, control = (np.mean([ndcg(ranks[pair[i]][place]) for pair in both], axis=0) for i in (0, 1))
-        found[protocol][stage] = paired_bootstrap(own, control, np.random.default_rng(0)).p_value
+        own, other = (np.mean([ndcg(ranks[pair[i]][place]) for pair in both], axis=0) for i in (0, 1))
+        found[protocol][stage] = paired_bootstrap(own, other, np.random.default_rng(0)).p_value
     return found
 
 

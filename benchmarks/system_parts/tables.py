@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import mean, median, stdev
 
-from system_parts.listed import METRICS, PROTOCOLS, STUDIED, STUDY, SYSTEMS
+from system_parts.listed import METRICS, PROTOCOLS, STUDIES, SYSTEMS
 from system_parts.stored import Result
 
 
@@ -39,26 +39,26 @@ def table(stored: Result, data: str) -> str:
     return "\n".join(lines)
 
 
-def study(stored: Result, data: str) -> str:
+def study(stored: Result, data: str, name: str) -> str:
     """Markdown: what more training gave, with thoughts and without; a stage that no run has is left out."""
-    runs = _of(stored["runs"], data, STUDIED)
+    runs = _of(stored["runs"], data, name)
     lines = [
         f"| {len(runs)} seeds | excluded: NDCG@10 | p | not excluded: NDCG@10 | p |",
         "|---|---:|---:|---:|---:|",
     ]
-    for stage, name in STUDY.items():
+    for stage, row in STUDIES[name].rows.items():
         if not (own := [run for run in runs if stage in run["stages"]]):
             continue
         cells = []
         for protocol in PROTOCOLS:
-            p = stored["study"].get(data, {}).get(protocol, {}).get(stage)
+            p = stored["study"].get(data, {}).get(name, {}).get(protocol, {}).get(stage)
             cells += [
                 shown([run["stages"][stage][protocol]["ndcg@10"] for run in own]),
                 "" if p is None else f"{p:.3f}",
             ]
         seeds = "" if len(own) == len(runs) else f" ({len(own)} of {len(runs)} seeds)"
-        lines.append(f"| {name}{seeds} | {' | '.join(cells)} |")
-    where = _where({STUDIED: runs})
+        lines.append(f"| {row}{seeds} | {' | '.join(cells)} |")
+    where = _where({name: runs})
     lines += ["", f"Minutes of one run, all these stages, the median over seeds: {_minutes(runs)}, {where}."]
     return "\n".join(lines)
 

@@ -56,9 +56,9 @@ class AnswerScorer:
         rows = max(1, CELLS // self._most(backbone, states))
         if len(tokens) <= rows:
             return self._logp(backbone, states, tokens, temperature)
-        shares = [states.split(rows), tokens.split(rows)]
+        shares = [torch.split(states, rows), torch.split(tokens, rows)]
         if temperature is not None:
-            shares.append(temperature.split(rows))
+            shares.append(torch.split(temperature, rows))
         score = partial(checkpoint, self._logp, backbone, use_reentrant=False, preserve_rng_state=False)
         return torch.cat([score(*share) for share in zip(*shares, strict=True)])
 
