@@ -50,10 +50,11 @@ def lasar_run_stage(run, stage, context):
 
 
 @pytest.fixture(scope="module", params=["scratch", "lora"])
-def runs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, preloaded: Start
-) -> tuple[Path, Path]:
-    """The run on one process, and on two that accelerate starts; of all weights, and of adapters alone."""
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The run on one process, and on two that accelerate starts; of all weights, and of adapters alone.
+
+    Those of all weights are three interpreters that load everything themselves, as a user's are.
+    """
     folder = tmp_path_factory.mktemp("runs")
     spec = folder / "lasar.yaml"
     spec.write_text(SPEC)
@@ -68,7 +69,8 @@ def runs(
     runner.run_spec(loaded, catalogue, one, True)
     launch = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
     options = ("--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no")
-    found = preloaded(*launch, *options, "-m", "lasar_kit", "run", spec, "--output", two)
+    begin: Start = request.getfixturevalue("preloaded" if request.param == "lora" else "python")
+    found = begin(*launch, *options, "-m", "lasar_kit", "run", spec, "--output", two)
     assert found.returncode == 0, found.stderr
     assert found.stdout.count("results in") == 1
     return one, two
