@@ -11,13 +11,12 @@ from torch import Tensor
 from torch.nn.functional import gelu, layer_norm
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.core.chains import read_chains
-from lasar_kit.core.lesson import Prompts
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_kit.spec import load_spec
 from lasar_plugins.backbone.bert4rec.backbone import Bert4Rec
 from lasar_plugins.backbone.bert4rec.config import Bert4RecConfig
+from tests.backbone.reading import behind, prompts
 
 TOKENS = ("<a_0>", "<a_1>", "<a_2>")
 MASK = -1
@@ -64,14 +63,6 @@ def by_hand(net: Bert4Rec, ids: list[int]) -> Tensor:
     return x
 
 
-def prompts(rows: list[list[int]]) -> Prompts:
-    width = max(map(len, rows))
-    ids = torch.tensor([[0] * (width - len(row)) + row for row in rows])
-    last = torch.full((len(rows), 1), width - 1)
-    lengths = torch.tensor([len(row) for row in rows])
-    return Prompts(ids, lengths, last, torch.ones_like(last).bool(), lengths[:, None], torch.zeros(0).long())
-
-
 def test_a_prompt_answers_by_the_state_of_a_mask_behind_it() -> None:
     net, rows = model(), [[3, 4, 3], [5, 3, 4, 5, 4], [4]]
     read = net.read_prompts(prompts(rows))
@@ -84,16 +75,9 @@ def test_a_prompt_answers_by_the_state_of_a_mask_behind_it() -> None:
 
 def test_a_prompt_is_read_as_the_tree_reads_its_chain() -> None:
     """And what comes behind it goes on from there."""
-    net, asked = model(), prompts([[3, 4], [5, 3, 4]])
-    read = net.read_prompts(asked)
-    states, context = read_chains(net, asked.ids, asked.lengths)
-    torch.testing.assert_close(read.h0, states[:, -1:])
-    more = [
-        net.advance(net.embed(torch.tensor([[5], [5]])), read.tip, past)[0]
-        for past in (read.context, context)
-    ]
-    torch.testing.assert_close(more[0], more[1])
-    torch.testing.assert_close(more[0][0, 0], by_hand(net, [3, 4, 5, MASK])[-1], rtol=1e-7, atol=1e-7)
+    net = model()
+    states = behind(net, [[3, 4], [5, 3, 4]], 5)
+    torch.testing.assert_close(states[0], by_hand(net, [3, 4, 5, MASK])[-1], rtol=1e-7, atol=1e-7)
 
 
 def test_gaps_are_filled_from_both_sides() -> None:

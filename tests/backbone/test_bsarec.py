@@ -11,14 +11,13 @@ from torch import Tensor
 from torch.nn.functional import gelu, layer_norm
 
 from lasar_kit.catalogue import Catalogue
-from lasar_kit.core.chains import read_chains
-from lasar_kit.core.lesson import Prompts
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_kit.spec import load_spec
 from lasar_plugins.backbone.bsarec.backbone import BsaRec
 from lasar_plugins.backbone.bsarec.config import BsaRecConfig
 from lasar_plugins.backbone.bsarec.layers import Block, low_pass
+from tests.backbone.reading import behind, prompts
 
 TOKENS = ("<a_0>", "<a_1>", "<a_2>")
 WINDOW = 6
@@ -89,14 +88,6 @@ def by_hand(net: BsaRec, ids: list[int]) -> Tensor:
     return x
 
 
-def prompts(rows: list[list[int]]) -> Prompts:
-    width = max(map(len, rows))
-    ids = torch.tensor([[0] * (width - len(row)) + row for row in rows])
-    last = torch.full((len(rows), 1), width - 1)
-    lengths = torch.tensor([len(row) for row in rows])
-    return Prompts(ids, lengths, last, torch.ones_like(last).bool(), lengths[:, None], torch.zeros(0).long())
-
-
 @pytest.mark.parametrize("pads", ["output", "zero"])
 def test_states_are_those_of_the_equations(pads: str) -> None:
     net, rows = model(pads=pads), [[3, 4, 3], [5, 3, 4, 5, 4], [4]]
@@ -110,16 +101,9 @@ def test_states_are_those_of_the_equations(pads: str) -> None:
 
 def test_a_prompt_is_read_as_the_tree_reads_its_chain() -> None:
     """And what comes behind it goes on from there."""
-    net, asked = model(), prompts([[3, 4], [5, 3, 4]])
-    read = net.read_prompts(asked)
-    states, context = read_chains(net, asked.ids, asked.lengths)
-    torch.testing.assert_close(read.h0, states[:, -1:])
-    more = [
-        net.advance(net.embed(torch.tensor([[5], [5]])), read.tip, past)[0]
-        for past in (read.context, context)
-    ]
-    torch.testing.assert_close(more[0], more[1])
-    torch.testing.assert_close(more[0][0, 0], by_hand(net, [3, 4, 5])[-1], rtol=1e-7, atol=1e-7)
+    net = model()
+    states = behind(net, [[3, 4], [5, 3, 4]], 5)
+    torch.testing.assert_close(states[0], by_hand(net, [3, 4, 5])[-1], rtol=1e-7, atol=1e-7)
 
 
 def test_a_window_is_filtered_by_the_transform() -> None:
