@@ -23,7 +23,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,11 +144,14 @@ class Forked:
 
     def wait(self, timeout: float) -> int:
         """Wait for its end; `subprocess.TimeoutExpired` where it does not come in so many seconds."""
-        end = time.monotonic() + timeout
-        while self.poll() is None:
-            if time.monotonic() > end:
-                raise subprocess.TimeoutExpired(str(self.pid), timeout)
-            time.sleep(0.01)
+        if self.poll() is None:
+            ended = os.pidfd_open(self.pid)
+            try:
+                if not select.select([ended], [], [], timeout)[0]:
+                    raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            finally:
+                os.close(ended)
+            self.poll()
         assert self.returncode is not None
         return self.returncode
 
