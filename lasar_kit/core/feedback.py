@@ -22,6 +22,11 @@ def rescale(h: Float[Tensor, "*S D"], norm: Float[Tensor, ""]) -> Float[Tensor, 
     return (nn.functional.normalize(wide, dim=-1) * norm).to(h.dtype)
 
 
+def fed_norm(backbone: Backbone, scale: str) -> Float[Tensor, ""] | None:
+    """The norm to rescale to by the option `feedback_scale`; None where states are fed as they are."""
+    return backbone.embedding_norm() if scale == "embedding_rms" else None
+
+
 NUMBERED = 16
 """Thoughts with an embedding of their own."""
 

@@ -1,4 +1,4 @@
-"""Prompts of token ids, and the two ways in which a backbone reads them: as prompts, and by the token tree."""
+"""Prompts of token ids, and the two ways that a backbone reads them: as prompts, and by the token tree."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lasar_kit.core.feedback_options import FeedbackConfig
 from lasar_kit.spec import LatentLoopConfig, component
 
 
@@ -61,21 +62,17 @@ class CoconutConfig(ThoughtConfig):
     )
 
 
-class RearecConfig(ThoughtConfig):
+class RearecConfig(ThoughtConfig, FeedbackConfig):
     """Thoughts behind the prompt's last token, fed the last state and a reasoning-position embedding.
 
     On `sasrec` (post-norm) what is fed goes through the input's layer norm and dropout, as in ReaRec.
+    ManCAR rescales what is fed.
     """
 
     exit: Literal["last", "mean", "residual"] = Field(
         "last",
         description="What answers: the last thought (PRL), the mean of the prompt's last state and all "
         "thoughts (ERL), or the prompt's last state plus a learned linear map of the last thought.",
-    )
-    feedback_scale: Literal["none", "embedding_rms"] = Field(
-        "none",
-        description="Whether a state is rescaled to the mean norm of the embeddings before the position is "
-        "added, as ManCAR does.",
     )
 
 

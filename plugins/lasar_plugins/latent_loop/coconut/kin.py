@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lasar_kit.core.feedback import StepEmbedding, rescale
+from lasar_kit.core.feedback import StepEmbedding, fed_norm, rescale
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Context, Env, Prompt
 from lasar_plugins.latent_loop.coconut.config import NoiseConfig, PauseConfig, RearecConfig
@@ -25,11 +25,11 @@ class RearecLoop(ThoughtLoop):
     def __init__(self, config: RearecConfig, env: Env) -> None:
         super().__init__(config, env)
         self.positions = StepEmbedding(env.hidden_size, env.seed)
-        self.rescales = config.feedback_scale == "embedding_rms"
+        self.scale = config.feedback_scale
 
     def norm(self, backbone: Backbone) -> Float[Tensor, ""] | None:
         """Of an embedding, if states are rescaled."""
-        return backbone.embedding_norm() if self.rescales else None
+        return fed_norm(backbone, self.scale)
 
     def enter(
         self, backbone: Backbone, prompt: Prompt

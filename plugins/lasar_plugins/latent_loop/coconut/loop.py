@@ -8,7 +8,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from lasar_kit.core.feedback import StepEmbedding, rescale
+from lasar_kit.core.feedback import StepEmbedding, fed_norm, rescale
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Env, Prompt
 from lasar_plugins.latent_loop.coconut.config import CoconutConfig
@@ -36,7 +36,7 @@ class CoconutLoop(ThoughtLoop):
 
     def norm(self, backbone: Backbone) -> Float[Tensor, ""] | None:
         """The norm to rescale to, if any."""
-        return backbone.embedding_norm() if self.config.feedback_scale == "embedding_rms" else None
+        return fed_norm(backbone, self.config.feedback_scale)
 
     def fed(
         self, h: Float[Tensor, "B R D"], step: Step, prompt: Prompt, norm: Float[Tensor, ""] | None

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
-from lasar_kit.spec import LatentLoopConfig
+from lasar_kit.core.feedback_options import FeedbackConfig
 
 END = "<|steps_e|>"
 """The token that ends what is written."""
 
 
-class CoconutCurriculumConfig(LatentLoopConfig):
+class CoconutCurriculumConfig(FeedbackConfig):
     """Thoughts in place of the first steps of a text, the other steps in words.
 
     A stage of the curriculum is an `sft` stage with one step more `replaced` than the one before. Depth 0
-    answers at once; any other depth thinks as long as this says.
+    answers at once; any other depth thinks as long as this says. Coconut feeds states back as they are.
     """
 
     tokens: ClassVar[tuple[str, ...]] = (END,)
@@ -35,11 +35,6 @@ class CoconutCurriculumConfig(LatentLoopConfig):
     )
     limit: int = Field(
         128, ge=1, description="Tokens that are written at most; a text that goes on is cut, in training too."
-    )
-    feedback_scale: Literal["none", "embedding_rms"] = Field(
-        "none",
-        description="Whether a state is rescaled to the mean norm of the embeddings before it is fed back; "
-        "Coconut feeds it as it is.",
     )
 
     @property

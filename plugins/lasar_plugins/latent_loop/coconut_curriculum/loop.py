@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lasar_kit.core.chains import follow
-from lasar_kit.core.feedback import read_behind, rescale
+from lasar_kit.core.feedback import fed_norm, read_behind, rescale
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Context, Env, LatentTrace, Prompt
 from lasar_kit.core.vocabulary import LATENT_END, LATENT_START
@@ -83,7 +83,7 @@ class CoconutCurriculum:
     def begin(self, backbone: Backbone, prompt: Prompt) -> Begun:
         """Think in all branches alike."""
         state, tip, context = self._token(backbone, self.start, prompt.tip, prompt.context)
-        norm = backbone.embedding_norm() if self.config.feedback_scale == "embedding_rms" else None
+        norm = fed_norm(backbone, self.config.feedback_scale)
         thoughts = []
         for _ in range(self.config.replaced * self.config.thoughts):
             fed = state if norm is None else rescale(state, norm)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from lasar_kit.core.feedback import at_depth, read_behind, rescale
+from lasar_kit.core.feedback import at_depth, fed_norm, read_behind, rescale
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Env, LatentTrace, Prompt
 from lasar_kit.errors import UserError
@@ -53,7 +53,7 @@ class LatentR3Loop(nn.Module):
 
     def run(self, backbone: Backbone, prompt: Prompt, depth: Int[Tensor, "B R"], steps: int) -> LatentTrace:
         """Think `depth[b, r]` steps in each branch (see the interface)."""
-        norm = backbone.embedding_norm() if self.config.feedback_scale == "embedding_rms" else None
+        norm = fed_norm(backbone, self.config.feedback_scale)
         parts = self._read(prompt)
         place = prompt.lengths - 1 + (0 if prompt.tail is None else prompt.tail.shape[2])
         states, nodes, context = [prompt.h0], [prompt.tip], prompt.context

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from lasar_kit.core.feedback import StepEmbedding, added_between, read_behind, rescale
+from lasar_kit.core.feedback import StepEmbedding, added_between, fed_norm, read_behind, rescale
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Env, LatentTrace, Prompt
 from lasar_plugins.latent_loop.plr.config import PlrConfig
@@ -47,7 +47,7 @@ class PlrLoop(nn.Module):
     def run(self, backbone: Backbone, prompt: Prompt, depth: Int[Tensor, "B R"], steps: int) -> LatentTrace:
         """Think in all streams; a branch of depth 0 answers as if without a loop."""
         rows, branches, width = prompt.h0.shape
-        norm = backbone.embedding_norm() if self.config.feedback_scale == "embedding_rms" else None
+        norm = fed_norm(backbone, self.config.feedback_scale)
         count = self.config.streams
         kind = prompt.h0.dtype
         state = (prompt.h0[:, :, None] + self.triggers.to(kind)).flatten(1, 2)

@@ -6,21 +6,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from lasar_kit.spec import LatentLoopConfig
+from lasar_kit.core.feedback_options import FeedbackConfig
 
 
-class S2grConfig(LatentLoopConfig):
+class S2grConfig(FeedbackConfig):
     """Thoughts before each token of an answer, as many as the depth says; S2GR has one."""
 
     feeds: Literal["state", "token"] = Field(
         "state",
         description="What a thought is fed: the state before it and the embedding of its number, or that "
         "embedding alone, a thinking token.",
-    )
-    feedback_scale: Literal["none", "embedding_rms"] = Field(
-        "none",
-        description="Whether a state is rescaled to the mean norm of the embeddings before the number's "
-        "embedding is added.",
     )
 
     @property

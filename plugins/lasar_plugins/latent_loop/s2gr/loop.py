@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lasar_kit.core.feedback import StepEmbedding, at_depth, read_behind, rescale
+from lasar_kit.core.feedback import StepEmbedding, at_depth, fed_norm, read_behind, rescale
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Between, Context, Env, LatentTrace, Prompt
 from lasar_plugins.latent_loop.s2gr.config import S2grConfig
@@ -67,7 +67,7 @@ class S2grLoop(nn.Module):
     ) -> tuple[list[Float[Tensor, "B N D"]], list[Int[Tensor, "B N"]], Context]:
         """The states behind 0 to `steps` thoughts, and their nodes."""
         states, nodes = [state], [node]
-        norm = backbone.embedding_norm() if self.config.feedback_scale == "embedding_rms" else None
+        norm = fed_norm(backbone, self.config.feedback_scale)
         for step in range(steps):
             fed = self.positions(step).to(state.dtype).expand_as(state)
             if self.config.feeds == "state":
