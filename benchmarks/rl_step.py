@@ -28,7 +28,8 @@ from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.lesson import Lesson, Prompts, mapped
 from lasar_kit.core.values import Anchors, Env
 from lasar_kit.data.sids import Sids
-from lasar_kit.model.recommender import Parts, Recommender
+from lasar_kit.model.parts import Parts
+from lasar_kit.model.recommender import Recommender
 from lasar_kit.stages.rl.rollouts import RolloutMaker, Share
 from lasar_kit.stages.rl.step import Group, RlStep, Scored
 

@@ -36,7 +36,8 @@ from lasar_kit.core.lesson import Lesson
 from lasar_kit.core.samples import Window, epoch_batches
 from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
-from lasar_kit.model.recommender import Parts, Recommender
+from lasar_kit.model.parts import Parts
+from lasar_kit.model.recommender import Recommender
 from lasar_kit.spec.compilation import Compiler
 from lasar_kit.stages.sft.step import SftStep
 from lasar_kit.train.config import OptimizerConfig

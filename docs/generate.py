@@ -55,7 +55,11 @@ CONTENTS = {
     ),
     "capabilities.md": Page(
         "Capabilities",
-        (("lasar_kit/core/capabilities.py", ()), ("lasar_kit/spec/bases.py", ())),
+        (
+            ("lasar_kit/core/capabilities.py", ()),
+            ("lasar_kit/spec/stage.py", ()),
+            ("lasar_kit/spec/bases.py", ()),
+        ),
     ),
     "values.md": Page(
         "Values",

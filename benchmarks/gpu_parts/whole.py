@@ -11,8 +11,9 @@ from gpu_parts.common import CODES, LEVELS, Bench
 from gpu_parts.models import catalogue, config
 from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
+from lasar_kit.model.parts import Parts
 from lasar_kit.model.prompts import PromptBuilder
-from lasar_kit.model.recommender import Parts, Recommender
+from lasar_kit.model.recommender import Recommender
 from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
 
 ITEMS, HISTORY = 12_000, 127

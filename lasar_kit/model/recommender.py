@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,86 +22,12 @@ from lasar_kit.core.interfaces import Backbone, Decoder, DepthPolicy, LatentLoop
 from lasar_kit.core.lesson import Prompts
 from lasar_kit.core.values import Beams, Env, LatentTrace, Prompt
 from lasar_kit.data.sids import Sids
-from lasar_kit.errors import UserError
+from lasar_kit.model.parts import DECODER, TRAINED, Parts, restore, restore_decoder
 from lasar_kit.model.prompts import PromptBuilder
-from lasar_kit.store.artifacts import read_json, write_json
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
-    from lasar_kit.spec import BackboneConfig, ComponentConfig, DepthPolicyConfig, LatentLoopConfig
-
-PARTS = "recommender.json"
-DECODER = "decoder"
-"""The decoder, which may hold weights too, but is no part of a checkpoint."""
-
-TRAINED = ("latent_loop", "depth_policy")
-"""Components besides the backbone that may hold weights of their own."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The configs that a recommender is built from; they travel with its checkpoint."""
-
-    backbone: BackboneConfig
-    prompt: ComponentConfig
-    latent_loop: LatentLoopConfig
-    depth_policy: DepthPolicyConfig
-    max_history: int
-
-    def save(self, folder: Path) -> None:
-        """Write them as JSON."""
-        values = {name: getattr(self, name) for name in ("backbone", "prompt", *TRAINED)}
-        dumped = {name: config.model_dump(mode="json") for name, config in values.items()}
-        write_json(folder / PARTS, {**dumped, "max_history": self.max_history})
-
-    @classmethod
-    def load(cls, folder: Path, catalogue: Catalogue) -> Parts:
-        """Read what `save` wrote, validated by the catalogue."""
-        stored: Mapping[str, Any] = read_json(folder / PARTS)
-        context = {"catalogue": catalogue}
-        configs: dict[str, Any] = {
-            kind: catalogue.config_class(kind, stored[kind]["use"]).model_validate(
-                stored[kind], context=context
-            )
-            for kind in ("backbone", "prompt", *TRAINED)
-        }
-        return cls(**configs, max_history=stored["max_history"])
-
-
-def _restore(part: nn.Module, state: Mapping[str, Tensor], name: str, parts: Parts, checkpoint: Path) -> None:
-    """Give a component the weights of a checkpoint, or `Misfit` with the options that do not fit them."""
-    mine = {key: value.shape for key, value in part.state_dict().items()}
-    if mine == {key: value.shape for key, value in state.items()}:
-        part.load_state_dict(state)
-        return
-    now: dict[str, Any] = getattr(parts, name).model_dump(mode="json")
-    then: Mapping[str, Any] = read_json(checkpoint / PARTS)[name]
-    differing = [
-        f"{key} {now.get(key)!r} instead of {then.get(key)!r}"
-        for key in {**then, **now}
-        if now.get(key) != then.get(key)
-    ]
-    raise Misfit(
-        f"{name}: the checkpoint's weights do not fit {', '.join(differing) or now['use']}; leave this as it "
-        "was in the stage before, or set 'fresh: true' to begin anew"
-    )
-
-
-def _restore_decoder(decoder: nn.Module, checkpoint: Path | None) -> None:
-    """Give a decoder the weights of a checkpoint, if there are such: a model may be asked by another decoder
-    than it was trained with."""
-    stored = checkpoint / f"{DECODER}.safetensors" if checkpoint else None
-    if stored is None or not stored.is_file():
-        return
-    state = load_file(stored)
-    if {key: value.shape for key, value in decoder.state_dict().items()} == {
-        key: value.shape for key, value in state.items()
-    }:
-        decoder.load_state_dict(state)
-
-
-class Misfit(UserError):
-    """A component's options do not fit the weights that it is to go on with."""
+    from lasar_kit.spec import ComponentConfig
 
 
 class Answered(NamedTuple):
@@ -165,11 +91,11 @@ class Recommender(nn.Module):
             if isinstance(part, nn.Module):
                 stored = env.checkpoint / f"{name}.safetensors" if env.checkpoint else None
                 if stored is not None and stored.is_file():
-                    _restore(part, load_file(stored), name, parts, stored.parent)
+                    restore(part, load_file(stored), name, parts, stored.parent)
                 part.to(env.device)
         searcher = catalogue.build("decoder", decoder, inner)
         if isinstance(searcher, nn.Module):
-            _restore_decoder(searcher, env.checkpoint)
+            restore_decoder(searcher, env.checkpoint)
             searcher.to(env.device)
         searcher.bind(table)
         template = catalogue.build("prompt", parts.prompt, inner)

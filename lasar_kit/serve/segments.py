@@ -17,7 +17,8 @@ from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.interfaces import Aligner
 from lasar_kit.core.values import Anchors, Context, Env, LatentTrace
 from lasar_kit.data.anchor_store import TEXTS, AnchorStore
-from lasar_kit.model.recommender import Parts, Recommender
+from lasar_kit.model.parts import Parts
+from lasar_kit.model.recommender import Recommender
 from lasar_kit.train.alignment import Head, frozen_head
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """Run specs: their files, their options, and what is wrong with them. Imports no torch."""
 
 from lasar_kit.spec.bases import (
-    Around,
     BackboneConfig,
     DecoderConfig,
     DepthPolicyConfig,
@@ -11,7 +10,6 @@ from lasar_kit.spec.bases import (
     Ranks,
     RlObjectiveConfig,
     SftObjectiveConfig,
-    StageConfig,
     TeacherConfig,
 )
 from lasar_kit.spec.cautions import cautions
@@ -22,6 +20,7 @@ from lasar_kit.spec.load import LoadedSpec, load_spec
 from lasar_kit.spec.paths import MustExist, NewPath, SpecPath
 from lasar_kit.spec.plan import PlannedStage, plan
 from lasar_kit.spec.run_spec import DATASET, RunSpec
+from lasar_kit.spec.stage import Around, StageConfig
 
 __all__ = [
     "DATASET",

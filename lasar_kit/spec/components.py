@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel
 
-from lasar_kit.spec.bases import StageConfig
 from lasar_kit.spec.component import ComponentConfig
+from lasar_kit.spec.stage import StageConfig
 
 
 def components(value: object) -> Iterator[ComponentConfig]:

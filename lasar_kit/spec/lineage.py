@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lasar_kit.errors import UserError
-from lasar_kit.spec.bases import Around, StageConfig
 from lasar_kit.spec.plan import PlannedStage, Where
 from lasar_kit.spec.run_spec import RunSpec
+from lasar_kit.spec.stage import Around, StageConfig
 
 
 def line_of(stage: PlannedStage, planned: Sequence[PlannedStage]) -> list[tuple[str, StageConfig]]:

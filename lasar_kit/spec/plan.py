@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lasar_kit.errors import UserError, nearest
-from lasar_kit.spec.bases import StageConfig
 from lasar_kit.spec.run_spec import DATASET, RunSpec
+from lasar_kit.spec.stage import StageConfig
 
 SIDS = "sids"
 """The type of artifact that holds semantic IDs."""

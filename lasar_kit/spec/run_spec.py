@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from lasar_kit.spec.bases import BackboneConfig, DecoderConfig, Ranks, StageConfig
+from lasar_kit.spec.bases import BackboneConfig, DecoderConfig, Ranks
 from lasar_kit.spec.component import ComponentConfig, SpecModel, component
 from lasar_kit.spec.held import Held
+from lasar_kit.spec.stage import StageConfig
 
 DATASET = "dataset"
 """Name of the stage that loads the data set, which no other may have."""

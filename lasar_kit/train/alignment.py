@@ -12,7 +12,8 @@ from torch.nn.functional import linear
 from lasar_kit.core.interfaces import Aligner
 from lasar_kit.core.values import Env
 from lasar_kit.data.stage_context import StageContext
-from lasar_kit.model.recommender import Parts, Recommender
+from lasar_kit.model.parts import Parts
+from lasar_kit.model.recommender import Recommender
 from lasar_kit.spec import ComponentConfig
 
 

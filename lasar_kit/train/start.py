@@ -8,7 +8,8 @@ from typing import Any
 from lasar_kit.core.item_text import item_text
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
-from lasar_kit.model.recommender import Misfit, Parts, Recommender
+from lasar_kit.model.parts import Misfit, Parts
+from lasar_kit.model.recommender import Recommender
 from lasar_kit.spec import DepthPolicyConfig, LatentLoopConfig
 
 

@@ -91,6 +91,7 @@ def test_what_a_plugin_uses_of_the_kit_counts(deep: Path, monkeypatch: pytest.Mo
         "lasar_kit.spec.bases",
         "lasar_kit.spec.component",
         "lasar_kit.spec.held",
+        "lasar_kit.spec.stage",
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -19,34 +19,15 @@ from pydantic import ValidationError
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.lesson import Prompts
-from lasar_kit.core.trie import Trie
 from lasar_kit.core.values import Env, LatentTrace, SidTable
 from lasar_plugins.decoder.trie.config import MixedTrieConfig, TrieBeamConfig
 from lasar_plugins.decoder.trie.decoder import TrieBeam
 from lasar_plugins.decoder.trie.mixed import MixedTrie
-from lasar_plugins.decoder.trie.prior import ItemPrior, distribution
+from tests.decode.scored import Scored
 
 Make = Callable[[int], Any]
 Score = Literal["vocabulary", "trie"]
 VOCABULARY = 12
-
-
-class Scored:
-    """Scores item i behind a history of items h by the entry [sum of h modulo the rows, i] of a table."""
-
-    draws_ties = False
-
-    def __init__(self, table: list[list[float]]) -> None:
-        self.table = table
-
-    def fit(self, train: Sequences, items: pl.DataFrame) -> None:
-        self.fitted = len(train), items.height
-
-    def score(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        return np.array([self.row(history.tolist()) for history in histories])
-
-    def row(self, history: Sequence[int]) -> list[float]:
-        return self.table[sum(history) % len(self.table)]
 
 
 def decoder(
@@ -264,16 +245,6 @@ def test_the_prior_is_fitted_on_the_training_part() -> None:
     assert ranker.fitted == (1, 2)
 
 
-def test_masses_of_a_level_are_sums_of_its_items() -> None:
-    prior = ItemPrior(Scored([[1.0, 2.0, 3.0, 4.0, 0.0]]), "sum")
-    table = SidTable(torch.tensor([[7, 2], [3, 9], [7, 1], [3, 9], [5, 5]]))
-    prior.bind(table, Trie.of(table, 256, "cpu"))
-    first, second = prior.masses([np.array([0])])
-    # Nodes in the order of their tokens: 3, 5, 7; then 39, 55, 71, 72.
-    np.testing.assert_allclose(first, [[0.6, 0.0, 0.4]])
-    np.testing.assert_allclose(second, [[0.6, 0.0, 0.3, 0.1]])
-
-
 def test_what_comes_later_has_no_share_of_the_prior(path_model: Make) -> None:
     """Item 2 comes last: the ranker never hears of it, and it is ranked by the model's share alone."""
     ranker, model = Scored([[1.0, 3.0], [3.0, 1.0]]), path_model(VOCABULARY)
@@ -288,17 +259,6 @@ def test_what_comes_later_has_no_share_of_the_prior(path_model: Make) -> None:
         assert found[item] == pytest.approx(expected, abs=1e-5)
     mixed.bind(SidTable(torch.tensor(table[:2])))
     assert mixed.prior.masses([np.array([0])])[1].tolist() == [[0.25, 0.75]]
-
-
-def test_scores_become_probabilities() -> None:
-    scores = np.array([[2.0, -np.inf, 6.0, -1.0], [-np.inf] * 4, [0.0, 0.0, 0.0, -2.0]])
-    np.testing.assert_allclose(distribution(scores, "sum"), [[0.25, 0, 0.75, 0], [0.25] * 4, [0.25] * 4])
-    logs = np.log(
-        np.array([[0.1, 0.3, 0.0, 0.0]]), where=[[True, True, False, False]], out=np.full((1, 4), -np.inf)
-    )
-    np.testing.assert_allclose(distribution(logs, "softmax"), [[0.25, 0.75, 0, 0]])
-    np.testing.assert_allclose(distribution(scores, "softmax")[1], [0.25] * 4)
-    np.testing.assert_allclose(distribution(scores - 2000, "softmax")[0].sum(), 1)
 
 
 def test_prompts_show_the_first_of_their_items() -> None:

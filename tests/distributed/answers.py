@@ -24,8 +24,9 @@ from torch.distributed.fsdp import fully_shard
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.values import Anchors, Env
 from lasar_kit.data.sids import Sids
+from lasar_kit.model.parts import Parts
 from lasar_kit.model.ranking import rank_users
-from lasar_kit.model.recommender import Parts, Recommender
+from lasar_kit.model.recommender import Recommender
 from lasar_kit.process import world
 from lasar_kit.run import launch
 from lasar_kit.stages.rl.step import Group, RlStep

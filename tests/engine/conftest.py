@@ -8,7 +8,8 @@ import torch
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
-from lasar_kit.model.recommender import Parts, Recommender
+from lasar_kit.model.parts import Parts
+from lasar_kit.model.recommender import Recommender
 
 SIZES = (5, 4, 3)
 

@@ -25,9 +25,8 @@ from lasar_plugins.sft_objective.answer.config import AnswerConfig
 from lasar_plugins.sft_objective.answer.objective import Answer
 from lasar_plugins.sft_objective.text.config import ItemTextConfig
 from lasar_plugins.sft_objective.text.plain import ItemText
+from tests.engine.text_tasks import shop, surroundings, tasks_of
 from tests.small import SHOP
-
-from .test_text_tasks import shop, surroundings, tasks_of
 
 SPEC = (
     SHOP

@@ -1,16 +1,14 @@
 """Tasks with texts: what stands in prompts and answers, and what their losses are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lasar_kit.core.dataset import ITEM_COLUMNS, Dataset, Sequences
 from lasar_kit.core.samples import Window
 from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
@@ -19,63 +17,17 @@ from lasar_kit.stages.sft.step import SftStep
 from lasar_plugins.sft_objective.answer.config import AnswerConfig
 from lasar_plugins.sft_objective.answer.objective import Answer
 from lasar_plugins.sft_objective.text import tasks
-from lasar_plugins.sft_objective.text.config import ItemTextConfig, SidTaskConfig, WrittenTaskConfig
+from lasar_plugins.sft_objective.text.config import ItemTextConfig, WrittenTaskConfig
 from lasar_plugins.sft_objective.text.plain import ItemText
-from lasar_plugins.sft_objective.text.rows import Row, Writer
-from lasar_plugins.sft_objective.text.tasks import SidTask
+from lasar_plugins.sft_objective.text.rows import Writer
 from lasar_plugins.teacher.template.config import TemplateTeacherConfig
+from tests.engine.text_tasks import all_rows, answer, prompt, shop, surroundings, tasks_of
 
 Build = Callable[..., Recommender]
-TASKS = (tasks.TextToSid, tasks.SidToText, tasks.HistoryToTitle, tasks.TitlesToSid)
 SPELLED = "Soap <a_1><b_2><c_0> <|lat_e|> & <eos> brush"
 WORDS = st.sampled_from(["", "Soap", "<a_0>", "Rose oil 4 oz.", "ID of the item: <b_1>", SPELLED, "Éclat"])
 TITLES = st.lists(WORDS, min_size=30, max_size=30)
 PATHS = st.lists(st.lists(st.integers(0, 29), min_size=4, max_size=9), min_size=1, max_size=3)
-
-
-def shop(titles: Sequence[str], paths: Sequence[Sequence[int]]) -> Dataset:
-    columns = {name: [""] * len(titles) for name in ITEM_COLUMNS}
-    columns["id"] = [str(n) for n in range(len(titles))]
-    columns["title"] = list(titles)
-    columns["brand"] = ["Ann" if n % 3 == 0 else "" for n in range(len(titles))]
-    users = tuple(str(n) for n in range(len(paths)))
-    return Dataset(users, pl.DataFrame(columns), Sequences.of([list(path) for path in paths]))
-
-
-def surroundings(recommender: Recommender, sids: Sids, dataset: Dataset, seed: int = 0) -> Env:
-    tokenizer = recommender.backbone.tokenizer
-    return Env(
-        seed=seed,
-        tokenizer=tokenizer,
-        vocabulary=sids.vocabulary,
-        items=dataset.items,
-        train=dataset.train,
-        max_history=6,
-        table=sids.table(tokenizer),
-    )
-
-
-def tasks_of(
-    recommender: Recommender, sids: Sids, dataset: Dataset, seed: int = 0, **options: object
-) -> list[SidTask]:
-    env = surroundings(recommender, sids, dataset, seed)
-    made = []
-    for task in TASKS:
-        config = SidTaskConfig.model_validate({"use": task.frame, **options})
-        made.append(task(config, env))
-    return made
-
-
-def all_rows(task: SidTask) -> list[Row]:
-    return [task.row(n) for n in range(task.size)]
-
-
-def prompt(row: Row) -> list[int]:
-    return row.ids[: len(row.ids) - row.answer].tolist()
-
-
-def answer(row: Row) -> list[int]:
-    return row.ids[len(row.ids) - row.answer :].tolist()
 
 
 @pytest.fixture

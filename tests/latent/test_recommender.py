@@ -16,8 +16,9 @@ from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.depth import greedy_depth
 from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
+from lasar_kit.model.parts import Misfit, Parts
 from lasar_kit.model.ranking import rank_users
-from lasar_kit.model.recommender import Misfit, Parts, Recommender
+from lasar_kit.model.recommender import Recommender
 from lasar_kit.stages.sft.step import SftStep
 from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.sft_objective.answer.config import AnswerConfig

@@ -17,7 +17,8 @@ from lasar_kit.core.chains import read_chains
 from lasar_kit.core.lesson import Prompts
 from lasar_kit.core.values import Env, Prompt, SidTable
 from lasar_kit.data.sids import Sids
-from lasar_kit.model.recommender import Parts, Recommender
+from lasar_kit.model.parts import Parts
+from lasar_kit.model.recommender import Recommender
 from tests.closeness import assert_same, in_float64
 
 Make = Callable[..., Any]

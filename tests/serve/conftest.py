@@ -16,7 +16,8 @@ from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.dataset import Dataset, Sequences
 from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
-from lasar_kit.model.recommender import Parts, Recommender
+from lasar_kit.model.parts import Parts
+from lasar_kit.model.recommender import Recommender
 from lasar_kit.run import runner
 from lasar_kit.serve.http.app import Options, create_app
 from lasar_kit.serve.http.service import Service

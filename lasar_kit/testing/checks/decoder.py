@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from itertools import product
 from typing import Any
 
 import torch
 from hypothesis import strategies as st
-from jaxtyping import Float
 from torch import Tensor
 
 from lasar_kit.core.capabilities import Extends, SearchesAmong
 from lasar_kit.core.interfaces import Decoder
 from lasar_kit.core.values import Beams, LatentTrace, SidTable
 from lasar_kit.testing import tiny
+from lasar_kit.testing.by_hand import by_hand
 from lasar_kit.testing.compare import close, furthest
 from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
 from lasar_kit.testing.crowds import CROWDS, Crowd
 from lasar_kit.testing.limited import Limited, limited
 from lasar_kit.testing.strategies import Search, searches
 from lasar_kit.testing.thinking import read_prompts
-from lasar_kit.testing.tiny import TinyBackbone
 
 
 def _trace(search: Search) -> LatentTrace:
@@ -104,7 +102,7 @@ def best_come_first(subject: Subject, case: Search) -> None:
 def scores_are_the_models(subject: Subject, case: Search) -> None:
     """An item's logp is the sum over its tokens, among all tokens or among those the catalogue allows."""
     beams = _search(subject, case)
-    known = [_gathered(scores, beams, case) for scores in _by_hand(case)]
+    known = [_gathered(scores, beams, case) for scores in by_hand(case)]
     found = beams.logp[beams.valid]
     fits = any(close(found, expected) for expected in known)
     expect(
@@ -121,7 +119,7 @@ def wide_search_ranks_the_whole_catalogue(subject: Subject, case: Search) -> Non
     beams = _search(subject, case)
     counts = beams.valid.sum(-1).flatten().tolist()
     expect(counts == [len(case.leaves)] * len(counts), f"found {counts} of {len(case.leaves)} items")
-    orders = [scores.sort(-1, descending=True).values for scores in _by_hand(case)]
+    orders = [scores.sort(-1, descending=True).values for scores in by_hand(case)]
     found = beams.logp[..., : len(case.leaves)]
     fits = any(close(found, expected) for expected in orders)
     expect(fits, f"over all tokens, a logp is {furthest(found, orders[0])}")
@@ -137,7 +135,7 @@ def a_wide_search_under_constraints_is_brute_force(subject: Subject, case: Limit
     they have among all; of any width it finds as many of them as there are, or as it is wide."""
     if not isinstance(subject.component, SearchesAmong):
         return
-    scores = _by_hand(case.search)
+    scores = by_hand(case.search)
     for width in (max(case.search.width, len(case.search.leaves)), case.search.width, 1):
         beams = _among(subject, case.narrow(width))
         for b, found in enumerate(beams.items.tolist()):
@@ -256,43 +254,6 @@ def equal_scores_keep_their_order(subject: Subject, case: Crowd) -> None:
         narrow = _search(subject, replace(whole, width=width)).items
         told = f"{narrow[0, 0].tolist()} of width {width}, {items[0, 0].tolist()} of width {whole.width}"
         expect(torch.equal(narrow, items[..., :width]), told)
-
-
-def _by_hand(case: Search) -> list[Float[Tensor, "B R leaves"]]:
-    """Scores of all items, one path at a time: over the vocabulary, and over what the catalogue allows."""
-    results = []
-    for allowed_only in (False, True):
-        rows = [
-            [_branch(case, b, r, allowed_only) for r in range(len(tips))]
-            for b, tips in enumerate(case.thinking.tips)
-        ]
-        results.append(torch.tensor(rows))
-    return results
-
-
-@lru_cache(4096)
-def _logits(backbone: TinyBackbone, path: tuple[int, ...]) -> Float[Tensor, " V"]:
-    """Read behind a path of tokens; all decoders are asked about the same ones."""
-    ids = torch.tensor([path])
-    with torch.no_grad():
-        hidden, _ = backbone.advance(backbone.embed(ids), torch.arange(-1, len(path) - 1)[None], None)
-        return backbone.logits(hidden[0, -1]).double()
-
-
-def _branch(case: Search, b: int, r: int, allowed_only: bool) -> list[float]:
-    prompt = case.thinking.prompts[b][: case.thinking.tips[b][r] + 1]
-    scores = []
-    for leaf in case.leaves:
-        total = 0.0
-        for level, token in enumerate(leaf):
-            prefix = tuple(leaf[:level])
-            logits = _logits(case.backbone, (*prompt, *prefix))
-            rivals = logits
-            if allowed_only:
-                rivals = rivals[sorted({row[level] for row in case.leaves if tuple(row[:level]) == prefix})]
-            total += float(logits[token] - rivals.logsumexp(-1))
-        scores.append(total)
-    return scores
 
 
 def _gathered(scores: Tensor, beams: Beams, case: Search) -> Tensor:
