@@ -11,7 +11,7 @@ import pytest
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.testing import check_component
 from lasar_kit.testing.checks import CONTRACTS
-from tests.contracts.builtins import COMPONENTS, DECLARED, ELSEWHERE
+from tests.contracts.components import COMPONENTS, DECLARED, ELSEWHERE
 
 CATALOGUE = Catalogue.discover()
 FIRST, FURTHER = 0.5, 0.15
