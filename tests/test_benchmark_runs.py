@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from argparse import ArgumentParser, Namespace
@@ -14,6 +13,9 @@ import pytest
 import torch
 import yaml
 
+from lasar_plugins.backbone.qwen3.config import Qwen3Config
+from tests.benchmarks import importing
+
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"hidden_size": 32, "layers": 2, "heads": 2, "kv_heads": 1, "initializer_std": 0.3}
 
@@ -21,21 +23,15 @@ SMALL = {"hidden_size": 32, "layers": 2, "heads": 2, "kv_heads": 1, "initializer
 @pytest.fixture(scope="module")
 def load() -> Iterator[Callable[[str], Any]]:
     """Imports a script of benchmarks/ on a small model, as it is imported when it is run."""
-    before = set(sys.modules)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
+    with importing() as found:
 
         def script(name: str) -> Any:
-            module = importlib.import_module(name)
+            module = found(name)
             if hasattr(module, "MODEL"):
-                config = importlib.import_module("lasar_plugins.backbone.qwen3.config").Qwen3Config
-                patch.setattr(module, "MODEL", config(use="qwen3", **SMALL))
+                module.MODEL = Qwen3Config.model_validate({"use": "qwen3", **SMALL})
             return module
 
         yield script
-    for name in ("decode", "latent", "report", "rl_step", "scaling", "sft"):
-        if name not in before:
-            sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize(("name", "page"), [("latent", "latent"), ("rl_step", "latent"), ("sft", "sft")])

@@ -1,48 +1,50 @@
 """Tables in the documents are those that the stored results give."""
 
-import importlib
-import importlib.util
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from tests.benchmarks import importing
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="module")
+def load() -> Iterator[Callable[[str], Any]]:
+    """Imports a script of benchmarks/."""
+    with importing() as found:
+        yield found
+
+
 @pytest.fixture
-def beauty() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("beauty", ROOT / "benchmarks" / "beauty.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def beauty(load: Callable[[str], Any]) -> Any:
+    return load("beauty")
 
 
 def between(path: Path, marker: str) -> str:
     return path.read_text().split(f"<!-- table: {marker} -->")[1].strip()
 
 
-def test_the_table_of_beauty(beauty: ModuleType) -> None:
+def test_the_table_of_beauty(beauty: Any) -> None:
     results = json.loads(beauty.RESULTS.read_text())
     assert between(ROOT / "docs" / "beauty.md", "beauty") == beauty.table(results)
 
 
-def test_the_results_are_those_of_all_users_and_stand_beside_the_baselines(beauty: ModuleType) -> None:
+def test_the_results_are_those_of_all_users_and_stand_beside_the_baselines(beauty: Any) -> None:
     for run in json.loads(beauty.RESULTS.read_text()).values():
         for row in run["metrics"].values():
             assert row["users"] == 22_363
             assert set(row["baselines"]) == {"popularity", "item_knn"}
 
 
-def test_the_table_of_kills(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_of_kills(load: Callable[[str], Any]) -> None:
     """Enough kills, in all stages, also behind checkpoints; and every run ended in the same bits."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    kill, report = importlib.import_module("kill"), importlib.import_module("report")
+    kill, report = load("kill"), load("report")
     result = json.loads(kill.RESULT.read_text())
     expected = report.markdown(kill.text(result), kill.tables(result))
     assert between(ROOT / "docs" / "resume.md", "kill") == expected
@@ -55,10 +57,9 @@ def test_the_table_of_kills(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(hit["from_checkpoint"] for hit in one) >= 5
 
 
-def test_the_table_of_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_of_mutants(load: Callable[[str], Any]) -> None:
     """Of all files that are mutated; each survivor has a reason to live."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    mutation = importlib.import_module("mutation")
+    mutation = load("mutation")
     files = json.loads(mutation.RESULTS.read_text())
     assert between(ROOT / "docs" / "contracts.md", "mutation") == mutation.table(files)
     assert sorted(files) == sorted(name for group in mutation.GROUPS.values() for name in group["files"])
@@ -67,10 +68,9 @@ def test_the_table_of_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
         assert all(survivor["change"] and survivor["reason"] for survivor in file["survived"])
 
 
-def test_the_tables_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tables_of_a_gpu(load: Callable[[str], Any]) -> None:
     """Of each part from the file that it is told of."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    gpu, tables = importlib.import_module("gpu"), importlib.import_module("gpu_parts.tables")
+    gpu, tables = load("gpu"), load("gpu_parts.tables")
     stored = {"gpu_correct": "ab", "gpu": "cdefg", "gpu_contracts": "h"}
     for file, parts in stored.items():
         lines = gpu.read(ROOT / "benchmarks" / "results" / f"{file}.jsonl")
@@ -78,7 +78,7 @@ def test_the_tables_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
             assert between(ROOT / "docs" / "gpu.md", f"{file} {part}") == tables.text(lines, part)
 
 
-def test_the_table_of_a_run_that_tells_of_both_protocols_by_itself(beauty: ModuleType) -> None:
+def test_the_table_of_a_run_that_tells_of_both_protocols_by_itself(beauty: Any) -> None:
     """As the one of two stages is, but for what stands beside."""
     stored = json.loads(beauty.RESULTS.read_text())
     both = {
@@ -95,9 +95,8 @@ def test_the_table_of_a_run_that_tells_of_both_protocols_by_itself(beauty: Modul
     assert beauty.table(both) == beauty.table(stored)
 
 
-def test_the_tables_of_systems(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    systems = importlib.import_module("systems")
+def test_the_tables_of_systems(load: Callable[[str], Any]) -> None:
+    systems = load("systems")
     stored, page = systems.read(systems.RESULTS).results, ROOT / "docs" / "systems.md"
     for data in ("scientific", "beauty"):
         assert between(page, data) == systems.table(stored, data)
@@ -105,10 +104,9 @@ def test_the_tables_of_systems(monkeypatch: pytest.MonkeyPatch) -> None:
         assert between(page, name) == systems.study(stored, "scientific", name)
 
 
-def test_the_plan_for_many_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_for_many_cards(load: Callable[[str], Any]) -> None:
     """Its sizes are those of the models that transformers builds; a row is worked out by hand."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    plan = importlib.import_module("plan")
+    plan = load("plan")
     assert between(ROOT / "docs" / "processes.md", "plan") == plan.table()
     for shape in plan.SHAPES:
         config = Qwen3Config(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,24 +13,38 @@ from typing import Any
 import pytest
 import torch
 
+from tests.benchmarks import importing
+
 ROOT = Path(__file__).resolve().parents[1]
+Load = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module")
-def parts() -> Iterator[Any]:
-    """The package benchmarks/gpu_parts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        import gpu_parts
-
-        yield gpu_parts
+def load() -> Iterator[Load]:
+    """Imports benchmarks/gpu.py and what is in benchmarks/gpu_parts."""
+    with importing() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def correct(parts: Any) -> Any:
-    from gpu_parts import correct
+def gpu(load: Load) -> Any:
+    return load("gpu")
 
-    return correct
+
+@pytest.fixture(scope="module")
+def correct(load: Load) -> Any:
+    return load("gpu_parts.correct")
+
+
+@pytest.fixture
+def bench(load: Load, tmp_path: Path) -> Callable[[str, float], Any]:
+    """Makes what a part is measured with, by its letter and the seconds that it is given."""
+
+    def make(part: str, seconds: float) -> Any:
+        place = tmp_path / "out.jsonl"
+        return load("gpu_parts.common").Bench(part, place, seconds=seconds, smoke=True, device="cpu")
+
+    return make
 
 
 def test_every_stage_is_checked_and_agrees_with_itself(correct: Any) -> None:
@@ -72,13 +85,12 @@ def test_a_gap_is_seen_wherever_it_is(correct: Any) -> None:
 
 
 @pytest.mark.parametrize("part", ["c", "d", "e", "f", "g"])
-def test_a_part_runs_at_its_tiny_size(parts: Any, part: str, tmp_path: Path) -> None:
-    import gpu
-    from gpu_parts.common import Bench
-
-    bench = Bench(part, tmp_path / "out.jsonl", seconds=600, smoke=True, device="cpu")
-    importlib.import_module(f"gpu_parts.{gpu.PARTS[part][0]}").part(bench)
-    lines = gpu.read(bench.out)
+def test_a_part_runs_at_its_tiny_size(
+    gpu: Any, load: Load, bench: Callable[[str, float], Any], part: str
+) -> None:
+    made = bench(part, 600)
+    load(f"gpu_parts.{gpu.PARTS[part][0]}").part(made)
+    lines = gpu.read(made.out)
     assert [
         line for line in lines if "error" in line or "skipped" in line or not line.get("passed", True)
     ] == []
@@ -87,11 +99,9 @@ def test_a_part_runs_at_its_tiny_size(parts: Any, part: str, tmp_path: Path) -> 
 
 
 def test_what_a_part_cannot_do_is_told_and_the_next_begins(
-    parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A part that hangs, one that dies, one that comes to its end; time is dealt anew before each."""
-    import gpu
-
     asked: list[list[str]] = []
 
     def run(command: list[str], env: dict[str, str], timeout: float) -> SimpleNamespace:
@@ -113,22 +123,20 @@ def test_what_a_part_cannot_do_is_told_and_the_next_begins(
     assert gpu.drive(Namespace(minutes=2.0, out=out, smoke=True), ["c"])
 
 
-def test_an_error_is_written_with_its_place_and_a_cut_line_is_left_out(parts: Any, tmp_path: Path) -> None:
-    import gpu
-    from gpu_parts.common import Bench
-    from gpu_parts.tables import text
-
-    bench = Bench("a", tmp_path / "out.jsonl", seconds=10, smoke=True, device="cpu")
+def test_an_error_is_written_with_its_place_and_a_cut_line_is_left_out(
+    gpu: Any, load: Load, bench: Callable[[str, float], Any]
+) -> None:
+    text, made = load("gpu_parts.tables").text, bench("a", 10)
 
     def fails() -> dict[str, Any]:
         raise RuntimeError("two\nlines")
 
-    bench.attempt("wrong", fails)
-    bench.attempt("right", lambda: {"passed": True, "gap": 1.23456789e-7, "ms": {"a": 1.0}})
-    bench.attempt("late", dict, least=11)
-    with bench.out.open("a") as file:
+    made.attempt("wrong", fails)
+    made.attempt("right", lambda: {"passed": True, "gap": 1.23456789e-7, "ms": {"a": 1.0}})
+    made.attempt("late", dict, least=11)
+    with made.out.open("a") as file:
         file.write('{"part": "a", "na')
-    wrong, right, late = gpu.read(bench.out)
+    wrong, right, late = gpu.read(made.out)
     assert wrong["error"] == "RuntimeError: two lines"
     assert wrong["where"].startswith("test_gpu_benchmark.py:")
     assert right["gap"] == 1.2346e-07

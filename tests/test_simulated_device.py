@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.benchmarks import importing
 from tests.simulated import DEVICE, Simulated, There
 
 READS = 8
@@ -19,11 +19,8 @@ READS = 8
 @pytest.fixture(scope="module")
 def correct() -> Iterator[Any]:
     """benchmarks/gpu_parts/correct.py."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
-        from gpu_parts import correct as module
-
-        yield module
+    with importing() as load:
+        yield load("gpu_parts.correct")
 
 
 @pytest.fixture

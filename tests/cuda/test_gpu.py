@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.benchmarks import importing
+
 pytestmark = [
     pytest.mark.skipif(
         os.environ.get("LASAR_TEST_DEVICE") != "cuda",
@@ -43,10 +45,8 @@ BACKBONES = ("qwen3", "sasrec", "gru4rec", "hf_causal llama", "hf_causal gemma2"
 @pytest.fixture(scope="module")
 def correct() -> Iterator[Any]:
     """benchmarks/gpu_parts/correct.py, float32 being float32."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-        from gpu_parts import correct as module
-
+    with importing() as load:
+        module = load("gpu_parts.correct")
         torch.set_float32_matmul_precision("highest")
         yield module
 

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
+
+from tests.benchmarks import importing
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    """benchmarks/decode.py as a module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # it sets this, and it is to be undone
-        found = importlib.util.spec_from_file_location("decode_benchmark", ROOT / "benchmarks" / "decode.py")
-        assert found is not None
-        assert found.loader is not None
-        module = importlib.util.module_from_spec(found)
-        found.loader.exec_module(module)
-    return module
+def benchmark() -> Iterator[Any]:
+    """benchmarks/decode.py."""
+    with importing() as load:
+        yield load("decode")
 
 
-def test_document_holds_the_table_of_the_results(benchmark: ModuleType) -> None:
+def test_document_holds_the_table_of_the_results(benchmark: Any) -> None:
     document = (ROOT / "docs" / "decoding.md").read_text(encoding="utf-8")
     _, shown, _ = document.split("<!-- table: decode -->")
     assert shown.strip() == benchmark.markdown(json.loads(benchmark.RESULT.read_text(encoding="utf-8")))
 
 
-def test_a_small_run_measures_everything(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_run_measures_everything(benchmark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"hidden_size": 32, "layers": 1, "heads": 2, "kv_heads": 1, "initializer_std": 0.3}
     monkeypatch.setattr(benchmark, "MODEL", benchmark.Qwen3Config(use="qwen3", **small))
     args = Namespace(batch=2, prompt=6, width=5, repeats=1, items=200, catalogues=[100, 1000])

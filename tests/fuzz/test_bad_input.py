@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+from tests.benchmarks import importing
+
 MODEL_FAULTS = (
     *("a pointer", "cut off", "a wrapper's names", "tensors left out", "more or fewer layers", "shapes"),
     *("two matrices for one", "quantised", "files damaged", "files left out", "odd values", "no tokenizer"),
@@ -29,13 +30,8 @@ pytestmark = pytest.mark.filterwarnings("default")  # a warning is no mistake of
 @pytest.fixture(scope="module")
 def load() -> Iterator[Callable[[str], ModuleType]]:
     """Imports a module of benchmarks/, as it is imported when that is run."""
-    before = set(sys.modules)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield __import__("importlib").import_module
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] in ("bad_input", "fuzz", "report"):
-            del sys.modules[name]
+    with importing() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
