@@ -195,7 +195,7 @@ def _report(rows: Rows, cells: list[list[Cell]], folder: Path, catalogue: Catalo
     ]
     stages = cells[0][0].loaded.spec.stages
     depths = {depth: AT_DEPTH.format(depth) for depth in rows.depths if AT_DEPTH.format(depth) in stages}
-    out = bool(getattr(stages[rows.stage], "exclude_history", False))
+    out = bool(stages[rows.stage].leaves_out_history)
     found = Study.of(ran, rows.stage, depths, rows.skipped, cost, out)
     found.show(screen)
     found.write(folder)

@@ -82,17 +82,17 @@ class Segments:
             items=dataset.items,
             train=dataset.train,
         )
-        config: Any = stage.config
-        aligner = catalogue.build("aligner", config.aligner, env)
+        own: Any = stage.config.own_aligner  # of the options of built-in aligners, if it has them
+        aligner = catalogue.build("aligner", own, env)
         options: Any = anchors.config
         segmenter = catalogue.build("segmenter", options.segmenter, env)
-        wide = getattr(config.aligner, "space", "hidden") == "vocab"
+        wide = getattr(own, "space", "hidden") == "vocab"
         return cls(
             AnchorStore.open(folder),
             _texts(folder, dataset),
             lambda text: segmenter.segment(text)[: options.max_segments],
             aligner,
-            " ".join([config.aligner.use, getattr(config.aligner, "distance", "")]).strip(),
+            " ".join([own.use, getattr(own, "distance", "")]).strip(),
             len(env.tokenizer) if wide else env.hidden_size,
         )
 
@@ -170,7 +170,7 @@ def place_of(history: Int[np.ndarray, " H"], dataset: Dataset, shown: int) -> tu
 
 
 def _aligns(stage: PlannedStage) -> bool:
-    aligner = getattr(stage.config, "aligner", None)
+    aligner = stage.config.own_aligner
     return "anchors" in stage.inputs and aligner is not None and aligner.use != "none"
 
 

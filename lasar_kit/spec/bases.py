@@ -6,7 +6,7 @@ What is declared here is known before anything is built: `check` holds it agains
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -25,6 +25,11 @@ class DecoderConfig(ComponentConfig):
     offers_between: ClassVar[bool] = False
 
     width: int = Field(50, ge=1, description="Beams kept at each level, and items returned.")
+
+    @property
+    def renormalises(self) -> bool:
+        """Whether log-probabilities are among the tokens that go on to an item alone, not among all."""
+        return False
 
     @property
     def learns(self) -> bool:
@@ -60,6 +65,11 @@ class BackboneConfig(ComponentConfig):
     def from_scratch(self) -> bool:
         """Whether it begins with random weights, and so has read nothing."""
         return False
+
+    @property
+    def starts_from(self) -> str | None:
+        """The model whose weights it begins with, a folder, hub id or GGUF file; None where it names none."""
+        return None
 
     @property
     def rounds_updates(self) -> bool:
@@ -154,6 +164,11 @@ class RlObjectiveConfig(ComponentConfig):
     def acts_later(self) -> tuple[str, ...]:
         """Options without effect on a rollout's first update, where the policy still is what made it."""
         return ()
+
+    @property
+    def kl_over(self) -> Literal["token", "sequence"] | None:
+        """What the KL that it logs is of: one token, on average, or a whole SID; None where it logs none."""
+        return None
 
     @property
     def least_candidates(self) -> int:

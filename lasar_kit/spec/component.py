@@ -136,6 +136,11 @@ class ComponentConfig(SpecModel):
 
     use: str = Field(description="Name of the component.")
 
+    @property
+    def reads_checkpoint(self) -> bool:
+        """Whether the stage that it stands in must read a checkpoint for it."""
+        return False
+
     def without_effect(self) -> tuple[str, ...]:
         """Options that are set and yet do nothing beside the others: `check` and `run` warn of them."""
         return ()

@@ -12,7 +12,13 @@ from lasar_kit.spec.component import ComponentConfig
 from lasar_kit.spec.held import Held
 
 if TYPE_CHECKING:
-    from lasar_kit.spec.bases import BackboneConfig, DecoderConfig, DepthPolicyConfig, LatentLoopConfig
+    from lasar_kit.spec.bases import (
+        BackboneConfig,
+        DecoderConfig,
+        DepthPolicyConfig,
+        LatentLoopConfig,
+        QuantizerConfig,
+    )
 
 
 class StageConfig(ComponentConfig):
@@ -72,6 +78,21 @@ class StageConfig(ComponentConfig):
     @property
     def own_decoder(self) -> DecoderConfig | None:
         """The decoder that it ranks with instead of the spec's; None where it ranks with that."""
+        return None
+
+    @property
+    def own_quantizer(self) -> QuantizerConfig | None:
+        """The quantizer of the SIDs that it makes; None where it makes none, or takes them from elsewhere."""
+        return None
+
+    @property
+    def own_aligner(self) -> ComponentConfig | None:
+        """The aligner that holds thoughts to anchors, where there are any; None where none does."""
+        return None
+
+    @property
+    def leaves_out_history(self) -> bool | None:
+        """Whether lists that it reports on leave out a user's history; None where it makes no lists."""
         return None
 
     from_: str | None = Field(

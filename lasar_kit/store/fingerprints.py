@@ -73,9 +73,10 @@ def _described(config: ComponentConfig, catalogue: Catalogue, unread: Sequence[s
 def _leave_out(options: object, config: object) -> None:
     """Take out of a config's options, nested ones too, `from` and what changes no result."""
     if isinstance(config, BaseModel) and isinstance(options, dict):
+        unkeyed = type(config).unkeyed if isinstance(config, ComponentConfig) else ()
         for name, field in type(config).model_fields.items():
             key = field.alias or name
-            if key == "from" or name in getattr(type(config), "unkeyed", ()):
+            if key == "from" or name in unkeyed:
                 options.pop(key, None)
             elif key in options:
                 _leave_out(options[key], getattr(config, name))

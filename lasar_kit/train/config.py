@@ -110,8 +110,7 @@ class TrainingConfig(StageConfig):
                 "backbone.dtype is 'bfloat16' and 'lora' is null: most updates of such weights are rounded "
                 "away; keep them in float32, and set 'precision: bf16' to compute in bfloat16"
             )
-        aligner = getattr(self, "aligner", None)
-        named = "aligner" in self.model_fields_set and getattr(self, "align_weight", True)
+        aligner, named = self.own_aligner, "aligner" in self.model_fields_set
         if named and aligner is not None and aligner.use != "none" and "anchors" not in inputs:
             yield (
                 f"aligner {aligner.use!r} has no anchors to hold thoughts to, so it does nothing; add a "

@@ -92,3 +92,8 @@ class TableOptions(InteractionOptions):
         "or an item without text.",
     )
     encoding: Encoding = Field("utf-8", description=ENCODING)
+
+    @property
+    def own_separator(self) -> str | None:
+        """The separator of cells that its options name; None where a file's suffix tells it."""
+        return None

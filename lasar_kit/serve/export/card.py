@@ -17,6 +17,7 @@ from lasar_kit.report.table import metrics_grids, read_metrics
 from lasar_kit.serve.export.plain import Plain
 from lasar_kit.serve.recommend import LoadedRun
 from lasar_kit.serve.stock import Stock
+from lasar_kit.spec import DecoderConfig
 from lasar_kit.spec.load import LoadedSpec
 
 CARD = "README.md"
@@ -85,7 +86,7 @@ def write_card(run: Path, loaded: LoadedSpec, model: LoadedRun, folder: Path, to
     front: dict[str, Any] = {"tags": ["generative-recommendation", "semantic-ids", "lasar-kit"]}
     if told.plain is not None:
         front |= {"library_name": "transformers", "pipeline_tag": "text-generation"}
-    if base := getattr(spec.backbone, "pretrained", None):
+    if base := spec.backbone.starts_from:
         front["base_model"] = Path(base).name if Path(base).is_absolute() else base
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
@@ -123,7 +124,7 @@ def _sections(run: Path, loaded: LoadedSpec, model: LoadedRun, told: Told) -> It
     yield _files(loaded, told)
     if told.plain is not None:
         yield "## Without the kit"
-        yield from _plain(model, told, told.plain)
+        yield from _plain(model, told, told.plain, spec.decoder)
 
 
 def _listed(model: LoadedRun, stock: Stock) -> str:
@@ -140,11 +141,8 @@ def _listed(model: LoadedRun, stock: Stock) -> str:
 
 def _evaluations(loaded: LoadedSpec) -> Iterator[str]:
     for name, config in loaded.spec.stages.items():
-        if (out := getattr(config, "exclude_history", None)) is not None:
-            yield f"- `{name}`: history {_PROTOCOLS.get(out, out)}"
-
-
-_PROTOCOLS = {True: "left out of the lists", False: "in the lists", "both": "in the lists, and left out"}
+        if (out := config.leaves_out_history) is not None:
+            yield f"- `{name}`: history {'left out of' if out else 'in'} the lists"
 
 
 def _files(loaded: LoadedSpec, told: Told) -> str:
@@ -177,7 +175,7 @@ def _files(loaded: LoadedSpec, told: Told) -> str:
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {what} |" for name, what in rows)])
 
 
-def _plain(model: LoadedRun, told: Told, plain: Plain) -> Iterator[str]:
+def _plain(model: LoadedRun, told: Told, plain: Plain, decoder: DecoderConfig) -> Iterator[str]:
     """How a plain engine asks the model, and what it loses."""
     recommender = model.recommender
     if plain.between is None:
@@ -194,9 +192,7 @@ def _plain(model: LoadedRun, told: Told, plain: Plain) -> Iterator[str]:
     yield "\n".join(_lost(model, told))
     gone = set(told.stock.withdrawn.tolist())
     row = next(item for item, row in told.stock.row_of.items() if row not in gone)
-    decoder = recommender.decoder
-    renormalize = getattr(getattr(decoder, "config", None), "score", None) == "trie"
-    yield ASK.strip().format(history=[row], width=model.width, renormalize=renormalize)
+    yield ASK.strip().format(history=[row], width=model.width, renormalize=decoder.renormalises)
 
 
 def _lost(model: LoadedRun, told: Told) -> Iterator[str]:

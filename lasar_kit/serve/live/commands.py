@@ -97,7 +97,7 @@ def _read(file: Path, model: Stock) -> pl.DataFrame:
         raise UserError(f"{file}: no such file")
     own = model.origin.loaded.spec.dataset
     options = own if isinstance(own, TableOptions) else TableOptions(use="csv")
-    separator = getattr(own, "separator", None) or ("\t" if ".tsv" in file.suffixes else ",")
+    separator = options.own_separator or ("\t" if ".tsv" in file.suffixes else ",")
     table = delimited(file, Layout(separator, encoding=options.encoding))
     key = options.item_in_items or options.item
     if key not in table.columns and "id" in table.columns:

@@ -74,10 +74,15 @@ class EvaluateConfig(StageConfig):
     def own_decoder(self) -> DecoderConfig | None:
         return self.decoder
 
+    @property
+    def leaves_out_history(self) -> bool:
+        """By `exclude_history`."""
+        return self.exclude_history
+
     def mistakes(self, around: Around) -> Iterator[tuple[str, str]]:
         """A depth must be one that the model's policy can choose, as far as its config tells; a loop that
         thinks between answer tokens needs a decoder that lets it."""
-        quantizer = getattr(around.inputs["sids"][1], "quantizer", None)
+        quantizer = around.inputs["sids"][1].own_quantizer
         if self.cold is not None and quantizer is not None and not quantizer.encodes_later:
             yield "cold", f"quantizer {quantizer.use} has no codes for items that come later; rq_kmeans has"
         support = around.policy.support if around.policy is not None else None

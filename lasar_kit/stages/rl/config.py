@@ -109,6 +109,11 @@ class RlConfig(TrainingConfig):
     )
 
     @property
+    def own_aligner(self) -> ComponentConfig | None:
+        """`aligner`, where `align_weight` is not 0."""
+        return self.aligner if self.align_weight else None
+
+    @property
     def listed(self) -> tuple[WeightedObjective, ...]:
         """Those of `objectives`."""
         return self.objectives

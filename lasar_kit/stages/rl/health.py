@@ -86,7 +86,7 @@ class Health:
         """How large each KL in the log may be; one by sequence is a sum over an item's tokens."""
         limits: dict[str, float] = {}
         for entry in self.config.objectives:
-            if level := getattr(entry.objective, "level", None):
+            if level := entry.objective.kl_over:
                 name = f"{entry.objective.use}_{len(limits) + 1}_kl" if limits else "kl"
                 limits[name] = FAR * (self.levels if level == "sequence" else 1)
         return limits

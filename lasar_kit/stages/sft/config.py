@@ -179,6 +179,11 @@ class SftConfig(TrainingConfig):
             yield term(use, self.reasoning_text.weight, use, use, **options)
 
     @property
+    def own_aligner(self) -> ComponentConfig | None:
+        """`aligner`, where `align_weight` is not 0."""
+        return self.aligner if self.align_weight else None
+
+    @property
     def listed(self) -> tuple[WeightedSftObjective, ...]:
         """Those of `objectives`."""
         return self.objectives

@@ -30,7 +30,11 @@ class TokenizeConfig(StageConfig):
     )
 
     @property
+    def own_quantizer(self) -> QuantizerConfig:
+        return self.quantizer
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """A checkpoint, where an encoder reads the item vectors of one."""
         encoders = components(self.text_encoder) if self.quantizer.reads_vectors else ()
-        return ("checkpoint",) if any(getattr(part, "reads_checkpoint", False) for part in encoders) else ()
+        return ("checkpoint",) if any(part.reads_checkpoint for part in encoders) else ()

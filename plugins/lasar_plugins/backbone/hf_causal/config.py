@@ -53,6 +53,11 @@ class CausalOptions(BackboneConfig):
         return self.pretrained is None
 
     @property
+    def starts_from(self) -> str | None:
+        """As `pretrained` says."""
+        return self.pretrained
+
+    @property
     def rounds_updates(self) -> bool:
         """Whether all of bfloat16 weights are trained; adapters have float32 weights of their own."""
         return self.dtype == "bfloat16" and self.lora is None

@@ -37,3 +37,7 @@ class CsvConfig(TableOptions):
     item_columns: Columns = Field(
         None, description="Columns of a file of items without a header line, all of them, in order."
     )
+
+    @property
+    def own_separator(self) -> str | None:
+        return self.separator

@@ -23,6 +23,11 @@ class TrieConfig(DecoderConfig):
         256, ge=0, description="Memory for dense tables of the trie; levels beyond it are searched sparsely."
     )
 
+    @property
+    def renormalises(self) -> bool:
+        """With `score: trie`."""
+        return self.score == "trie"
+
 
 class TrieBeamConfig(TrieConfig):
     """Beam search that only ever spells items of the catalogue."""

@@ -64,6 +64,11 @@ class GrpoConfig(RlObjectiveConfig):
         """Its clip, of ratios to the policy that made the candidates."""
         return ("clip", "clip_high") if self.ratio == "old" else ()
 
+    @property
+    def kl_over(self) -> Literal["token", "sequence"]:
+        """By `level`."""
+        return self.level
+
     @model_validator(mode="after")
     def _options_act(self) -> GrpoConfig:
         fields = type(self).model_fields
