@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,21 @@ import pytest
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.report.bootstrap import paired_bootstrap
 from lasar_kit.spec import load_spec
+from tests.benchmarks import importing
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def parts(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("systems")
+def load() -> Iterator[Callable[[str], Any]]:
+    """Imports a script of benchmarks/."""
+    with importing() as found:
+        yield found
+
+
+@pytest.fixture
+def parts(load: Callable[[str], Any]) -> Any:
+    return load("systems")
 
 
 def a_run(
@@ -32,7 +38,7 @@ def a_run(
     return {**about, "validation": 0.1, "stages": dict.fromkeys(stages, row), **more}
 
 
-def test_a_run_takes_the_place_of_its_like_and_no_other(parts: ModuleType, tmp_path: Path) -> None:
+def test_a_run_takes_the_place_of_its_like_and_no_other(parts: Any, tmp_path: Path) -> None:
     first = {"shop/SASRec/0/evaluate": np.array([[1, 0], [2, 70]], np.uint8)}
     parts.add(tmp_path, [a_run("SASRec", 0), a_run("SASRec", 1), a_run("TIGER", 0)], first)
     # Made again without ranks: the old ones are no longer those of what is stored.
@@ -49,8 +55,10 @@ def test_a_run_takes_the_place_of_its_like_and_no_other(parts: ModuleType, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["systems.json", "systems_users.npz"]
 
 
-def test_what_is_set_of_each_system_is_valid_and_its_rows_are_stages(parts: ModuleType) -> None:
-    listed, catalogue = importlib.import_module("system_parts.listed"), Catalogue.discover()
+def test_what_is_set_of_each_system_is_valid_and_its_rows_are_stages(
+    load: Callable[[str], Any], parts: Any
+) -> None:
+    listed, catalogue = load("system_parts.listed"), Catalogue.discover()
     plain = listed.System("")
     told = {n: s for n, s in listed.SYSTEMS.items() if (s.options, s.rows) != (plain.options, plain.rows)}
     assert len(told) >= 10  # all specs are valid as they stand: test_tutorials.py
@@ -61,14 +69,14 @@ def test_what_is_set_of_each_system_is_valid_and_its_rows_are_stages(parts: Modu
         assert {stage for stage, config in spec.stages.items() if config.use == "evaluate"} >= set(rows), name
 
 
-def test_ndcg_of_ranks(parts: ModuleType) -> None:
+def test_ndcg_of_ranks(load: Callable[[str], Any], parts: Any) -> None:
     """By hand: 1, 1 / log2(3), 1 / log2(11); the eleventh place and an unlisted target have none."""
-    stored = importlib.import_module("system_parts.stored")
+    stored = load("system_parts.stored")
     expected = [1.0, 1 / math.log2(3), 1 / math.log2(11), 0.0, 0.0]
     np.testing.assert_allclose(stored.ndcg(np.array([1, 2, 10, 11, 0], np.uint8)), expected, rtol=1e-12)
 
 
-def test_p_values_of_runs_of_several_calls(parts: ModuleType, tmp_path: Path) -> None:
+def test_p_values_of_runs_of_several_calls(parts: Any, tmp_path: Path) -> None:
     """Two seeds in two calls have the p-value of the users' means; what has no ranks has none and is kept."""
     stages, draw = ("evaluate", "e_more", "e_think1"), np.random.default_rng(1)
     ranks = {
@@ -106,7 +114,7 @@ def test_p_values_of_runs_of_several_calls(parts: ModuleType, tmp_path: Path) ->
     assert parts.read(tmp_path).results["study"]["shop"]["thinking"] == {"history_out": {}, "history_in": {}}
 
 
-def test_tables_of_rows_that_some_runs_lack(parts: ModuleType, tmp_path: Path) -> None:
+def test_tables_of_rows_that_some_runs_lack(parts: Any, tmp_path: Path) -> None:
     """A stage that one of two runs has, a system on another machine, and the minutes of each."""
     new = a_run("held", 1, 0.25, stages=("evaluate", "e_more", "e_pause_each3"), seconds=150)
     runs = [a_run("held", 0, stages=("evaluate", "e_more")), new]
