@@ -16,7 +16,7 @@ from lasar_kit.catalogue.importer import Importer, import_failure, label
 from lasar_kit.catalogue.one_file import is_one_file, read_file
 from lasar_kit.catalogue.registry import Entry, Registry, entry_mistakes, read_registry
 from lasar_kit.errors import UserError, nearest
-from lasar_kit.spec.kinds import KINDS
+from lasar_kit.kinds import KINDS
 
 if TYPE_CHECKING:
     from pluggy import PluginManager
@@ -116,6 +116,10 @@ class Catalogue:
         base = BASES.get(kind, ComponentConfig)
         if not (isinstance(config, type) and issubclass(config, base)):
             raise UserError(f"{label(entry)}: {entry.config} is not a subclass of {base.__name__}")
+        try:
+            config.model_rebuild()  # which its class has put off
+        except Exception as error:  # whatever a plugin's types raise
+            raise import_failure(entry, entry.config, error) from error
         return config
 
     def build(self, kind: str, config: ComponentConfig, env: Env) -> Any:

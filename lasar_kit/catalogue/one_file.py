@@ -7,11 +7,14 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from lasar_kit.catalogue.api_version import mismatch
 from lasar_kit.catalogue.registry import Entry, Registry, entry_mistakes
 from lasar_kit.errors import UserError
-from lasar_kit.spec.declare import Declared, declared
+
+if TYPE_CHECKING:
+    from lasar_kit.spec.declare import Declared
 
 HOOK = "lasar_kit_impl"
 """Attribute by which pluggy marks an implementation."""
@@ -24,6 +27,8 @@ def is_one_file(path: Path) -> bool:
 
 def read_file(path: Path, origin: str) -> Registry:
     """Import a file and read what it declares; `UserError` in one line where that is nothing, or fails."""
+    from lasar_kit.spec.declare import declared
+
     module = _imported(path, origin)
     classes = declared(module)
     hooks = any(hasattr(value, HOOK) for value in vars(module).values())

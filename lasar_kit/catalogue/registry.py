@@ -10,7 +10,7 @@ from typing import Any
 
 from lasar_kit.catalogue.api_version import mismatch
 from lasar_kit.errors import nearest
-from lasar_kit.spec.kinds import KINDS
+from lasar_kit.kinds import KINDS
 
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _REQUIRED, _OPTIONAL = ("summary", "config", "build"), ("paper", "requires")

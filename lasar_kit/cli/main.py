@@ -1,27 +1,21 @@
-"""The command line. Nothing here imports torch before a command needs it."""
+"""The command line. A command is imported when it is asked for, and torch where it needs it."""
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
+from typer.core import TyperGroup
 
 from lasar_kit import __version__
-from lasar_kit.cli import results
-from lasar_kit.cli.data import data
-from lasar_kit.cli.exporting import export
-from lasar_kit.cli.items import items
-from lasar_kit.cli.plugins import OPTIONS, Plugin, discovered, plugins, warn
-from lasar_kit.cli.presets import presets
-from lasar_kit.cli.recommending import recommend
-from lasar_kit.cli.serving import serve
-from lasar_kit.cli.suites import study, suite
+from lasar_kit.cli.plugins import OPTIONS, Plugin, discovered, warn
 from lasar_kit.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,15 +27,53 @@ INTERRUPTED = 130
 # By version Typer uses the installed click or a copy of its own; what it exports has the right base in both.
 UsageError = cast(type[Exception], typer.BadParameter.__base__)
 
-app = typer.Typer(help="Latent-reasoning generative recommenders: run, check and list.", **OPTIONS)
-app.add_typer(plugins, name="plugins")
-app.add_typer(data, name="data")
-app.add_typer(items, name="items")
-app.command()(suite)
-app.command()(study)
-app.add_typer(presets, name="presets")
-for command in (recommend, results.explain, results.report, results.compare, serve, export):
-    app.command()(command)
+MODULES = {
+    "suite": "suites",
+    "study": "suites",
+    "recommend": "recommending",
+    "explain": "results",
+    "report": "results",
+    "compare": "results",
+    "serve": "serving",
+    "export": "exporting",
+    "run": "main",
+    "check": "main",
+    "schema": "main",
+    "plugins": "plugins",
+    "data": "data",
+    "items": "items",
+    "presets": "presets",
+}
+"""The module of `lasar_kit.cli` that each command stands in under its name, in the order of `--help`."""
+
+
+class Commands(Mapping[str, Any]):
+    """The commands by name, each imported and made when it is asked for."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
+
+    def __getitem__(self, name: str) -> Any:
+        member = getattr(importlib.import_module(f"lasar_kit.cli.{MODULES[name]}"), name)
+        if not isinstance(member, typer.Typer):
+            member, function = typer.Typer(**OPTIONS), member
+            member.command()(function)
+        command = typer.main.get_command(member)
+        command.name = name
+        return command
+
+
+class Group(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**{**attributes, "commands": Commands()})
+
+
+app = typer.Typer(help="Latent-reasoning generative recommenders: run, check and list.", cls=Group, **OPTIONS)
 
 
 def _version(asked: bool) -> None:
@@ -66,7 +98,6 @@ Resume = Annotated[
 ]
 
 
-@app.command()
 def run(
     context: typer.Context,
     spec: Spec,
@@ -109,7 +140,6 @@ def run(
         runner.run_spec(loaded, catalogue, folder, not no_cache)
 
 
-@app.command()
 def check(spec: Spec, set_: Set = None, plugin: Plugin = None) -> None:
     """Check a spec without running it, and show which stage reads from which."""
     from lasar_kit.spec import missing_files
@@ -126,7 +156,6 @@ def check(spec: Spec, set_: Set = None, plugin: Plugin = None) -> None:
         print(f"  {stage.name} ({stage.config.use}): reads {reads or 'nothing'}")
 
 
-@app.command()
 def schema(plugin: Plugin = None) -> None:
     """Print the JSON Schema of a spec, for editors."""
     from lasar_kit.spec.schema import json_schema

@@ -60,9 +60,9 @@ def plugins_show(
     plugin: Plugin = None,
 ) -> None:
     """Show a component: where it comes from, its options, and an example."""
-    from lasar_kit.cli import listing
+    from lasar_kit.cli import showing
 
-    print(listing.describe(discovered(plugin), kind, name))
+    print(showing.describe(discovered(plugin), kind, name))
 
 
 @plugins.command("check")

@@ -16,7 +16,7 @@ from string import Template
 
 from lasar_kit.catalogue.api_version import API
 from lasar_kit.errors import UserError, nearest
-from lasar_kit.spec.kinds import KINDS
+from lasar_kit.kinds import KINDS
 from lasar_kit.spec.places import example
 
 TEMPLATES = files("lasar_kit.scaffold") / "templates"

@@ -96,6 +96,7 @@ class SpecModel(BaseModel):
         validate_by_alias=True,
         serialize_by_alias=True,
         allow_inf_nan=False,
+        defer_build=True,  # most are bases, or stand beside what a spec names
     )
 
     @field_validator("*", mode="before")

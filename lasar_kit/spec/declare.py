@@ -36,6 +36,7 @@ def declare(
     """
 
     def mark(built: Built) -> Built:
+        config.model_rebuild()  # which is put off until it is needed: what is wrong with it is told here
         earlier: tuple[Declared, ...] = vars(built).get(MARK, ())
         setattr(built, MARK, (*earlier, Declared(kind, name, config, built, summary, paper)))
         return built

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lasar_kit.errors import UserError
+from lasar_kit.kinds import KINDS
 from lasar_kit.spec.component import KIND_KEY, ConfigSource, SpecModel
-from lasar_kit.spec.kinds import KINDS
 from lasar_kit.spec.run_spec import RunSpec
 
 if TYPE_CHECKING:

@@ -12,8 +12,12 @@ from typing import Any
 import jsonschema
 import pytest
 
+from lasar_kit.cli.main import MODULES, Commands
+from tests.cli.conftest import CONFIG
+
 SPEC = "stages:\n  tokenize: tokenize\n  ground: sft\n  report: evaluate\n"
 Call = Callable[..., Any]
+START = "main plugins"
 HEAVY = ("torch", "numpy", "polars", "transformers", "sklearn", "sentence_transformers")
 
 
@@ -166,26 +170,78 @@ def test_the_schema_knows_every_component(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "modules"),
     [
-        ["--help"],
-        ["plugins", "list"],
-        ["plugins", "show", "stage", "sft"],
-        ["plugins", "new", "backbone", "my_backbone"],
-        ["check", "spec.yaml"],
-        ["schema"],
+        (
+            ["--help"],
+            "data exporting histories items main plugins presets recommending results serving suites",
+        ),
+        (["plugins", "list"], f"listing {START}"),
+        (["plugins", "show", "stage", "sft"], f"listing {START} showing"),
+        (["plugins", "new", "backbone", "my_backbone"], START),
+        (["check", "spec.yaml"], START),
+        (["schema"], START),
     ],
 )
-def test_nothing_heavy_is_imported(spec: Path, arguments: list[str]) -> None:
+def test_nothing_is_imported_that_a_command_does_without(
+    spec: Path, arguments: list[str], modules: str
+) -> None:
+    """Neither torch and the like nor other commands; nor are models of options made that no spec names."""
     program = (
-        "import sys\nfrom lasar_kit.cli.main import main\n"
-        f"try:\n    main({arguments!r})\nexcept SystemExit as done:\n    assert done.code == 0\n"
-        f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
+        "import gc, sys\nusual = gc.get_threshold()\nfrom lasar_kit.__main__ import AT_FIRST, main\n"
+        f"sys.argv[1:] = {arguments!r}\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert done.code == 0\n"
+        "late = gc.get_threshold() == (AT_FIRST, *usual[1:])\ngc.collect()\n"
+        "print('garbage:', late, gc.get_threshold() == usual, gc.callbacks)\n"
+        f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])\n"
+        "inside = 'lasar_kit.cli.'\n"
+        "print(*sorted(name.removeprefix(inside) for name in sys.modules if name.startswith(inside)))\n"
+        "options = 'lasar_kit.spec' in sys.modules\n"
+        "from lasar_kit.spec import SpecModel, StageConfig\n"
+        "print('options:', options, SpecModel.__pydantic_complete__, StageConfig.__pydantic_complete__)"
     )
     # Specs with other components than the defaults are covered by the import contracts.
     found = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{program}"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert found.stdout.splitlines()[-1] == "heavy: []"
+    options = arguments != ["plugins", "list"]
+    assert found.stdout.splitlines()[-4:] == [
+        "garbage: True True []",
+        "heavy: []",
+        modules,
+        f"options: {options} False False",
+    ]
     assert found.stderr == ""
+
+
+def test_every_command_is_where_it_is_said_to_be(call: Call) -> None:
+    result = call("--help")
+    rows = [line[2:] for line in result.out.partition("Commands")[2].splitlines() if line.startswith("│ ")]
+    shown = [row.split()[0] for row in rows if not row.startswith(" ")]
+    assert shown == list(MODULES)
+    assert [command.name for command in Commands().values()] == shown
+
+
+UNFIT = "class Other: ...\n" + CONFIG.replace("levels: int =", "levels: Other =")
+
+
+def test_options_of_no_type_that_can_be_checked(call: Call, write_plugin: Callable[..., Path]) -> None:
+    """One line, wherever the class is; its models are made late."""
+    folder = write_plugin("unfit", config=UNFIT)
+    result = call("plugins", "show", "quantizer", "mine", "--plugin", folder)
+    assert (result.code, result.out, len(result.err)) == (2, "", 1)
+    start = (
+        f"quantizer 'mine' of {folder}: cannot import unfit.config:Config: PydanticSchemaGenerationError: "
+    )
+    assert result.err[0].startswith(start)
+    file = folder / "in_one_file.py"
+    file.write_text(
+        f"{UNFIT}\nfrom lasar_kit.spec import declare\n\n"
+        "@declare('quantizer', 'mine', Config)\nclass Mine: ...\n"
+    )
+    result = call("plugins", "list", "--plugin", file)
+    assert (result.code, result.out, len(result.err)) == (2, "", 1)
+    assert result.err[0].startswith(
+        f"--plugin {file}:10: cannot be imported: PydanticSchemaGenerationError: "
+    )
