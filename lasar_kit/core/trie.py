@@ -16,6 +16,7 @@ from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from lasar_kit.core.allowed import Allowed
+from lasar_kit.core.prefixes import codes, prefixes
 from lasar_kit.core.values import SidTable
 
 MEGABYTE = 2**20
@@ -196,28 +197,12 @@ class Trie:
         return cls(tuple(levels), item, places, tuple(span))
 
 
-def prefixes(
-    tokens: Int[np.ndarray, "I M"],
-) -> tuple[Int[np.ndarray, " I"], list[Bool[np.ndarray, " I"]]]:
-    """The items in the order of their tokens, equal ones as they were; and for each level where in that order
-    a node begins, its prefix being another than that of the item before."""
-    order = np.lexsort(tokens.T[::-1])
-    starts = np.zeros(len(order), dtype=bool)
-    starts[0] = True
-    firsts = []
-    for column in tokens[order].T:
-        starts = starts.copy()
-        starts[1:] |= column[1:] != column[:-1]
-        firsts.append(starts)
-    return order, firsts
-
-
 def _level(
     parent: Int[np.ndarray, " children"], token: Int[np.ndarray, " children"], budget: int, device: str
 ) -> Level:
     """One level from its nodes' parents and tokens, both sorted by parent, then token."""
     nodes = int(parent[-1]) + 1
-    tokens, code = np.unique(token, return_inverse=True)
+    tokens, code = codes(token)
     child = np.arange(len(token))
     if nodes * len(tokens) * 4 <= budget:
         rows = Rows.empty(nodes, len(tokens), "cpu")
