@@ -89,8 +89,9 @@ def measure(args: argparse.Namespace) -> report.Result:
         for items in args.catalogues:
             decoder = TrieBeam(TrieBeamConfig(use="trie_beam"), ENV)
             decoder.bind(distinct(backbone, items))
-            bounds = (decoder.trie.place, *decoder.trie.span)
-            tries.append({"items": items, "megabytes": sum(part.nbytes for part in bounds) / 2**20})
+            places = (decoder.trie.place, *decoder.trie.span)
+            kept = sum(part.untyped_storage().nbytes() for part in places)  # begins and ends are one array
+            tries.append({"items": items, "megabytes": kept / 2**20})
             rows += [row(decoder, backbone, name, args) for name in SHARES if SHARES[name](items)[0] <= items]
     sizes = {name: getattr(args, name) for name in ("batch", "prompt", "width", "repeats")}
     return {**report.machine(), "sizes": sizes, "tries": tries, "rows": rows}

@@ -1,8 +1,9 @@
 """The catalogue as a trie of flat arrays: the children of any batch of nodes by a gather.
 
 What is ordered is the candidates of a node, which ascend by token, and the places of items, which ascend by
-SID; numbers of nodes are in no order once items came in (`lasar_kit.core.trie_growth`). Shape letters as in
-`lasar_kit.core.values`, and K token ids of a level, n nodes of it, C candidates a node.
+SID; numbers of nodes are in no order once items came in (`lasar_kit.core.trie_growth`). What that takes, a
+look at where a row stands and two arrays of places in place of one, is there from the first such item on.
+Shape letters as in `lasar_kit.core.values`, and K token ids of a level, n nodes of it, C candidates a node.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from lasar_kit.core.allowed import Allowed
+from lasar_kit.core.prefixes import codes, prefixes
 from lasar_kit.core.values import SidTable
 
 MEGABYTE = 2**20
 SPARE = MEGABYTE
-"""Room, in bytes, that a table has at least for rows that come later; until then it is not touched."""
+"""Room, in bytes, that a table has at least for rows that come later."""
 SORTED_SHARE = 32
 """Sets of more than one item in so many are counted and not sorted."""
 
@@ -57,9 +59,15 @@ class Rows:
 
     @classmethod
     def empty(cls, rows: int, columns: int, device: str | torch.device) -> Rows:
-        """For so many rows, not yet written, and an eighth or `SPARE` bytes more."""
-        spare = max(rows // 8, SPARE // (4 * columns), 1)
-        return cls(torch.empty(rows + spare, columns, dtype=torch.int32, device=device), rows)
+        """For so many rows, not yet written, and an eighth or `SPARE` bytes more.
+
+        In main memory, room that is not written takes none.
+        """
+        shape = (rows + max(rows // 8, SPARE // (4 * columns), 1), columns)
+        if torch.device(device).type != "cpu":
+            return cls(torch.empty(shape, dtype=torch.int32, device=device), rows)
+        # NumPy asks the system for huge pages and torch does not: to write them first takes a fourth.
+        return cls(torch.from_numpy(np.empty(shape, dtype=np.int32)), rows)
 
     def fits(self, rows: int) -> bool:
         """Whether there is room for so many more."""
@@ -75,20 +83,25 @@ class Rows:
 @dataclass(frozen=True)
 class DenseLevel:
     """Children by a table: in node n's row of it, `row[n]`, the child with the k-th token of the level, -1
-    where there is none."""
+    where there is none. Without `row` that is row n."""
 
     tokens: Int[Tensor, " K"]
     rows: Rows
-    row: Int[Tensor, " n"]
+    nodes: int
+    row: Int[Tensor, " n"] | None = None
 
     @property
     def nbytes(self) -> int:
         """Of the rows in use."""
-        return len(self.row) * len(self.tokens) * 4
+        return self.nodes * len(self.tokens) * 4
+
+    def row_of(self, node: Int[Tensor, "*S"]) -> Int[Tensor, "*S"]:
+        """Where the rows of nodes stand."""
+        return node if self.row is None else self.row[node]
 
     def children(self, node: Int[Tensor, "*S"]) -> Int[Tensor, "*S C"]:
         """Child nodes, -1 where a candidate is not one; C = K."""
-        return self.rows.table[self.row[node]]
+        return self.rows.table[self.row_of(node)]
 
     def pick(self, logits: Shaped[Tensor, "*S V"], child: Int[Tensor, "*S C"]) -> Shaped[Tensor, "*S C"]:
         """The candidates' logits."""
@@ -148,7 +161,8 @@ class Trie:
     """M levels of transitions from the root, and the item of each leaf.
 
     Sorted by SID, the items below a node follow each other: `place` is where each item then stands, and those
-    below node n of a level have the places `span[level][0, n]` up to `span[level][1, n]`.
+    below node n of a level have the places `span[level][0, n]` up to `span[level][1, n]`. As long as nodes
+    are numbered in that order, one ends where the next begins, and both are views of the same n + 1 bounds.
     """
 
     levels: tuple[Level, ...]
@@ -175,7 +189,7 @@ class Trie:
                 budget -= level.nbytes
             levels.append(level)
             bounds = np.append(np.flatnonzero(starts), len(order)).astype(np.int32)
-            span.append(torch.from_numpy(np.stack([bounds[:-1], bounds[1:]])).to(device))
+            span.append(torch.from_numpy(bounds).to(device).unfold(0, 2, 1).T)
             parent = node
         place = np.empty(len(order), dtype=np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)
@@ -183,37 +197,21 @@ class Trie:
         return cls(tuple(levels), item, places, tuple(span))
 
 
-def prefixes(
-    tokens: Int[np.ndarray, "I M"],
-) -> tuple[Int[np.ndarray, " I"], list[Bool[np.ndarray, " I"]]]:
-    """The items in the order of their tokens, equal ones as they were; and for each level where in that order
-    a node begins, its prefix being another than that of the item before."""
-    order = np.lexsort(tokens.T[::-1])
-    starts = np.zeros(len(order), dtype=bool)
-    starts[0] = True
-    firsts = []
-    for column in tokens[order].T:
-        starts = starts.copy()
-        starts[1:] |= column[1:] != column[:-1]
-        firsts.append(starts)
-    return order, firsts
-
-
 def _level(
     parent: Int[np.ndarray, " children"], token: Int[np.ndarray, " children"], budget: int, device: str
 ) -> Level:
     """One level from its nodes' parents and tokens, both sorted by parent, then token."""
     nodes = int(parent[-1]) + 1
-    tokens, code = np.unique(token, return_inverse=True)
+    tokens, code = codes(token)
     child = np.arange(len(token))
     if nodes * len(tokens) * 4 <= budget:
         rows = Rows.empty(nodes, len(tokens), "cpu")
         dense = rows.table[:nodes].numpy()
         dense.fill(-1)
         dense[parent, code] = child
-        rows.table = rows.table.to(device)
-        own = torch.arange(nodes, device=device)
-        return DenseLevel(torch.from_numpy(tokens).to(device), rows, own)
+        if torch.device(device).type != "cpu":  # where room takes memory, it is made when it is needed
+            rows = Rows(rows.table[:nodes].to(device), nodes)
+        return DenseLevel(torch.from_numpy(tokens).to(device), rows, nodes)
     first = np.searchsorted(parent, np.arange(nodes + 1))
     return SparseLevel(
         torch.from_numpy(first).to(device),

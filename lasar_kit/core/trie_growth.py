@@ -124,7 +124,7 @@ def _below(
 def _child(level: Level, node: Int[Tensor, " n"], token: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
     """Each node's child with its token, -1 where there is none."""
     if isinstance(level, DenseLevel):
-        return level.rows.table[level.row[node], torch.searchsorted(level.tokens, token)].long()
+        return level.rows.table[level.row_of(node), torch.searchsorted(level.tokens, token)].long()
     child = level.children(node)
     index = level.taken(child, token)[:, None]
     found = child.gather(1, index)[:, 0]
@@ -161,23 +161,21 @@ def _with_children(
     level: DenseLevel, above: _Nodes, new: _Nodes, parents: Int[Tensor, " k"], column: Int[Tensor, " k"]
 ) -> DenseLevel:
     """A dense level with children in these columns of these rows; the rows of before stay as they are."""
-    row = _inserted(level.row, above.before, torch.zeros_like(above.before)).clone()
+    row = level.row_of(torch.arange(level.nodes, device=parents.device))
+    row = _inserted(row, above.before, torch.zeros_like(above.before)).clone()
     touched, slot = torch.unique(parents, return_inverse=True)
     known = torch.zeros_like(touched, dtype=torch.bool)
     known[slot] = above.known[new.head]
     block = torch.where(known[:, None], level.rows.table[row[touched]], -1)
     block[slot, column] = new.node[new.head].int()
-    rows = level.rows
-    if not rows.fits(len(block)):
+    if not level.rows.fits(len(block)):
         rows = Rows.empty(len(row), block.shape[1], row.device)
         torch.index_select(level.rows.table, 0, row, out=rows.table[: len(row)])
-        row = torch.arange(len(row), dtype=row.dtype, device=row.device)
-        if not rows.fits(len(block)):
-            rows.table[touched] = block
-            return DenseLevel(level.tokens, rows, row)
-    start = rows.append(block)
+        rows.table[touched] = block
+        return DenseLevel(level.tokens, rows, len(row))
+    start = level.rows.append(block)
     row[touched] = torch.arange(start, start + len(block), dtype=row.dtype, device=row.device)
-    return DenseLevel(level.tokens, rows, row)
+    return DenseLevel(level.tokens, level.rows, len(row), row)
 
 
 def _spans(span: Int[Tensor, "2 n"], new: _Nodes, shift: Int[Tensor, " bounds"]) -> Int[Tensor, "2 n"]:
@@ -185,7 +183,7 @@ def _spans(span: Int[Tensor, "2 n"], new: _Nodes, shift: Int[Tensor, " bounds"])
 
     Items that stand before a node stand before its first old item. Those of its own may, too.
     """
-    moved = span + shift.index_select(0, span[0])
+    moved = span.contiguous() + shift.index_select(0, span[0])
     bounds = torch.stack([new.begin, new.end]).to(span.dtype)
     known = new.known.nonzero()[:, 0]
     old = new.old[known]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lasar_kit.core.prefixes import codes, prefixes
 from lasar_kit.core.trie import DenseLevel, SparseLevel, Trie, candidates
 from lasar_kit.core.values import SidTable
 
@@ -73,3 +75,22 @@ def test_dense_tables_stop_at_the_budget() -> None:
     assert kinds[256] == [DenseLevel] * 4
     within = Trie.of(SidTable(codes), 5, "cpu").levels[:3]
     assert sum(level.nbytes for level in within if isinstance(level, DenseLevel)) <= 5 * 2**20
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0, 5, 2**16 - 1, 2**16, 2**40])), min_size=1))
+def test_items_are_sorted_by_tokens_of_any_width(rows: list[tuple[int, int]]) -> None:
+    """Equal ones as they were; a prefix begins where another one ends."""
+    order, firsts = prefixes(np.array(rows))
+    assert order.tolist() == sorted(range(len(rows)), key=lambda row: rows[row])
+    for length, starts in enumerate(firsts, start=1):
+        found = [rows[row][:length] for row in order]
+        assert starts.tolist() == [
+            place == 0 or found[place - 1] != found[place] for place in range(len(rows))
+        ]
+
+
+@given(st.lists(st.integers(0, 40), min_size=1))
+def test_codes_are_ranks_of_tokens(tokens: list[int]) -> None:
+    known, code = codes(np.array(tokens))
+    assert known.tolist() == sorted(set(tokens))
+    assert known[code].tolist() == tokens

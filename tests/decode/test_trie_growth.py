@@ -95,20 +95,39 @@ def test_sparse_levels_above_a_dense_one(monkeypatch: pytest.MonkeyPatch) -> Non
     alike(trie, Trie.of(SidTable(rows), 1, "cpu"))
 
 
+def test_a_trie_without_newcomers_has_nothing_for_them() -> None:
+    """Nor once there is one that has: rows stand at their nodes' numbers, bounds of a level are one array."""
+    rows = torch.randint(0, 8, (300, 3), generator=torch.Generator().manual_seed(5))
+    built = Trie.of(SidTable(rows[:200]), 1, "cpu")
+    assert grown(built, rows[200:]) is not None
+    for level, span in zip(built.levels, built.span, strict=True):
+        assert isinstance(level, DenseLevel)
+        assert level.row is None
+        assert span.untyped_storage().nbytes() == 4 * (span.shape[1] + 1)
+        node = torch.arange(level.nodes)
+        assert torch.equal(level.children(node), level.rows.table[: level.nodes])
+
+
 def test_a_table_without_room_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then it holds no row twice, and has room again; until then its rows stay where they are."""
+    """Then it holds no row twice, each row stands at its node's number, and there is room again; until then
+    rows stay where they are."""
     monkeypatch.setattr(trie_module, "SPARE", 0)
     rows = torch.randint(0, 8, (300, 3), generator=torch.Generator().manual_seed(4))
     trie: Trie | None = Trie.of(SidTable(rows[:200]), 1, "cpu")
-    tables = set()
+    assert trie is not None
+    built = trie.levels[2]
+    assert isinstance(built, DenseLevel)
+    tables = [built.rows]
     for place in range(200, 300):
         assert trie is not None
         trie = grown(trie, rows[place : place + 1])
         assert trie is not None
         level = trie.levels[2]
         assert isinstance(level, DenseLevel)
-        tables.add(id(level.rows))
-        assert level.rows.used <= len(level.rows.table) <= 2 * len(level.row)
+        if level.rows is not tables[-1]:
+            tables.append(level.rows)
+            assert level.row is None
+        assert level.rows.used <= len(level.rows.table) <= 2 * level.nodes
     assert 2 < len(tables) < 40
     alike(trie, Trie.of(SidTable(rows), 1, "cpu"))
 

@@ -11,7 +11,7 @@ import polars as pl
 from jaxtyping import Int
 from safetensors.numpy import save_file
 
-from lasar_kit.core.trie import prefixes
+from lasar_kit.core.prefixes import prefixes
 from lasar_kit.serve.recommend import LoadedRun
 from lasar_kit.serve.stock import Stock
 from lasar_kit.store.artifacts import write_json
