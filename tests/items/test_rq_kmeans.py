@@ -126,8 +126,8 @@ def test_unused_codes_are_never_given() -> None:
 
 def test_rounding_noise_makes_no_distinct_rows() -> None:
     rows = np.array([[1.0, 0.0], [1.0, 1e-9], [0.0, 1.0]], dtype=np.float32)
-    assert distinct_rows(rows, 1.0) == 2
-    assert distinct_rows(np.zeros((3, 2), dtype=np.float32), 0.0) == 1
+    assert distinct_rows(rows, 1.0, 5) == 2
+    assert distinct_rows(np.zeros((3, 2), dtype=np.float32), 0.0, 5) == 1
 
 
 def test_items_without_any_energy() -> None:
