@@ -33,12 +33,14 @@ def load() -> Iterator[Callable[[str], Any]]:
             return module
 
         yield script
-    for name in ("decode", "latent", "report", "rl_step", "scaling", "sft"):
+    for name in ("big_shop", "decode", "latent", "report", "rl_step", "scale", "scaling", "sft"):
         if name not in before:
             sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize(("name", "page"), [("latent", "latent"), ("rl_step", "latent"), ("sft", "sft")])
+@pytest.mark.parametrize(
+    ("name", "page"), [("latent", "latent"), ("rl_step", "latent"), ("scale", "scale"), ("sft", "sft")]
+)
 def test_the_document_holds_the_tables_of_the_results(
     load: Callable[[str], Any], name: str, page: str
 ) -> None:
