@@ -45,6 +45,7 @@ SOURCES: dict[str, dict[str, Any]] = {
     "amazon_reviews": {"reviews": "reviews.json.gz", "metadata": "metadata.json.gz"},
     "csv": {"interactions": "events.csv", "items": "products.csv", "repeats": "first"},
 }
+WRITE = {"amazon_reviews": big_shop.write_amazon, "csv": big_shop.write_csv}
 STAGES: dict[str, dict[str, Any]] = {
     "ids": {"use": "tokenize", "quantizer": "item_id"},
     "tokenize": {
@@ -68,6 +69,11 @@ IMPORTED = [
     "lasar_plugins.text_encoder.tfidf_svd.encoder",
     "lasar_plugins.quantizer.rq_kmeans.quantizer",
 ]
+TOLD = {
+    *("users", "items", "interactions", "samples", "prompts", "megabytes", "updates", "epochs"),
+    *("relative_error", "relative_error_resolved"),
+}
+"""What is kept of a stage's report."""
 SHOWN = {
     "amazon_reviews": "load, k-core: `amazon_reviews`",
     "csv": "load, k-core: `csv`",
@@ -99,7 +105,8 @@ class Clock:
     def lasar_stage_end(self, stage: Any, report: Any) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         seconds = round(time.process_time() - self.began, 2)
-        found = {"seconds": seconds, "megabytes": round(peak), "report": dict(report)}
+        told = {name: value for name, value in report.items() if name in TOLD}
+        found = {"seconds": seconds, "megabytes": round(peak), "report": told}
         if len(self.logged) > 1:
             (first, then), (last, now) = self.logged[0], self.logged[-1]
             found["update_seconds"] = (now - then) / (last - first)
@@ -147,8 +154,8 @@ def one_size(rows: int, args: argparse.Namespace, found: Result, save: Any) -> N
     """All stages of one size; `found` takes up each as it is done."""
     with tempfile.TemporaryDirectory(prefix="lasar-kit-scale-", dir=args.folder) as scratch:
         folder, sizes = Path(scratch), {"evaluate": {"max_users": args.users}}
-        for source, write in (("amazon_reviews", big_shop.write_amazon), ("csv", big_shop.write_csv)):
-            write(folder, rows)
+        for source in args.sources:
+            WRITE[source](folder, rows)
             made = alone(folder, spec(source, ("ids",), sizes))
             if "dataset" in made:
                 found[source] = made["dataset"]
@@ -157,6 +164,8 @@ def one_size(rows: int, args: argparse.Namespace, found: Result, save: Any) -> N
                 shutil.rmtree(folder / "run_amazon_reviews", ignore_errors=True)
                 for name in SOURCES[source].values():
                     (folder / name).unlink()
+        if "csv" not in args.sources:
+            return
         users = found["csv"]["report"]["users"]
         sizes["ground"] = {"epochs": args.updates / -(-users // 64)}
         sizes["anchors"] = {"max_samples": args.prompts}
@@ -208,14 +217,14 @@ def measure(args: argparse.Namespace) -> Result:
 
 def text(result: Result) -> str:
     """What was measured, and what of it does not fit into a table."""
-    told = []
-    for rows, found in result["sizes"].items():
+    told, sizes = [], sorted(result["sizes"].items(), key=lambda size: int(size[0]))
+    for rows, found in sizes:
         size = found.get("csv", {}).get("report", {})
         told.append(
             f"{int(rows):,} rows leave {size.get('users', 0):,} users, {size.get('items', 0):,} items"
         )
     lines = [f"{machine_text(result)}. {'; '.join(told)}."]
-    last = next((found for found in reversed(result["sizes"].values()) if "more_anchors" in found), None)
+    last = next((found for _, found in reversed(sizes) if "more_anchors" in found), None)
     if last is not None:
         few, many = last["anchors"], last["more_anchors"]
         prompts = many["report"]["prompts"] - few["report"]["prompts"]
@@ -225,10 +234,11 @@ def text(result: Result) -> str:
     return " ".join(lines)
 
 
-def cell(found: dict[str, Any], rows: int) -> str:
-    """Seconds, seconds a million rows, and megabytes."""
+def cell(name: str, found: dict[str, Any], rows: int) -> str:
+    """Seconds, those a million rows where all rows are read, and megabytes."""
     seconds = found["seconds"]
-    return f"{seconds:,.1f} s ({1e6 * seconds / rows:,.1f}), {found['megabytes']:,} MB"
+    each = f" ({1e6 * seconds / rows:,.1f})" if name in (*SOURCES, "tokenize") else ""
+    return f"{seconds:,.1f} s{each}, {found['megabytes']:,} MB"
 
 
 def epoch(found: dict[str, Any], rows: int) -> str:
@@ -244,7 +254,7 @@ def tables(result: Result) -> list[Shown]:
     asked = result["asked"] | {"more": 4 * result["asked"]["prompts"]}
     rows = []
     for name, label in SHOWN.items():
-        cells = [cell(found[name], int(size)) if name in found else "" for size, found in sizes]
+        cells = [cell(name, found[name], int(size)) if name in found else "" for size, found in sizes]
         rows.append([label.format(**asked), *cells])
         if name == "ground":
             cells = [epoch(found[name], int(size)) if name in found else "" for size, found in sizes]
@@ -269,7 +279,10 @@ def tables(result: Result) -> list[Shown]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="*", default=[10**4, 10**5, 10**6], help="interactions")
-    parser.add_argument("--stages", nargs="*", choices=list(STAGES), default=list(STAGES))
+    parser.add_argument("--sources", nargs="*", choices=list(WRITE), default=list(WRITE))
+    parser.add_argument(
+        "--stages", nargs="*", choices=list(STAGES), default=list(STAGES), help="behind csv, the first ones"
+    )
     parser.add_argument("--updates", type=int, default=40, help="of SFT")
     parser.add_argument("--users", type=int, default=200, help="that are evaluated")
     parser.add_argument("--prompts", type=int, default=250, help="that anchors are made for; then four times")
