@@ -34,7 +34,9 @@ def load() -> Iterator[Callable[[str], Any]]:
         yield script
 
 
-@pytest.mark.parametrize(("name", "page"), [("latent", "latent"), ("rl_step", "latent"), ("sft", "sft")])
+@pytest.mark.parametrize(
+    ("name", "page"), [("latent", "latent"), ("rl_step", "latent"), ("scale", "scale"), ("sft", "sft")]
+)
 def test_the_document_holds_the_tables_of_the_results(
     load: Callable[[str], Any], name: str, page: str
 ) -> None:

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -17,18 +17,30 @@ _CHUNK = 16_384
 """Rows compared with a codebook at once."""
 
 
-def distinct_rows(rows: Float[np.ndarray, "I E"], scale: float) -> int:
-    """How many rows differ by more than rounding noise, which is taken as 1e-6 of `scale`."""
+def distinct_rows(rows: Float[np.ndarray, "I E"], scale: float, most: int) -> int:
+    """How many rows differ by more than rounding noise, which is taken as 1e-6 of `scale`; counted up to
+    `most`, which the first few of a large catalogue mostly have."""
     if scale == 0:
         return 1
-    return len(np.unique(np.round(rows / (1e-6 * scale)), axis=0))
+    seen = rows[:0]
+    for start in range(0, len(rows), _CHUNK):
+        steps = np.round(rows[start : start + _CHUNK] / (1e-6 * scale))
+        seen = np.unique(np.concatenate([seen, steps]), axis=0)
+        if len(seen) >= most:
+            return most
+    return len(seen)
 
 
 def centroids(
-    rows: Float[np.ndarray, "I E"], clusters: int, seed: int, max_iterations: int
+    rows: Float[np.ndarray, "I E"], clusters: int, seed: int, max_iterations: int, batch: int = 0
 ) -> Float[np.ndarray, "k E"]:
-    """k-means with k-means++ seeding and one start."""
-    kmeans = KMeans(clusters, init="k-means++", n_init=1, max_iter=max_iterations, random_state=seed)
+    """k-means with k-means++ seeding and one start, at most `max_iterations` times through all rows; by
+    mini-batches of `batch` rows (Sculley, 2010) where there are more of them, and it is not 0."""
+    options = {"init": "k-means++", "n_init": 1, "max_iter": max_iterations, "random_state": seed}
+    if 0 < batch < len(rows):
+        kmeans = MiniBatchKMeans(clusters, batch_size=batch, compute_labels=False, **options)
+    else:
+        kmeans = KMeans(clusters, **options)
     # Several threads add up their partial sums in the order they finish, which changes the last bits.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from lasar_kit.core.dataset import Sequences
+from lasar_kit.core.made import Made
 
 POOL = 50
 """Batches' worth of samples that are sorted by length together, so that a batch pads little."""
@@ -40,57 +41,84 @@ class Window:
         return items
 
 
-def sliding(train: Sequences, max_history: int) -> list[Window]:
+class Windows(Made[Window]):
+    """Windows with no item dropped, as three columns: a window itself is made when it is asked for."""
+
+    def __init__(
+        self, user: Int[np.ndarray, " n"], start: Int[np.ndarray, " n"], stop: Int[np.ndarray, " n"]
+    ) -> None:
+        self.user, self.start, self.stop = (
+            column.astype(np.int32, copy=False) for column in (user, start, stop)
+        )
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def made(self, index: int) -> Window:
+        """Return the window at a place."""
+        return Window(int(self.user[index]), int(self.start[index]), int(self.stop[index]))
+
+    def at(self, places: Int[np.ndarray, " k"]) -> Windows:
+        """Return the windows at some places."""
+        return Windows(self.user[places], self.start[places], self.stop[places])
+
+
+def lengths_of(windows: Sequence[Window]) -> Int[np.ndarray, " n"]:
+    """Items of each window."""
+    if isinstance(windows, Windows):
+        return windows.stop - windows.start
+    return np.array([len(window) for window in windows], dtype=np.int64)
+
+
+def sliding(train: Sequences, max_history: int) -> Windows:
     """Every prefix of two items or more, cut to its last `max_history` items and the answer."""
-    return [
-        Window(user, max(0, stop - 1 - max_history), stop)
-        for user, length in enumerate(train.lengths.tolist())
-        for stop in range(2, length + 1)
-    ]
+    user, number = _numbered(np.maximum(train.lengths - 1, 0))
+    stop = number + 2
+    return Windows(user, np.maximum(stop - 1 - max_history, 0), stop)
 
 
-def longest_per_user(train: Sequences, max_history: int) -> list[Window]:
+def longest_per_user(train: Sequences, max_history: int) -> Windows:
     """The longest prefix of each user alone."""
-    return [
-        Window(user, max(0, length - 1 - max_history), length)
-        for user, length in enumerate(train.lengths.tolist())
-        if length >= 2
-    ]
+    user = np.flatnonzero(train.lengths >= 2)
+    stop = train.lengths[user]
+    return Windows(user, np.maximum(stop - 1 - max_history, 0), stop)
 
 
-def packed(train: Sequences, items: int) -> list[Window]:
+def packed(train: Sequences, items: int) -> Windows:
     """Each user in windows of at most `items` items, one overlapping, so that every item but a user's first
     is the answer of exactly one position.
 
     A longer user is cut, and the answers behind a cut see the items since the cut alone: see `shortened`.
     """
-    return [
-        Window(user, start, min(start + items, length))
-        for user, length in enumerate(train.lengths.tolist())
-        for start in range(0, length - 1, items - 1)
-    ]
+    user, number = _numbered(-(-np.maximum(train.lengths - 1, 0) // (items - 1)))
+    start = number * (items - 1)
+    return Windows(user, start, np.minimum(start + items, train.lengths[user]))
+
+
+def _numbered(counts: Int[np.ndarray, " U"]) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """The user of each of so many windows a user, and its number among these, from 0."""
+    first = counts.cumsum() - counts
+    return np.repeat(np.arange(len(counts)), counts), np.arange(counts.sum()) - np.repeat(first, counts)
 
 
 RULES = {"sliding": sliding, "longest_per_user": longest_per_user}
 """The rules by which a training part becomes prompts of one answer each."""
 
 
-def prompts(train: Sequences, rule: str, max_history: int, limit: int = 0, seed: int = 0) -> list[Window]:
+def prompts(train: Sequences, rule: str, max_history: int, limit: int = 0, seed: int = 0) -> Windows:
     """The prompts of a rule, in order; `limit` of them, drawn by the seed, 0 for all."""
     windows = RULES[rule](train, max_history)
     if 0 < limit < len(windows):
-        chosen = np.random.default_rng(seed).choice(len(windows), limit, replace=False)
-        windows = [windows[index] for index in np.sort(chosen)]
+        windows = windows.at(np.sort(np.random.default_rng(seed).choice(len(windows), limit, replace=False)))
     return windows
 
 
-def shortened(windows: Sequence[Window], max_history: int) -> float:
-    """The share of packed windows' answers that see fewer items than `sliding` would show them."""
-    answers = sum(len(window) - 1 for window in windows)
-    short = sum(
-        seen < min(window.start + seen, max_history) for window in windows for seen in range(1, len(window))
-    )
-    return short / answers
+def shortened(windows: Windows, max_history: int) -> float:
+    """The share of packed windows' answers that see fewer items than `sliding` would show them: behind a cut
+    the first `max_history - 1` of each."""
+    answers = lengths_of(windows) - 1
+    short = np.where(windows.start > 0, np.minimum(answers, max_history - 1), 0)
+    return float(short.sum() / answers.sum())
 
 
 def thinned(windows: Sequence[Window], largest: float, numbers: Float[np.ndarray, "n L"]) -> list[Window]:
@@ -121,7 +149,7 @@ def epoch_batches(
     if not by_length:
         yield from (order[a : a + batch_size] for a in range(0, len(order), batch_size))
         return
-    lengths = np.array([len(window) for window in windows])
+    lengths = lengths_of(windows)
     pools = [order[a : a + POOL * batch_size] for a in range(0, len(order), POOL * batch_size)]
     ordered = [pool[np.argsort(lengths[pool], kind="stable")] for pool in pools]
     batches = [pool[a : a + batch_size] for pool in ordered for a in range(0, len(pool), batch_size)]

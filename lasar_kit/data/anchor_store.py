@@ -24,8 +24,8 @@ Place = tuple[int, int]
 """A user's row, and the place in that user's sequence of the item to predict."""
 
 
-def _keys(places: Sequence[Place]) -> Int[np.ndarray, " n"]:
-    rows = np.array(places, dtype=np.int64).reshape(-1, 2)
+def _keys(places: Sequence[Place] | Int[np.ndarray, "n 2"]) -> Int[np.ndarray, " n"]:
+    rows = np.asarray(places, dtype=np.int64).reshape(-1, 2)
     return rows[:, 0] << 32 | rows[:, 1]
 
 
@@ -40,10 +40,15 @@ class AnchorStore:
 
     @classmethod
     def begin(
-        cls, folder: Path, places: Sequence[Place], counts: Sequence[int], width: int, dtype: str
+        cls,
+        folder: Path,
+        places: Sequence[Place] | Int[np.ndarray, "n 2"],
+        counts: Sequence[int] | Int[np.ndarray, " n"],
+        width: int,
+        dtype: str,
     ) -> AnchorStore:
         """A store to be filled in by `put`, or the one that was begun here; `places` must ascend."""
-        keys, offsets = _keys(places), np.concatenate([[0], np.cumsum(np.array(counts, dtype=np.int64))])
+        keys, offsets = _keys(places), np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))])
         assert (np.diff(keys) > 0).all(), "places must ascend"
         if (folder / PROGRESS).is_file():
             begun = cls.open(folder, "r+")

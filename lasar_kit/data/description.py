@@ -10,7 +10,7 @@ import polars as pl
 from jaxtyping import Bool, Int
 
 from lasar_kit.core.dataset import ITEM_COLUMNS, Dataset
-from lasar_kit.core.item_text import clean
+from lasar_kit.core.item_text import is_blank
 
 TEXTS = ITEM_COLUMNS[1:]
 """Columns of an item table that hold text."""
@@ -142,7 +142,7 @@ def _texts(items: pl.DataFrame) -> Facts:
     empty = np.ones(len(items), dtype=bool)
     fields: Facts = {}
     for name in (name for name in TEXTS if name in items.columns):
-        filled = np.array([bool(clean(text)) for text in items[name].to_list()], dtype=bool)
+        filled = np.array([not is_blank(text) for text in items[name].to_list()], dtype=bool)
         fields[name] = int(filled.sum())
         empty &= ~filled
     return {"fields": fields, "none": int(empty.sum())}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from lasar_kit.core.values import SidTable
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_token, sid_tokens
-from lasar_kit.store.artifacts import read_json, write_json
+from lasar_kit.store.artifacts import read_json, write_json, write_text
 
 COLD = "cold_codes.safetensors"
 
@@ -50,11 +52,21 @@ class Sids:
         """Write `codes.safetensors`, `sizes.json`, and `index.json` (raw id to tokens) for other tools."""
         save_file({"codes": self.codes.contiguous()}, folder / "codes.safetensors")
         write_json(folder / "sizes.json", list(self.sizes))
-        rows = zip(item_ids, self.codes.tolist(), strict=True)
-        write_json(
-            folder / "index.json",
-            {item: [sid_token(level, code) for level, code in enumerate(codes)] for item, codes in rows},
-        )
+        write_text(folder / "index.json", "".join(self._index(item_ids)))
+
+    def _index(self, item_ids: tuple[str, ...]) -> Iterator[str]:
+        """Yield what `write_json` would write, an item at a time: of a million items it would hold all tokens
+        as texts of their own."""
+        names = [
+            [json.dumps(sid_token(level, code)) for code in range(size)]
+            for level, size in enumerate(self.sizes)
+        ]
+        before = "{\n"
+        for item, codes in zip(item_ids, self.codes.tolist(), strict=True):
+            tokens = ",\n    ".join(own[code] for own, code in zip(names, codes, strict=True))
+            yield f"{before}  {json.dumps(item, ensure_ascii=False)}: [\n    {tokens}\n  ]"
+            before = ",\n"
+        yield "\n}\n" if item_ids else "{}\n"
 
     @classmethod
     def load(cls, folder: Path) -> Sids:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,23 @@ def save(dataset: Dataset, folder: Path) -> None:
     """Write `items.parquet` (a row an item) and `users.parquet` (a row a user, item rows oldest first, and
     its cuts where the data set has any)."""
     dataset.items.write_parquet(folder / "items.parquet")
-    offsets = dataset.sequences.offsets
-    rows = [dataset.sequences.items[a:b].tolist() for a, b in pairwise(offsets)]
     table = pl.DataFrame(
-        {"id": list(dataset.users), "items": rows}, schema={"id": pl.String, "items": pl.List(pl.Int32)}
+        {"id": pl.Series(dataset.users, dtype=pl.String), "items": _lists(dataset.sequences)}
     )
     if dataset.cuts is not None:
         table = table.with_columns(pl.Series(name, dataset.cuts[:, n]) for n, name in enumerate(CUTS))
     table.write_parquet(folder / "users.parquet")
+
+
+def _lists(sequences: Sequences) -> pl.Series:
+    """Each user's items as a list, the empty one where there are none."""
+    user = np.repeat(np.arange(len(sequences), dtype=np.int32), sequences.lengths)
+    flat = pl.DataFrame({"user": user, "items": sequences.items.astype(np.int32, copy=False)})
+    lists = flat.with_columns(pl.col("user").set_sorted()).group_by("user", maintain_order=True).agg("items")
+    if len(lists) < len(sequences):
+        every = pl.DataFrame({"user": np.arange(len(sequences), dtype=np.int32)})
+        lists = every.join(lists, on="user", how="left", maintain_order="left")
+    return lists["items"].fill_null([])
 
 
 def load(folder: Path) -> Dataset:

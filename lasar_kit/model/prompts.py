@@ -58,13 +58,13 @@ class PromptBuilder:
             )
         return items
 
-    def cut(self, lengths: Sequence[int]) -> float:
+    def cut(self, lengths: Sequence[int] | Int[np.ndarray, " n"]) -> float:
         """The share of histories of so many items, none longer than `max_history`, that `max_length` cuts."""
         if self.fit is None or not len(lengths):
             return 0.0
-        return float(np.mean(np.array(lengths) > self.max_history))
+        return float(np.mean(np.asarray(lengths) > self.max_history))
 
-    def cut_line(self, lengths: Sequence[int]) -> str | None:
+    def cut_line(self, lengths: Sequence[int] | Int[np.ndarray, " n"]) -> str | None:
         """A line on how many of these histories `max_length` cuts; None where none."""
         cut = self.cut(lengths)
         told = f"prompt.max_length holds {self.fit} items: {cut:.1%} of histories lose their oldest ones"

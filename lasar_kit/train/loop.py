@@ -214,9 +214,9 @@ class Training(ABC):
         }
 
     @property
-    def _lengths(self) -> list[int]:
+    def _lengths(self) -> Int[np.ndarray, " n"]:
         """Items before the last of each sample."""
-        return [len(window) - 1 for window in self.windows]
+        return samples.lengths_of(self.windows) - 1
 
     def _batches(self) -> Iterator[Int[np.ndarray, " b"]]:
         """The global batch of every update that is still to be made."""

@@ -12,8 +12,8 @@ from accelerate import PartialState
 from jaxtyping import Int
 
 from lasar_kit.core.dataset import Dataset
-from lasar_kit.core.reasoning.from_dataset import requests_of
-from lasar_kit.core.samples import Window
+from lasar_kit.core.reasoning.from_dataset import Requests
+from lasar_kit.core.samples import Windows
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
 from lasar_kit.spec import ComponentConfig
@@ -23,7 +23,7 @@ def ask_teacher(
     context: StageContext,
     config: ComponentConfig,
     dataset: Dataset,
-    windows: Sequence[Window],
+    windows: Windows,
     wanted: Sequence[int] | None = None,
     told: dict[str, float] | None = None,
 ) -> Iterator[tuple[int, str | None]]:
@@ -36,8 +36,9 @@ def ask_teacher(
     told = {} if told is None else told
     env = context.env(device=str(PartialState().device), report=told.update)
     teacher = context.catalogue.build("teacher", config, env)
-    places = [(windows[n].user, windows[n].start, windows[n].stop - 1) for n in wanted]
-    requests = requests_of(dataset, places, with_target=teacher.wants_target)
+    asked = windows.at(np.asarray(wanted, dtype=np.int64))
+    places = np.column_stack([asked.user, asked.start, asked.stop - 1])
+    requests = Requests(dataset, places, with_target=teacher.wants_target)
     with context.screen.progress(f"{context.name}: writing", len(windows)) as tick:
         tick(len(windows) - len(requests))
         for index, text in teacher.write(requests):

@@ -65,6 +65,15 @@ def test_nobody_to_ask_is_a_mistake_of_the_data() -> None:
         asked(dataset([[1, 2]], [[1, 1]]), "validation")
 
 
+@pytest.mark.parametrize("rows", [[[], [3, 1], [], []], [[2]], [[], []]])
+def test_users_without_an_item_are_stored(tmp_path: Path, rows: list[list[int]]) -> None:
+    data = dataset(rows, None)
+    stored_dataset.save(data, tmp_path)
+    found = stored_dataset.load(tmp_path)
+    assert [list(found.sequences[user]) for user in range(len(found.users))] == rows
+    assert found.sequences.items.dtype == np.int32
+
+
 @pytest.mark.parametrize("cuts", [None, CUTS])
 def test_stored_and_read_again(tmp_path: Path, cuts: list[list[int]] | None) -> None:
     data = dataset(ROWS, cuts)

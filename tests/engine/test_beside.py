@@ -18,6 +18,7 @@ from lasar_kit.errors import UserError
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
+from lasar_kit.stages.evaluate import beside
 from lasar_kit.stages.evaluate.beside import ask
 from lasar_kit.stages.evaluate.placed import summary
 
@@ -91,7 +92,9 @@ def test_what_no_list_could_hold_is_counted(shop: Path) -> None:
     assert row["history_out"]["hr@20"] <= row["history_out"]["ceiling"]
 
 
-def test_rankers_know_the_training_part_alone(shop: Path) -> None:
+def test_rankers_know_the_training_part_alone(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for seven users at once they say what they said of all, as a large catalogue has them asked."""
+    monkeypatch.setattr(beside, "CELLS", 7 * 60 + 1)
     data = stored_dataset.load(shop / "stages" / "dataset")
     stored = json.loads((shop / "metrics.json").read_text())["plain"]
     held_out = HeldOut.of(data, "test")

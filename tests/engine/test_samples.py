@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -113,3 +114,26 @@ def test_epochs_and_seeds_differ_and_batches_are_of_similar_length() -> None:
     assert (first != other).any()
     spreads = [np.ptp([len(windows[i]) for i in b]) for b in samples.epoch_batches(windows, 16, 0, 0)]
     assert np.mean(spreads) < 3
+
+
+def test_windows_are_a_sequence_of_windows() -> None:
+    """Made one by one, and equal to a list of the same; some of them are windows again."""
+    windows = samples.sliding(Sequences.of([[1, 2, 3], [4], [5, 6]]), 1)
+    listed = [samples.Window(0, 0, 2), samples.Window(0, 1, 3), samples.Window(2, 0, 2)]
+    assert windows == listed
+    assert listed == windows
+    assert windows != listed[:2]
+    assert windows != [*listed[:2], samples.Window(2, 0, 3)]
+    assert windows[-1] == listed[-1]
+    assert windows[1:] == listed[1:]
+    assert isinstance(windows.at(np.array([2, 0])), samples.Windows)
+    assert windows.at(np.array([2, 0])) == [listed[2], listed[0]]
+    with pytest.raises(IndexError):
+        windows[3]
+
+
+def test_drawn_prompts_are_those_at_drawn_places_of_all() -> None:
+    train = Sequences.of([list(range(length)) for length in (5, 1, 9)])
+    every, some = (samples.prompts(train, "sliding", 4, limit, seed=2) for limit in (0, 5))
+    places = np.sort(np.random.default_rng(2).choice(len(every), 5, replace=False))
+    assert some == [every[place] for place in places]

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lasar_kit.core.values import Env
+from lasar_kit.data.sids import Sids
+from lasar_kit.stages.tokenize import quality
 from lasar_kit.stages.tokenize.collisions import resolve
 from lasar_kit.stages.tokenize.quality import perplexity, quantization_report, quantization_table
 from lasar_plugins.quantizer.rq_kmeans.config import RqKmeansConfig
@@ -148,3 +150,21 @@ def test_sids_that_need_no_embedding_are_not_arbitrary() -> None:
     resolved, _, collisions = resolve(made.encode(items), items, made, "reassign")
     report = quantization_report(made.encode(items), items, made, resolved, collisions)
     assert (report["identical"], "caution" in report) == (4, False)
+
+
+def test_parts_of_the_items_make_the_report_of_all(by_hand, monkeypatch) -> None:
+    made, items, codes = by_hand
+    resolved, _, found = resolve(codes, items, made, "allow")
+    whole = quantization_report(codes, items, made, resolved, found)
+    monkeypatch.setattr(quality, "ROWS", 3)
+    assert quantization_report(codes, items, made, resolved, found) == whole
+    assert whole["identical"] == 2
+
+
+def test_the_index_is_readable_json(tmp_path) -> None:
+    """As `json` writes it, and named tokens are those of the codes."""
+    ids = ('a "quoted" id', "é", "plain")
+    Sids(torch.tensor([[0, 2], [1, 0], [1, 1]]), (2, 3)).save(tmp_path, ids)
+    tokens = (["<a_0>", "<b_2>"], ["<a_1>", "<b_0>"], ["<a_1>", "<b_1>"])
+    expected = json.dumps(dict(zip(ids, tokens, strict=True)), indent=2, ensure_ascii=False) + "\n"
+    assert (tmp_path / "index.json").read_text(encoding="utf-8") == expected

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from sklearn.cluster import KMeans
 
+from lasar_kit.core import clusters
 from lasar_kit.core.clusters import distinct_rows
 from lasar_kit.core.interfaces import Quantizer
 from lasar_kit.core.values import Env
@@ -126,8 +127,8 @@ def test_unused_codes_are_never_given() -> None:
 
 def test_rounding_noise_makes_no_distinct_rows() -> None:
     rows = np.array([[1.0, 0.0], [1.0, 1e-9], [0.0, 1.0]], dtype=np.float32)
-    assert distinct_rows(rows, 1.0) == 2
-    assert distinct_rows(np.zeros((3, 2), dtype=np.float32), 0.0) == 1
+    assert distinct_rows(rows, 1.0, 5) == 2
+    assert distinct_rows(np.zeros((3, 2), dtype=np.float32), 0.0, 5) == 1
 
 
 def test_items_without_any_energy() -> None:
@@ -228,6 +229,8 @@ def test_the_missing_library_is_named(monkeypatch) -> None:
         {"codes": [4, 4, 0, 4]},
         {"codes": "256"},
         {"code": 4},
+        {"batch_items": -1},
+        {"balanced": True, "batch_items": 100},
     ],
 )
 def test_bad_options(options: dict) -> None:
@@ -239,3 +242,21 @@ def test_options_survive_a_round_trip() -> None:
     for codes in (32, [4, 8, 16, 2]):
         config = RqKmeansConfig.model_validate({"use": "rq_kmeans", "codes": codes})
         assert RqKmeansConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_distinct_rows_are_counted_up_to_as_many_as_are_asked_for(monkeypatch) -> None:
+    """Whatever the part they stand in; the second half repeats the first."""
+    monkeypatch.setattr(clusters, "_CHUNK", 3)
+    rows = np.repeat(np.arange(7, dtype=np.float32), 2)[:, None]
+    rows = np.concatenate([rows, rows])
+    assert [distinct_rows(rows, 1.0, most) for most in (1, 2, 6, 7, 8, 100)] == [1, 2, 6, 7, 7, 7]
+
+
+def test_mini_batches_cost_little_of_the_error() -> None:
+    """And take no more items than there are: a catalogue of one batch is clustered at once."""
+    items = random_items(600)
+    whole, parts = (fitted(items, levels=2, codes=16, batch_items=batch) for batch in (0, 128))
+    assert errors_by_level(whole, items) < errors_by_level(parts, items)
+    assert errors_by_level(parts, items)[-1] < 1.15 * errors_by_level(whole, items)[-1]
+    at_once = fitted(items, levels=2, codes=16, batch_items=600)
+    assert torch.equal(at_once.encode(items), whole.encode(items))

@@ -7,6 +7,7 @@ import pytest
 
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.values import Env
+from lasar_plugins.text_encoder.tfidf_svd import encoder as encoder_module
 from lasar_plugins.text_encoder.tfidf_svd.config import TfidfSvdConfig
 from lasar_plugins.text_encoder.tfidf_svd.encoder import TfidfSvdEncoder
 
@@ -90,3 +91,22 @@ def test_a_catalogue_without_words_gives_later_items_none(catalogue) -> None:
     other = TfidfSvdEncoder(config, Env())
     other.load_state_dict(encoder.state_dict())
     np.testing.assert_array_equal(other.embed(catalogue(title=["red"])), [[0]])
+
+
+def test_axes_of_a_part_of_the_items(catalogue) -> None:
+    """As if the others came later; a catalogue of no more is learnt from whole."""
+    words = ["ash", "birch", "cedar", "date", "elm", "fir"]
+    items = catalogue(title=[f"{a} {b}" for a in words for b in words if a < b])
+    part = items[np.sort(np.random.default_rng(3).choice(15, 9, replace=False))]
+    config = TfidfSvdConfig(use="tfidf_svd", dimensions=3)
+    encoder = TfidfSvdEncoder(config, Env(seed=3))
+    encoder.encode(part, NO_SEQUENCES)
+    np.testing.assert_array_equal(encode(items, dimensions=3, fit_items=9), encoder.embed(items))
+    np.testing.assert_array_equal(encode(items, dimensions=3, fit_items=15), encode(items, dimensions=3))
+
+
+def test_rows_are_projected_in_parts(catalogue, monkeypatch) -> None:
+    items = catalogue(title=["red polish", "green comb", "red polish", "red comb", "green polish"])
+    whole = encode(items, dimensions=2)
+    monkeypatch.setattr(encoder_module, "_ROWS", 2)
+    np.testing.assert_array_equal(encode(items, dimensions=2), whole)

@@ -42,11 +42,12 @@ def item_table(ids: Sequence[str], text: Mapping[str, ItemText]) -> pl.DataFrame
     Half surrogate pairs, which JSON escapes may hold and UTF-8 cannot, become question marks.
     """
     absent = ItemText()
-    rows = []
-    for raw in ids:
-        cells = text.get(raw, absent)
-        rows.append((raw, *(cell.encode("utf-8", "replace").decode() for cell in cells)))
-    return pl.DataFrame(rows, schema=dict.fromkeys(ITEM_COLUMNS, pl.String), orient="row")
+    rows = [text.get(raw, absent) for raw in ids]
+    columns = {
+        name: [cell if cell.isascii() else cell.encode("utf-8", "replace").decode() for cell in cells]
+        for name, cells in ((name, (row[place] for row in rows)) for place, name in enumerate(TEXT_FIELDS))
+    }
+    return pl.DataFrame({"id": ids, **columns}, schema=dict.fromkeys(ITEM_COLUMNS, pl.String))
 
 
 def dataset(histories: Histories, text: Mapping[str, ItemText], reading: Reading = _NOTHING) -> Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -88,7 +88,7 @@ class AnchorsStage:
         self,
         context: StageContext,
         dataset: Dataset,
-        windows: Sequence[samples.Window],
+        windows: samples.Windows,
         log: TextLog,
         told: dict[str, float],
     ) -> None:
@@ -106,13 +106,12 @@ class AnchorsStage:
             )
 
     def _read(
-        self, context: StageContext, dataset: Dataset, windows: Sequence[samples.Window], log: TextLog
+        self, context: StageContext, dataset: Dataset, windows: samples.Windows, log: TextLog
     ) -> AnchorStore:
         """Read the segments block by block, from where an earlier run stopped."""
         reader = Reader(context, self.config)
-        places = [(window.user, window.stop - 1) for window in windows]
-        counts = log.counts.tolist()
-        store = AnchorStore.begin(context.work, places, counts, reader.width, self.config.dtype)
+        places = np.column_stack([windows.user, windows.stop - 1])
+        store = AnchorStore.begin(context.work, places, log.counts, reader.width, self.config.dtype)
         edges = [*range(0, len(windows), BLOCK), len(windows)]
         with context.screen.progress(f"{context.name}: reading", len(windows)) as tick:
             for start, stop in pairwise(edges):
@@ -134,7 +133,7 @@ class AnchorsStage:
         self,
         reader: Reader,
         dataset: Dataset,
-        windows: Sequence[samples.Window],
+        windows: samples.Windows,
         log: TextLog,
         prompts: range,
     ) -> Iterator[Chain]:
@@ -194,9 +193,7 @@ def lopsided(counts: Int[np.ndarray, " n"], most: int) -> str | None:
     )
 
 
-def _write_texts(
-    context: StageContext, dataset: Dataset, windows: Sequence[samples.Window], log: TextLog
-) -> None:
+def _write_texts(context: StageContext, dataset: Dataset, windows: samples.Windows, log: TextLog) -> None:
     """The texts in the form that the teacher `jsonl` reads."""
     with (context.folder / TEXTS).open("w", encoding="utf-8", errors="backslashreplace") as file:
         for index, window in enumerate(windows):

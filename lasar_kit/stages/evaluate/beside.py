@@ -17,8 +17,8 @@ from lasar_kit.errors import UserError
 from lasar_kit.process.world import in_shares
 from lasar_kit.spec import RankerConfig
 
-ROWS = 512
-"""Users whose scores of the whole catalogue are held at once."""
+ROWS, CELLS = 512, 1 << 24
+"""Users whose scores of the whole catalogue are held at once, and scores that are, at most."""
 
 
 def places_beside(
@@ -42,10 +42,11 @@ def places_beside(
 def ask(ranker: Ranker, name: str, held_out: HeldOut, items: int) -> dict[str, Places]:
     """Where a fitted ranker puts each user's target under either protocol; scores are computed once, but for
     those of a ranker that searches again without the histories."""
-    starts = range(0, len(held_out.target), ROWS)
+    rows = min(ROWS, max(1, CELLS // max(items, 1)))
+    starts = range(0, len(held_out.target), rows)
 
     def part(start: int) -> tuple[Places, Places]:
-        users = slice(start, start + ROWS)
+        users = slice(start, start + rows)
         histories, target = held_out.histories[users], held_out.target[users]
         both = ranker.score_both(histories) if isinstance(ranker, ScoresWithout) else None
         scores = both or (ranker.score(histories),)

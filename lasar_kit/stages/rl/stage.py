@@ -70,7 +70,7 @@ class RlStage:
 
     def _windows(
         self, context: StageContext, dataset: Dataset, recommender: Recommender, accelerator: Accelerator
-    ) -> tuple[list[samples.Window], dict[str, Any]]:
+    ) -> tuple[samples.Windows, dict[str, Any]]:
         """The prompts to roll out, thinned by the seed if so asked; and what to report of the choice."""
         config, seed = self.config, context.spec.seed
         limit = config.max_samples if config.prompts == "uniform" else 0
@@ -84,7 +84,7 @@ class RlStage:
             f"  {len(likely):,} of {len(windows):,} prompts, whose candidates differ with a chance of "
             f"{told['chosen']:.3f} (all: {told['all']:.3f})"
         )
-        return [windows[index] for index in likely], {"chance": told}
+        return windows.at(likely), {"chance": told}
 
 
 class _RlTraining(Watched):

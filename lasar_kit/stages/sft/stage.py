@@ -58,7 +58,7 @@ class SftStage:
         return _SftTraining(self.config, context, dataset, windows, accelerator, recommender).run()
 
 
-def _windows(train: Sequences, config: SftConfig, max_history: int, fit: int | None) -> list[samples.Window]:
+def _windows(train: Sequences, config: SftConfig, max_history: int, fit: int | None) -> samples.Windows:
     """Training samples; the last answer of a packed pass has a prompt of at most `fit` items before it."""
     if config.samples == "packed":
         items = config.pack_items or max_history + 1
@@ -278,6 +278,7 @@ class _SftTraining(Training):
         losses = {name: sum(terms[name] for terms in self.recent) / len(self.recent) for name in names}
         report = {**super()._report(done), "losses": losses}
         if self.config.samples == "packed":
+            assert isinstance(self.windows, samples.Windows), "of `_windows`"
             cut = samples.shortened(self.windows, self.context.spec.max_history)
             report["shortened_histories"] = round(cut, 6)
         return report

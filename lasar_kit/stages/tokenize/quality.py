@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from rich.table import Table
 from torch import Tensor
 
 from lasar_kit.core.interfaces import Quantizer
+
+ROWS = 1 << 16
+"""Items that are compared with their reconstructions at once."""
 
 
 def quantization_report(
@@ -33,7 +38,7 @@ def quantization_report(
     is above 1, which is that of no code at all.
     """
     levels = codes.shape[1]
-    energy = float(embeddings.double().square().sum())
+    energy = math.fsum(float(rows.double().square().sum()) for rows in torch.split(embeddings, ROWS))
     cells = max(embeddings.numel(), 1)
     errors = [_squared_error(codes[:, : level + 1], embeddings, quantizer) for level in range(levels)]
     after = _squared_error(resolved[:, :levels], embeddings, quantizer)
@@ -41,10 +46,9 @@ def quantization_report(
     counts = [
         np.bincount(column, minlength=size) for column, size in zip(columns, quantizer.sizes, strict=True)
     ]
-    identical = max(Counter(row.tobytes() for row in (embeddings + 0.0).cpu().numpy()).values(), default=0)
     report = {
         "items": len(codes),
-        "identical": identical,
+        "identical": most_alike(embeddings),
         "sizes": list(quantizer.sizes),
         "relative_error": [error / energy if energy else 0.0 for error in errors],
         "mean_squared_error": [error / cells for error in errors],
@@ -96,10 +100,22 @@ def perplexity(counts: Int[np.ndarray, " K"]) -> float:
     return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 
 
+def most_alike(embeddings: Float[Tensor, "I E"]) -> int:
+    """Most rows that are one and the same; 0 of none."""
+    # Told apart by a digest of 8 bytes: a copy of all rows would be as large as they are.
+    digests = [
+        int.from_bytes(blake2b(row.tobytes(), digest_size=8).digest(), "big")
+        for rows in torch.split(embeddings, ROWS)
+        for row in (rows + 0.0).cpu().numpy()  # -0.0 is 0.0
+    ]
+    return int(np.unique(np.array(digests, dtype=np.uint64), return_counts=True)[1].max(initial=0))
+
+
 def _squared_error(
     codes: Int[Tensor, "I m"], embeddings: Float[Tensor, "I E"], quantizer: Quantizer
 ) -> float:
-    return float((embeddings - quantizer.decode(codes)).double().square().sum())
+    parts = zip(torch.split(codes, ROWS), torch.split(embeddings, ROWS), strict=True)
+    return math.fsum(float((rows - quantizer.decode(own)).double().square().sum()) for own, rows in parts)
 
 
 def quantization_table(report: dict[str, Any]) -> Table:

@@ -64,7 +64,7 @@ class Opq:
         for size, part in zip(self.sizes, parts, strict=True):
             own = rows[:, part]
             books.append(
-                centroids(own, min(size, distinct_rows(own, scale)), self.seed, self.config.max_iterations)
+                centroids(own, distinct_rows(own, scale, size), self.seed, self.config.max_iterations)
             )
         return books
 

@@ -56,9 +56,10 @@ class RqKmeans:
     ) -> tuple[Float[Tensor, "k E"], Int[Tensor, " I"]]:
         """At most `size` centroids, and the one of each row."""
         rows = residual.numpy()
-        clusters = min(size, distinct_rows(rows, scale))
+        clusters = distinct_rows(rows, scale, size)
         if not self.config.balanced:
-            centers = torch.from_numpy(centroids(rows, clusters, self.seed, self.config.max_iterations))
+            options = (self.seed, self.config.max_iterations, self.config.batch_items)
+            centers = torch.from_numpy(centroids(rows, clusters, *options))
             return centers, nearest(residual, centers)
         found, labels = balanced_clusters(rows, clusters, self.seed, self.config.max_iterations)
         return torch.from_numpy(found).float(), torch.from_numpy(labels).long()

@@ -182,7 +182,7 @@ def begin(network: Autoencoder, items: Float[Tensor, "I E"], seed: int, iteratio
     scale = float(rest.square().sum(dim=1).mean().sqrt())
     for book in network.codebooks:
         rows = rest.cpu().numpy()
-        clusters = min(len(book), distinct_rows(rows, scale))
+        clusters = distinct_rows(rows, scale, len(book))
         centers = torch.from_numpy(centroids(rows, clusters, seed, iterations)).to(rest)
         book[:clusters] = centers
         rest = rest - centers[nearest(rest, centers)]

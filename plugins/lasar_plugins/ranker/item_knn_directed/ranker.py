@@ -45,17 +45,19 @@ def _pairs(train: Sequences, items: int, decay: float, window: int) -> csr_matri
 
     An item is no neighbour of its own, so repeats leave the diagonal zero.
     """
-    flat = train.items.astype(np.int64)
-    user = np.repeat(np.arange(len(train)), train.lengths)
+    end = np.repeat(train.offsets[1:], train.lengths)
     furthest = int(train.lengths.max(initial=1)) - 1
+    # Of each distance only places that have one so far behind them: a long user costs its own pairs alone.
+    place = np.arange(len(train.items))
     rows, columns, weights = [], [], []
     for distance in range(1, min(window or furthest, furthest) + 1):
-        earlier, later = flat[:-distance], flat[distance:]
-        pair = (user[:-distance] == user[distance:]) & (earlier != later)
+        place = place[place + distance < end[place]]
+        earlier, later = train.items[place], train.items[place + distance]
+        pair = earlier != later
         rows.append(earlier[pair])
         columns.append(later[pair])
         weights.append(np.full(int(pair.sum()), decay ** (distance - 1)))
     if not rows:
         return csr_matrix((items, items), dtype=np.float64)
-    place = (np.concatenate(rows), np.concatenate(columns))
-    return coo_matrix((np.concatenate(weights), place), shape=(items, items)).tocsr()
+    pairs = (np.concatenate(rows), np.concatenate(columns))
+    return coo_matrix((np.concatenate(weights), pairs), shape=(items, items)).tocsr()

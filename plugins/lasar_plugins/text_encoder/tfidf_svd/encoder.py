@@ -20,6 +20,8 @@ from lasar_plugins.text_encoder.tfidf_svd.config import TfidfSvdConfig
 
 _NOTHING = 1e-6
 """Norm under which a projected row is rounding noise; tf-idf rows have norm 1."""
+_ROWS = 1 << 14
+"""Items that are projected at once."""
 
 
 class TfidfSvdEncoder:
@@ -34,13 +36,23 @@ class TfidfSvdEncoder:
 
     def encode(self, items: pl.DataFrame, train: Sequences) -> Float[np.ndarray, "I E"]:
         """One vector an item, of `dimensions` or, in a small catalogue, min(items, terms) coordinates."""
+        most = self.config.fit_items
+        if 0 < most < items.height:
+            drawn = np.sort(np.random.default_rng(self.seed).choice(items.height, most, replace=False))
+            self._fit(items[drawn])
+            return self.embed(items)
+        weights = self._fit(items)
+        return np.zeros((items.height, 1), dtype=np.float32) if weights is None else self._projected(weights)
+
+    def _fit(self, items: pl.DataFrame) -> csr_matrix | None:
+        """Learn terms and axes; the items' rows, or None where no text has a word."""
         weights = self._tfidf(item_text(items, self.config.fields))
         if weights is None:
             self.terms, self.idf, self.components = [], np.zeros(0), np.zeros((1, 0))
-            return np.zeros((items.height, 1), dtype=np.float32)
+            return None
         rank = min(self.config.dimensions, *weights.shape)
         _, _, self.components = randomized_svd(weights, rank, n_iter=7, random_state=self.seed)
-        return self._projected(weights)
+        return weights
 
     @property
     def embeds_later(self) -> bool:
@@ -53,7 +65,11 @@ class TfidfSvdEncoder:
             return np.zeros((items.height, len(self.components)), dtype=np.float32)
         vectorizer = self._vectorizer(vocabulary=self.terms)
         vectorizer.idf_ = self.idf
-        return self._projected(vectorizer.transform(item_text(items, self.config.fields)))
+        parts = [
+            self._projected(vectorizer.transform(item_text(rows, self.config.fields)))
+            for rows in items.iter_slices(_ROWS)
+        ]
+        return np.concatenate([np.zeros((0, len(self.components)), dtype=np.float32), *parts])
 
     def state_dict(self) -> dict[str, Tensor]:
         """Terms, a line each in UTF-8; their inverse document frequencies; the axes of the embedding."""
@@ -69,10 +85,12 @@ class TfidfSvdEncoder:
         self.idf, self.components = state["idf"].numpy(), state["components"].double().numpy()
 
     def _projected(self, weights: csr_matrix) -> Float[np.ndarray, "n E"]:
-        projected = weights @ self.components.T
-        norm = np.linalg.norm(projected, axis=1, keepdims=True)
-        unit = np.divide(projected, norm, out=np.zeros_like(projected), where=norm > _NOTHING)
-        vectors: Float[np.ndarray, "I E"] = unit.astype(np.float32)
+        vectors = np.zeros((weights.shape[0], len(self.components)), dtype=np.float32)
+        for start in range(0, len(vectors), _ROWS):
+            projected = weights[start : start + _ROWS] @ self.components.T
+            norm = np.linalg.norm(projected, axis=1, keepdims=True)
+            unit = np.divide(projected, norm, out=np.zeros_like(projected), where=norm > _NOTHING)
+            vectors[start : start + _ROWS] = unit
         return vectors
 
     def _tfidf(self, texts: list[str]) -> csr_matrix | None:
