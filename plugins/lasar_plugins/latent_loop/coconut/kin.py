@@ -31,6 +31,11 @@ class RearecLoop(ThoughtLoop):
         """Of an embedding, if states are rescaled."""
         return backbone.embedding_norm() if self.rescales else None
 
+    @property
+    def opening(self) -> str | None:
+        """No token stands there."""
+        return None
+
     def enter(
         self, backbone: Backbone, prompt: Prompt
     ) -> tuple[Float[Tensor, "B R D"], Int[Tensor, "B R"], Context]:
