@@ -72,25 +72,26 @@ class ThoughtLoop(nn.Module):
         if depth.device.type == "cpu":  # elsewhere `gather` below refuses it, without waiting for the device
             assert int(depth.max()) <= steps, f"a depth of {int(depth.max())} in {steps} steps"
         start, node, context = self.enter(backbone, prompt)
-        states, nodes = [self.before_all(prompt, start)], [node]
-        norm, leaving = self.norm(backbone), self._leaving(backbone, depth)
-        count = 0
-        while count < steps:
-            inputs = self.fed(states[-1], count, prompt, norm)
+        thoughts, nodes = [self.before_all(prompt, start)], [node]
+        norm, leaving, count = self.norm(backbone), self._leaving(backbone, depth), 0
+        for step in range(steps):
+            inputs = self.fed(thoughts[-1], step, prompt, norm)
             if leaving is not None:
-                inputs = inputs.where((depth > count)[..., None], leaving)
-            count += 1
-            read = [inputs] if leaving is None or count < steps else [inputs, leaving]
-            context = self._read(backbone, read, states, nodes, context)
+                inputs = inputs.where((depth > step)[..., None], leaving)
+            exits = leaving if step + 1 == steps else None
+            context = self._read(backbone, inputs, exits, thoughts, nodes, context)
+            count = step + 1
             if halt is not None:
-                depth, last = halt(states[count - 1 : count + 1], depth, count)
+                depth, last = halt(thoughts[step : step + 2], depth, count)
                 if last:
                     break
-        if leaving is not None and len(states) == count + 1:  # no step, or all had ended before the last
-            context = self._read(backbone, [leaving], states, nodes, context)
-        own = (depth if leaving is None else depth + 1)[None]
+        if leaving is not None and len(nodes) == count + 1:  # no step, or all had ended before the last
+            context = self._read(backbone, leaving, None, thoughts, nodes, context)
+        own = depth[None]
+        if leaving is not None:
+            own = own + 1
         tip = torch.stack(nodes).gather(0, own)[0]
-        h_TBRD = torch.stack(states)
+        h_TBRD = torch.stack(thoughts)
         h_BRD = h_TBRD.gather(0, own[..., None].expand(-1, -1, -1, h_TBRD.shape[-1]))[0]
         mask = torch.arange(count, device=depth.device) < depth[..., None]
         trace = LatentTrace(h_TBRD[1 : count + 1].movedim(0, 2), mask, h_BRD, tip, context)
@@ -169,19 +170,21 @@ class ThoughtLoop(nn.Module):
     def _read(
         self,
         backbone: Backbone,
-        inputs: Sequence[Float[Tensor, "B R D"]],
-        states: list[Float[Tensor, "B R D"]],
+        inputs: Float[Tensor, "B R D"],
+        exits: Float[Tensor, "B R D"] | None,
+        thoughts: list[Float[Tensor, "B R D"]],
         nodes: list[Int[Tensor, "B R"]],
         past: Context,
     ) -> Context:
-        """Read one or two inputs behind the last node of each branch; adds to `states` and `nodes`."""
-        if len(inputs) == 1:
-            state, node, context = self._advance(backbone, inputs[0], nodes[-1], past)
-            states.append(state)
+        """Read one token behind the last node of each branch, and in the same call, if given, `exits` behind
+        that; adds to `thoughts` and `nodes`."""
+        if exits is None:
+            h_BRD, node, context = self._advance(backbone, inputs, nodes[-1], past)
+            thoughts.append(h_BRD)
             nodes.append(node)
             return context
-        both, tips, context = follow_inputs(backbone, torch.stack(list(inputs), dim=2), nodes[-1], past)
-        states.extend(both.unbind(2))
+        both, tips, context = follow_inputs(backbone, torch.stack([inputs, exits], dim=2), nodes[-1], past)
+        thoughts.extend(both.unbind(2))
         nodes.extend(tips.unbind(2))
         return context
 
