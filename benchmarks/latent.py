@@ -23,8 +23,9 @@ from decode import ENV, MODEL, catalogue, read, seconds
 from report import Result, Shown, machine, machine_text, main
 from torch import Tensor
 
+from lasar_kit.core.chains import opened, read_chains
 from lasar_kit.core.depth import greedy_depth
-from lasar_kit.core.token_tree import TokenTree, chain_parents
+from lasar_kit.core.token_tree import TokenTree
 from lasar_kit.core.values import Beams, Env, LatentTrace, SidTable
 from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone, TreeContext
@@ -67,11 +68,13 @@ class Bench:
         return self.rank(read(self.backbone, ids))
 
     def latent(self, ids: Tensor, depths: tuple[int, ...]) -> Beams:
-        """The policy is asked as well, though its answer is random weights' and not taken."""
-        parents = chain_parents(torch.ones_like(ids).bool())
-        hidden, context = self.backbone.advance(self.backbone.embed(ids), parents, None)
+        """The policy is asked as well, though its answer is random weights' and not taken. As a recommender
+        does, the prompt is read with the token that the loop begins with."""
+        lengths = ids.new_full((len(ids),), ids.shape[1])
+        opening = self.backbone.tokenizer.convert_tokens_to_ids(self.loop.opening)
+        hidden, context = read_chains(self.backbone, *opened(ids, lengths, opening))
         tip = torch.full_like(ids[:, :1], ids.shape[1] - 1)
-        prompt = replace(prompt_of(hidden[:, -1:]), tip=tip, context=context)
+        prompt = replace(prompt_of(hidden[:, -2:-1]), tip=tip, context=context, opened=hidden[:, -1:])
         greedy_depth(self.policy, prompt)
         depth = torch.tensor(depths).repeat(len(ids))[: len(ids), None].to(ids.device)
         return self.rank(self.loop.run(self.backbone, prompt, depth, max(depths[: len(ids)])))

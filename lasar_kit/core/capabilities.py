@@ -147,6 +147,19 @@ class Writes(Protocol):
 
 
 @runtime_checkable
+class Opens(Protocol):
+    """A latent loop that begins with the same token behind every prompt, whatever the depth.
+
+    A recommender then reads the token with the prompt, where it can, and the loop finds its state there
+    (`Prompt.opened`); where it does not, the loop reads it itself.
+    """
+
+    @property
+    def opening(self) -> str | None:
+        """The token; None of a loop that has none, as its options are."""
+
+
+@runtime_checkable
 class Halts(Protocol):
     """A latent loop that ends its thinking itself (`LatentLoopConfig.halts`)."""
 

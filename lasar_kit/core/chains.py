@@ -40,6 +40,13 @@ def left_padded(
     return torch.from_numpy(ids), torch.tensor([len(row) for row in rows])
 
 
+def opened(
+    ids: Int[Tensor, "B L"], lengths: Int[Tensor, " B"], token: int
+) -> tuple[Int[Tensor, "B longer"], Int[Tensor, " B"]]:
+    """Return left-padded chains and their lengths with one more token behind each."""
+    return torch.cat([ids, ids.new_full((len(ids), 1), token)], dim=1), lengths + 1
+
+
 def read_chains(
     backbone: Backbone, ids: Int[Tensor, "B L"], lengths: Int[Tensor, " B"]
 ) -> tuple[Float[Tensor, "B L D"], Context]:

@@ -42,6 +42,7 @@ class Prompts:
     Row b's chain is the last `lengths[b]` columns of `ids`; its prompt r ends at column `tips[b, r]`, or,
     where `tail` is not empty, with the tail's tokens on a branch from there. It shows the first `items[b, r]`
     of the items `history[b]`, oldest first and -1 past the end. `mask` marks the prompts that count.
+    `whole` says that each row is one prompt, all of its chain, so that a token behind it belongs to it.
 
     `users[b]` is the user's row in the data set, for what reads who asks
     (`lasar_kit.core.capabilities.ReadsPrompts`): -1 for one unknown, and None where all are.
@@ -55,6 +56,7 @@ class Prompts:
     tail: Int[Tensor, " Q"]
     history: Int[Tensor, "B H"] | None = None
     users: Int[Tensor, " B"] | None = None
+    whole: bool = field(default=False, kw_only=True)
 
     def to(self, device: torch.device | str) -> Prompts:
         """Move to a device."""

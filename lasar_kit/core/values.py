@@ -94,6 +94,8 @@ class Prompt:
     chain that a row's prompts share; prompt r has read its columns `first[b] .. ends[b, r]`, and, where the
     template has a tail on a branch of its own, that, whose states are `tail`. It shows `items[b, r]` items of
     the history, which are `shown[b, r]` (oldest first, -1 past the end) where that is known.
+    `opened` is the state at the token that the loop begins with, node `tip + 1` of the context, where that
+    was read with the prompt (`lasar_kit.core.capabilities.Opens`).
     """
 
     h0: Float[Tensor, "B R D"]
@@ -105,6 +107,7 @@ class Prompt:
     items: Int[Tensor, "B R"]
     tail: Float[Tensor, "B R Q D"] | None = None
     shown: Int[Tensor, "B R H"] | None = None
+    opened: Float[Tensor, "B R D"] | None = None
 
     @cached_property
     def mask(self) -> Bool[Tensor, "B R L"]:
@@ -119,7 +122,7 @@ class Prompt:
 
     def branched(self, count: int) -> Prompt:
         """The one prompt of each row as `count` branches, to be thought about apart; read once for all."""
-        names = ("h0", "tip", "ends", "items", "tail", "shown")
+        names = ("h0", "tip", "ends", "items", "tail", "shown", "opened")
         held = {name: value for name in names if (value := getattr(self, name)) is not None}
         return replace(
             self, **{name: value.expand(-1, count, *value.shape[2:]) for name, value in held.items()}

@@ -92,7 +92,8 @@ class PromptBuilder:
         last = np.full((len(shown), 1), ids.shape[1] - 1)
         items = np.array([[len(history)] for history in shown])
         mask = np.ones_like(last, dtype=bool)
-        return _prompts(ids, lengths, last, mask, items, self.tail[:0], shown, users)
+        prompts = _prompts(ids, lengths, last, mask, items, self.tail[:0], shown, users)
+        return replace(prompts, whole=True)
 
     def answered(
         self, samples: Sequence[tuple[Int[np.ndarray, " H"], int]], users: Sequence[int] | None = None

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lasar_kit.core.allowed import Allowed
-from lasar_kit.core.capabilities import Extends, ReadsPrompts, SearchesAmong
-from lasar_kit.core.chains import follow, read_chains
+from lasar_kit.core.capabilities import Extends, Opens, ReadsPrompts, SearchesAmong
+from lasar_kit.core.chains import follow, opened, read_chains
 from lasar_kit.core.depth import greedy_depth
 from lasar_kit.core.interfaces import Backbone, Decoder, DepthPolicy, LatentLoop
 from lasar_kit.core.lesson import Prompts
@@ -111,13 +111,17 @@ class Recommender(nn.Module):
         """Read a batch's prompts."""
         if isinstance(self.backbone, ReadsPrompts):
             return replace(self.backbone.read_prompts(prompts), shown=prompts.shown)
-        chain_BLD, context = read_chains(self.backbone, prompts.ids, prompts.lengths)
+        ids, lengths, opening = prompts.ids, prompts.lengths, self._opening(prompts)
+        if opening is not None:
+            ids, lengths = opened(ids, lengths, opening)
+        chain_BLD, context = read_chains(self.backbone, ids, lengths)
         shown: dict[str, Any] = {
-            "states": chain_BLD,
+            "states": chain_BLD[:, : prompts.ids.shape[1]],
             "first": prompts.ids.shape[1] - prompts.lengths,
             "ends": prompts.tips,
             "items": prompts.items,
             "shown": prompts.shown,
+            "opened": None if opening is None else chain_BLD[:, -1:],
         }
         if len(prompts.tail) == 0:
             index = prompts.tips[..., None].expand(-1, -1, chain_BLD.shape[-1])
@@ -125,6 +129,14 @@ class Recommender(nn.Module):
         ids = prompts.tail.expand(*prompts.tips.shape, -1)
         states, tip, context = follow(self.backbone, ids, prompts.tips, context)
         return Prompt(states[:, :, -1], tip, context, **shown, tail=states)
+
+    def _opening(self, prompts: Prompts) -> int | None:
+        """The token to read behind these prompts, for the loop. With gradients none: it has a call of its own
+        in training."""
+        if torch.is_grad_enabled() or not prompts.whole or not isinstance(self.latent_loop, Opens):
+            return None
+        token = self.latent_loop.opening
+        return None if token is None else int(self.backbone.tokenizer.convert_tokens_to_ids(token))
 
     def think(self, prompt: Prompt, depth: Int[Tensor, "B R"], steps: int | None = None) -> LatentTrace:
         """Run the loop at these depths, `steps` thoughts in all branches, as many as the deepest needs where

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -11,9 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lasar_kit.core.chains import opened, read_chains
 from lasar_kit.core.feedback import rescale
 from lasar_kit.core.interfaces import LatentLoop
 from lasar_kit.core.values import Env
+from lasar_kit.core.vocabulary import LATENT_START
 from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.latent_loop.coconut.feedback import Projection
 from lasar_plugins.latent_loop.coconut.loop import CoconutLoop
@@ -28,6 +32,26 @@ OPTIONS = list(
     )
 )
 H0, SCALE, EXIT = ("lat_s", "none", "e_token")
+
+
+def start(backbone: Any) -> int:
+    """The token that thinking begins with."""
+    return int(backbone.tokenizer.convert_tokens_to_ids(LATENT_START))
+
+
+@contextmanager
+def calls(backbone: Any) -> Iterator[list[int]]:
+    """How many tokens a row each call of `advance` reads."""
+    widths: list[int] = []
+    advance = backbone.advance
+
+    def counted(inputs: torch.Tensor, *rest: Any) -> Any:
+        widths.append(inputs.shape[1])
+        return advance(inputs, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backbone, "advance", counted)
+        yield widths
 
 
 def close(actual: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-5) -> None:
@@ -61,16 +85,44 @@ def test_every_branch_equals_its_plain_recomputation(
 def test_mask_and_tip_say_which_thoughts_are_a_branchs_own(
     tiny: Make, coconut: Make, case: Any, run: Make
 ) -> None:
-    """The prompt has 8 nodes, then 3 a step: <|lat_s|> from 8, thought t from 8 + 3t, the exit from 23."""
+    """The prompt has 8 nodes, then 3 a step: <|lat_s|> from 8, thought t from 8 + 3t, the exit from 23.
+
+    Without gradients a branch's exit stands where others have its thought N + 1, or, after four thoughts,
+    right behind the last.
+    """
+    learnt = run(tiny("sdpa"), coconut(), case).trace
     with torch.no_grad():
         ended = run(tiny("sdpa"), coconut(), case).trace
         direct = run(tiny("sdpa"), coconut(exit="direct"), case).trace
-    assert ended.mask.sum(-1).tolist() == case.depth
-    assert ended.mask[0, 2].tolist() == [True] * 4
-    assert ended.mask[1, 1].tolist() == [True, True, True, False]
+    for trace in (learnt, ended):
+        assert trace.mask.sum(-1).tolist() == case.depth
+        assert trace.mask[0, 2].tolist() == [True] * 4
+        assert trace.mask[1, 1].tolist() == [True, True, True, False]
+        assert trace.context.length == 26
     assert direct.tip.tolist() == [[14, 9, 22], [11, 18, 16]]
-    assert ended.tip.tolist() == [[23, 24, 25]] * 2
-    assert (direct.context.length, ended.context.length) == (23, 26)
+    assert learnt.tip.tolist() == [[23, 24, 25]] * 2
+    assert ended.tip.tolist() == [[8 + 9, 9 + 3, 20 + 5], [8 + 6, 20 + 2, 10 + 9]]
+    assert direct.context.length == 23
+
+
+def test_without_gradients_no_more_calls_are_made_than_thoughts(double: Make, coconut: Make) -> None:
+    """Three users who think 2, 3 and 0 times: three calls, the last of two tokens each."""
+    backbone, loop, depth = double(attention="sdpa"), coconut().double(), torch.tensor([[2], [3], [0]])
+    ids = torch.tensor([[260, 264, 259], [7, 262, 266], [7, 7, 265]])
+    with torch.no_grad():
+        states, context = read_chains(backbone, *opened(ids, torch.tensor([3, 2, 1]), start(backbone)))
+        prompt = replace(prompt_of(states[:, 2:3]), tip=torch.full((3, 1), 2), context=context)
+        with calls(backbone) as widths:
+            apart = loop.run(backbone, prompt, depth, 3)
+            assert widths == [1, 1, 1, 2]
+            widths.clear()
+            together = loop.run(backbone, replace(prompt, opened=states[:, 3:]), depth, 3)
+            assert widths == [1, 1, 2]
+            widths.clear()
+            loop.run(backbone, replace(prompt, opened=states[:, 3:]), torch.zeros_like(depth), 0)
+            assert widths == [1]
+    assert_same(together.last, apart.last)
+    assert_same(together.states[together.mask], apart.states[apart.mask])
 
 
 @pytest.mark.parametrize("exit", ["e_token", "hN_as_input", "direct"])

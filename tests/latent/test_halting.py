@@ -85,6 +85,17 @@ def test_it_runs_no_further_than_the_last_branch_needs() -> None:
     assert trace.states.shape[2] == 1
 
 
+@pytest.mark.parametrize("threshold", [0.02, 1e9])
+def test_exits_in_place_of_thoughts_answer_as_exits_of_their_own(threshold: float) -> None:
+    """Where a loop with an exit token ends early, without gradients as with them."""
+    loop = halting({"use": "coconut"}, threshold=threshold)
+    whole = think(tiny.backbone(), loop, CASE)
+    with torch.no_grad():
+        lean = think(tiny.backbone(), loop, CASE)
+    assert depths_of(lean) == depths_of(whole)
+    torch.testing.assert_close(lean.predictions, whole.predictions)
+
+
 def test_in_training_it_thinks_to_the_end() -> None:
     trained = think(tiny.backbone(), halting(threshold=1e9).train(), CASE)
     assert depths_of(trained) == [6, 6, 2, 0, 6]

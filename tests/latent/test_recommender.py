@@ -23,6 +23,7 @@ from lasar_kit.stages.sft.step import SftStep
 from lasar_kit.testing.strategies import prompt_of
 from lasar_plugins.sft_objective.answer.config import AnswerConfig
 from lasar_plugins.sft_objective.answer.objective import Answer
+from tests.closeness import assert_same, in_float64
 
 HISTORIES = [
     np.random.default_rng(seed).integers(0, 30, size) for seed, size in enumerate((5, 1, 3, 6, 2, 1, 4))
@@ -92,6 +93,25 @@ def test_a_user_is_ranked_alone_as_in_a_batch(
         assert together.items[user].tolist() == alone.items[0].tolist()
         assert together.depth[user] == alone.depth[0]
         assert together.scores[user] == pytest.approx(alone.scores[0], abs=1e-4)
+
+
+def test_what_begins_thoughts_may_be_read_with_the_prompt(build: Callable[..., Recommender]) -> None:
+    """Of a prompt that is all of its chain, without gradients; what is thought behind it stays the same."""
+    recommender = in_float64(build())
+    prompts = recommender.prompts.prompts(HISTORIES)
+    depth = torch.arange(len(HISTORIES))[:, None] % 4
+    assert recommender.read(prompts).opened is None
+    with torch.no_grad():
+        together, apart = recommender.read(prompts), recommender.read(replace(prompts, whole=False))
+        assert together.opened is not None
+        assert apart.opened is None
+        assert together.states.shape == apart.states.shape
+        assert_same(together.h0, apart.h0)
+        read = [recommender.think(prompt.branched(2), depth.expand(-1, 2)) for prompt in (together, apart)]
+        assert_same(read[0].last, read[1].last)
+        assert_same(read[0].states[read[0].mask], read[1].states[read[1].mask])
+        answers = [recommender.search(trace, 10) for trace in read]
+    assert answers[0].items.tolist() == answers[1].items.tolist()
 
 
 def test_scores_are_those_of_plain_forwards(

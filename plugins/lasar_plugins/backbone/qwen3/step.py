@@ -38,33 +38,57 @@ def step(
 
     `layers` hold the context and, last, the places of these tokens, which are written through `fresh`.
     """
-    cos, sin = (table[:, :, None] for table in model.rotary_emb(inputs, position))
+    batch, count, width = inputs.shape
+    cos, sin = (table.flatten(0, 1)[:, None] for table in model.rotary_emb(inputs, position))
     ahead, behind = sin.chunk(2, dim=-1)
     sin = torch.cat([-ahead, behind], dim=-1)
-    hidden = inputs
-    for layer, (new_keys, new_values), (keys, values) in zip(model.layers, fresh, layers, strict=True):
-        attention = layer.self_attn
+    hidden = inputs.reshape(-1, width)
+    for layer, scale, (new_keys, new_values), (keys, values) in zip(
+        model.layers, _scales(model), fresh, layers, strict=True
+    ):
+        attention, kv_heads = layer.self_attn, new_keys.shape[1]
         x = _norm(layer.input_layernorm, hidden)
-        heads = (*x.shape[:-1], -1, attention.head_dim)
-        query = _rotate(_norm(attention.q_norm, attention.q_proj(x).view(heads)), cos, sin)
-        key = _rotate(_norm(attention.k_norm, attention.k_proj(x).view(heads)), cos, sin)
-        new_keys.copy_(key.transpose(1, 2))
-        new_values.copy_(attention.v_proj(x).view(heads).transpose(1, 2))
-        query = query.transpose(1, 2)
+        # Queries and keys are normed alike, but for the weights, and turned alike: all heads at once.
+        q, k = (maps(x).view(len(x), -1, attention.head_dim) for maps in (attention.q_proj, attention.k_proj))
+        turned = _rotate(scale * _unit(torch.cat([q, k], dim=1), attention.q_norm), cos, sin)
+        turned = turned.view(batch, count, *turned.shape[1:]).transpose(1, 2)
+        query, key = turned[:, :-kv_heads], turned[:, -kv_heads:]
+        new_keys.copy_(key)
+        new_values.copy_(attention.v_proj(x).view(batch, count, kv_heads, -1).transpose(1, 2))
         mixed, _ = grouped_sdpa(attention, query, keys, values, mask, scaling=attention.scaling)
-        hidden = hidden + attention.o_proj(mixed.flatten(2))
+        hidden = hidden + attention.o_proj(mixed.view(len(x), -1))
         hidden = hidden + layer.mlp(_norm(layer.post_attention_layernorm, hidden))
-    return _norm(model.norm, hidden)
+    return _norm(model.norm, hidden).view(inputs.shape)
+
+
+def _scales(model: Any) -> Float[Tensor, "layers heads d"]:
+    """The weights of the norms of all query heads and then all key heads, layer by layer."""
+
+    def of(name: str, heads: int) -> Float[Tensor, "layers heads d"]:
+        norms = [getattr(layer.self_attn, name) for layer in model.layers]
+        return torch.stack([norm.weight for norm in norms])[:, None].expand(-1, heads, -1)
+
+    config = model.config
+    each = of("q_norm", config.num_attention_heads), of("k_norm", config.num_key_value_heads)
+    return torch.cat(each, dim=1)
 
 
 def _norm(norm: Any, x: Float[Tensor, "*S d"]) -> Float[Tensor, "*S d"]:
     """The model's RMS norm: in float32 at least, the weight applied in the type of `x`."""
-    scaled: Tensor = norm.weight * rms_norm(x, norm.weight.shape, eps=norm.variance_epsilon)
+    scaled: Tensor = norm.weight * _unit(x, norm)
     return scaled
 
 
+def _unit(x: Float[Tensor, "*S d"], norm: Any) -> Float[Tensor, "*S d"]:
+    """That norm without its weight. On CPUs torch's own is made of more operations to the same numbers."""
+    if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
+        return x * torch.rsqrt((x * x).mean(-1, keepdim=True).add_(norm.variance_epsilon))
+    return rms_norm(x, x.shape[-1:], eps=norm.variance_epsilon)
+
+
 def _rotate(
-    x: Float[Tensor, "B Q heads d"], cos: Float[Tensor, "B Q 1 d"], sin: Float[Tensor, "B Q 1 d"]
-) -> Float[Tensor, "B Q heads d"]:
+    x: Float[Tensor, "n heads d"], cos: Float[Tensor, "n 1 d"], sin: Float[Tensor, "n 1 d"]
+) -> Float[Tensor, "n heads d"]:
     """Rotary positions: each half is turned with the other, `sin` holding the sign."""
-    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin
+    ahead, behind = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([behind, ahead], dim=-1) * sin

@@ -41,6 +41,12 @@ class HaltingLoop(nn.Module):
         self.register_buffer("tokens", first, persistent=False)
         self.contract_exceptions: Mapping[str, str] = self.loop.contract_exceptions
 
+    @property
+    def opening(self) -> str | None:
+        """Its loop's."""
+        opening: str | None = self.loop.opening
+        return opening
+
     def run(self, backbone: Backbone, prompt: Prompt, depth: Int[Tensor, "B R"], steps: int) -> LatentTrace:
         """Think at most `depth[b, r]` steps in each branch; `trace.depth` says how many."""
         if self.training:

@@ -31,6 +31,11 @@ class RearecLoop(ThoughtLoop):
         """Of an embedding, if states are rescaled."""
         return fed_norm(backbone, self.scale)
 
+    @property
+    def opening(self) -> str | None:
+        """No token stands there."""
+        return None
+
     def enter(
         self, backbone: Backbone, prompt: Prompt
     ) -> tuple[Float[Tensor, "B R D"], Int[Tensor, "B R"], Context]:

@@ -3,6 +3,9 @@
 `[prompt] [start] thought 1 .. thought N [exit]` is one path of the tree. Every branch runs `steps` thoughts,
 and its exit hangs on its own thought N: those after it are leaves that nothing descends from, so the padding
 and masking of appendix E.1 need no code.
+
+Without gradients the exit `<|lat_e|>` costs no pass over the weights: a branch that has had its N thoughts
+reads it where others read thought N + 1, and in the last step thought and exit are read one behind the other.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from lasar_kit.core.chains import follow_inputs
 from lasar_kit.core.feedback import added_between
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Context, Env, LatentTrace, Prompt
@@ -69,29 +73,43 @@ class ThoughtLoop(nn.Module):
             assert int(depth.max()) <= steps, f"a depth of {int(depth.max())} in {steps} steps"
         start, node, context = self.enter(backbone, prompt)
         thoughts, nodes = [self.before_all(prompt, start)], [node]
-        norm = self.norm(backbone)
+        norm, leaving, count = self.norm(backbone), self._leaving(backbone, depth), 0
         for step in range(steps):
             inputs = self.fed(thoughts[-1], step, prompt, norm)
-            h_BRD, node, context = self._advance(backbone, inputs, nodes[-1], context)
-            thoughts.append(h_BRD)
-            nodes.append(node)
+            if leaving is not None:
+                inputs = inputs.where((depth > step)[..., None], leaving)
+            exits = leaving if step + 1 == steps else None
+            context = self._read(backbone, inputs, exits, thoughts, nodes, context)
+            count = step + 1
             if halt is not None:
-                depth, last = halt(thoughts[-2:], depth, step + 1)
+                depth, last = halt(thoughts[step : step + 2], depth, count)
                 if last:
                     break
+        if leaving is not None and len(nodes) == count + 1:  # no step, or all had ended before the last
+            context = self._read(backbone, leaving, None, thoughts, nodes, context)
         own = depth[None]
+        if leaving is not None:
+            own = own + 1
         tip = torch.stack(nodes).gather(0, own)[0]
         h_TBRD = torch.stack(thoughts)
         h_BRD = h_TBRD.gather(0, own[..., None].expand(-1, -1, -1, h_TBRD.shape[-1]))[0]
-        mask = torch.arange(len(thoughts) - 1, device=depth.device) < depth[..., None]
-        trace = LatentTrace(h_TBRD[1:].movedim(0, 2), mask, h_BRD, tip, context)
-        return self._left(backbone, prompt, depth, start, norm, trace)
+        mask = torch.arange(count, device=depth.device) < depth[..., None]
+        trace = LatentTrace(h_TBRD[1 : count + 1].movedim(0, 2), mask, h_BRD, tip, context)
+        return trace if leaving is not None else self._left(backbone, prompt, depth, start, norm, trace)
+
+    @property
+    def opening(self) -> str | None:
+        """See `lasar_kit.core.capabilities.Opens`."""
+        return LATENT_START
 
     def enter(
         self, backbone: Backbone, prompt: Prompt
     ) -> tuple[Float[Tensor, "B R D"], Int[Tensor, "B R"], Context]:
         """The state and the node that the first thought follows."""
-        return self._read_token(backbone, LATENT_START, prompt.tip, prompt.context)
+        if prompt.opened is not None:
+            return prompt.opened, prompt.tip + 1, prompt.context
+        inputs = self._token(backbone, LATENT_START, prompt.tip)
+        return self._advance(backbone, inputs, prompt.tip, prompt.context)
 
     def before_all(self, prompt: Prompt, start: Float[Tensor, "B R D"]) -> Float[Tensor, "B R D"]:
         """h_0."""
@@ -132,20 +150,49 @@ class ThoughtLoop(nn.Module):
             # Also where nothing was thought, the first answer token follows the node the second hangs on.
             last = torch.where(depth[..., None] == 0, start, last)
         elif self.exit == "e_token":
-            last, tip, context = self._read_token(backbone, LATENT_END, tip, context)
+            inputs = self._token(backbone, LATENT_END, tip)
+            last, tip, context = self._advance(backbone, inputs, tip, context)
         else:
             assert self.exit == "hN_as_input", self.exit
             inputs = self.fed(last, depth, prompt, norm)
             last, tip, context = self._advance(backbone, inputs, tip, context)
         return LatentTrace(trace.states, trace.mask, last, tip, context, between=between)
 
-    def _read_token(
-        self, backbone: Backbone, token: str, parent: Int[Tensor, "B R"], past: Context
-    ) -> tuple[Float[Tensor, "B R D"], Int[Tensor, "B R"], Context]:
-        """Read a latent token behind each parent."""
+    def _leaving(self, backbone: Backbone, depth: Int[Tensor, "B R"]) -> Float[Tensor, "B R D"] | None:
+        """What is read in place of a thought that is not a branch's own; None where exits are read apart.
+
+        With gradients they are: training takes the sums of the exit in a call of its own.
+        """
+        if self.exit != "e_token" or torch.is_grad_enabled():
+            return None
+        return self._token(backbone, LATENT_END, depth)
+
+    def _read(
+        self,
+        backbone: Backbone,
+        inputs: Float[Tensor, "B R D"],
+        exits: Float[Tensor, "B R D"] | None,
+        thoughts: list[Float[Tensor, "B R D"]],
+        nodes: list[Int[Tensor, "B R"]],
+        past: Context,
+    ) -> Context:
+        """Read one token behind the last node of each branch, and in the same call, if given, `exits` behind
+        that; adds to `thoughts` and `nodes`."""
+        if exits is None:
+            h_BRD, node, context = self._advance(backbone, inputs, nodes[-1], past)
+            thoughts.append(h_BRD)
+            nodes.append(node)
+            return context
+        both, tips, context = follow_inputs(backbone, torch.stack([inputs, exits], dim=2), nodes[-1], past)
+        thoughts.extend(both.unbind(2))
+        nodes.extend(tips.unbind(2))
+        return context
+
+    def _token(self, backbone: Backbone, token: str, like: Int[Tensor, "B R"]) -> Float[Tensor, "B R D"]:
+        """The input of a latent token, for each branch."""
         index = backbone.tokenizer.convert_tokens_to_ids(token)
         assert backbone.tokenizer.convert_ids_to_tokens(index) == token, f"the tokenizer lacks {token}"
-        return self._advance(backbone, backbone.embed(torch.full_like(parent, index)), parent, past)
+        return backbone.embed(torch.full_like(like, index))
 
     def _advance(
         self, backbone: Backbone, inputs: Float[Tensor, "B R D"], parent: Int[Tensor, "B R"], past: Context
