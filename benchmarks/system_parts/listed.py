@@ -61,6 +61,7 @@ SYSTEMS: Mapping[str, System] = {
     "SoftCoT": System("softcot", rows={"e_soft": ""}),
     "CODI": System("codi", rows={"e_distil": ""}),
     "Coconut's curriculum": System("coconut_curriculum", rows={"e_thoughts": ""}),
+    "explicit CoT": System("cot_template", rows={"direct": ", direct", "think": ", think"}),
     "TIGER": System("tiger"),
     "LC-Rec": System("lcrec"),
     "thinking": System("thinking", rows={}),
@@ -70,6 +71,9 @@ SYSTEMS: Mapping[str, System] = {
 OPTIONS: Mapping[tuple[str, str], tuple[str, ...]] = {
     # Larger batches where there are many prefixes.
     ("beauty", "bsarec"): ("stages.train.batch_size=512", "stages.train.optimizer.lr=1.0e-3"),
+    # Whole texts, which titles of real items make longer than the shop's.
+    ("scientific", "codi"): ("stages.distil.rationale_tokens=704",),
+    ("scientific", "coconut"): tuple(f"stages.{s}.rationale_tokens=704" for s in ("words", "one", "two")),
 }
 """What is set beside by data set and the beginning of a spec's name."""
 
