@@ -5,7 +5,7 @@
 
 A shop is generated (`big_shop.py`) as reviews and metadata in the layout of Amazon's dumps and as CSV, ten
 interactions an item. Each stage runs in a process of its own, which finds the stages before it done. Seconds
-are of the processor, from a stage's start to its end, as other work on the machine does not change these;
+are of the processor, from a stage's start to its end, as other work on the machine changes these less;
 memory is the largest resident set of the process by then, torch and all. SFT makes a bounded number of
 updates, and an epoch is their time by the number that it would have; users and prompts that are asked about
 are drawn. What is measured is written as it comes, over what was measured of that size before.
