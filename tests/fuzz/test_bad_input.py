@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.benchmarks import importing
+from tests.benchmarks import FOLDER, importing
 
 MODEL_FAULTS = (
     *("a pointer", "cut off", "a wrapper's names", "tensors left out", "more or fewer layers", "shapes"),
@@ -202,7 +202,7 @@ def test_the_judge_sees(
 
 def test_the_stored_results() -> None:
     """The documents tell the whole fuzz as its stored results do."""
-    stored = json.loads((BENCHMARKS / "results" / "fuzz.json").read_text())
+    stored = json.loads((FOLDER / "results" / "fuzz.json").read_text())
     assert stored["cases"] >= 500
     assert stored["troubles"] == []
     assert sum(row["cases"] for row in stored["classes"].values()) == stored["cases"]
@@ -211,6 +211,6 @@ def test_the_stored_results() -> None:
 def test_the_document_holds_the_table_of_the_results(load: Callable[[str], Any]) -> None:
     script, report = load("fuzz"), load("report")
     result = json.loads(script.RESULTS.read_text(encoding="utf-8"))
-    document = (BENCHMARKS.parent / "docs" / "errors.md").read_text(encoding="utf-8")
+    document = (FOLDER.parent / "docs" / "errors.md").read_text(encoding="utf-8")
     _, shown, _ = document.split("<!-- table: fuzz -->")
     assert shown.strip() == report.markdown(script.text(result), script.tables(result))
