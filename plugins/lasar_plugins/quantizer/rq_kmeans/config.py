@@ -22,8 +22,8 @@ class RqKmeansConfig(LevelsConfig):
     batch_items: int = Field(
         0,
         ge=0,
-        description="In a catalogue of more items, cluster by mini-batches of so many: of 10,000 items, batches "
-        "of 1,024 took 0.4 of the time and left 10 % more error; 0 never.",
+        description="In a catalogue of more items, cluster by mini-batches of so many: of 10,000 items, "
+        "batches of 1,024 took 0.4 of the time and left 10 % more error; 0 never.",
     )
 
     @model_validator(mode="after")
