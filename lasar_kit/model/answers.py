@@ -20,7 +20,7 @@ TRIE_MEGABYTES = 256
 
 
 CELLS = 2**28
-"""Most logits at once, a GiB of float32."""
+"""Most logits of a level at once, a GiB of float32."""
 
 FORBIDDEN = -1e30
 """Log-probability that stands for -inf."""
@@ -50,10 +50,11 @@ class AnswerScorer:
         """Log-probability of each of the first m tokens of n items, from the states that predict them, in
         float32; logits are divided by `temperature` first, one for each item.
 
-        Where a level has so many tokens that the logits of all n are more than `CELLS`, it takes a part of
-        them at a time and keeps none for the backward pass, which computes them again.
+        Where the trie's levels have so many tokens that the logits of all n are more than `CELLS`, it scores
+        a part of the items at a time, and keeps no logits for the backward pass, which computes them again.
         """
-        rows = max(1, CELLS // self._most(backbone, states))
+        widest = 1 if self.score == "vocabulary" else max(len(tokens) for tokens in self.alphabet.levels)
+        rows = max(1, CELLS // widest)
         if len(tokens) <= rows:
             return self._logp(backbone, states, tokens, temperature)
         shares = [torch.split(states, rows), torch.split(tokens, rows)]
@@ -61,13 +62,6 @@ class AnswerScorer:
             shares.append(torch.split(temperature, rows))
         score = partial(checkpoint, self._logp, backbone, use_reentrant=False, preserve_rng_state=False)
         return torch.cat([score(*share) for share in zip(*shares, strict=True)])
-
-    def _most(self, backbone: Backbone, states: Float[Tensor, "n m D"]) -> int:
-        """How many logits of an item there are at once."""
-        if self.score == "trie":
-            return max(len(tokens) for tokens in self.alphabet.levels)
-        with torch.no_grad():
-            return backbone.logits(states[:1]).numel()
 
     def _logp(
         self,
