@@ -35,7 +35,14 @@ def load() -> Iterator[Callable[[str], Any]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "page"), [("latent", "latent"), ("rl_step", "latent"), ("scale", "scale"), ("sft", "sft")]
+    ("name", "page"),
+    [
+        ("latent", "latent"),
+        ("rl_step", "latent"),
+        ("scale", "scale"),
+        ("sft", "sft"),
+        ("item_softmax", "sft"),
+    ],
 )
 def test_the_document_holds_the_tables_of_the_results(
     load: Callable[[str], Any], name: str, page: str

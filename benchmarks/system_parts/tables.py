@@ -43,7 +43,7 @@ def study(stored: Result, data: str, name: str) -> str:
     """Markdown: what more training gave, with thoughts and without; a stage that no run has is left out."""
     runs = _of(stored["runs"], data, name)
     lines = [
-        f"| {len(runs)} seeds | excluded: NDCG@10 | p | not excluded: NDCG@10 | p |",
+        f"| {len(runs)} seed{'s' * (len(runs) > 1)} | excluded: NDCG@10 | p | not excluded: NDCG@10 | p |",
         "|---|---:|---:|---:|---:|",
     ]
     for stage, row in STUDIES[name].rows.items():

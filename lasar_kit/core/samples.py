@@ -118,7 +118,7 @@ def shortened(windows: Windows, max_history: int) -> float:
     the first `max_history - 1` of each."""
     answers = lengths_of(windows) - 1
     short = np.where(windows.start > 0, np.minimum(answers, max_history - 1), 0)
-    return float(short.sum() / answers.sum())
+    return float(short.sum() / max(answers.sum(), 1))
 
 
 def thinned(windows: Sequence[Window], largest: float, numbers: Float[np.ndarray, "n L"]) -> list[Window]:

@@ -1,8 +1,8 @@
 """The catalogue as a trie of flat arrays: the children of any batch of nodes by a gather.
 
 What is ordered is the candidates of a node, which ascend by token, and the places of items, which ascend by
-SID; numbers of nodes are in no order once items came in (`lasar_kit.core.trie_growth`). What that takes, a
-look at where a row stands and two arrays of places in place of one, is there from the first such item on.
+SID; numbers of nodes are in no order once items came in (`lasar_kit.core.trie_growth`). Only then does a
+level look up where a node's row stands, and are the bounds of places two arrays.
 Shape letters as in `lasar_kit.core.values`, and K token ids of a level, n nodes of it, C candidates a node.
 """
 
@@ -61,7 +61,7 @@ class Rows:
     def empty(cls, rows: int, columns: int, device: str | torch.device) -> Rows:
         """For so many rows, not yet written, and an eighth or `SPARE` bytes more.
 
-        In main memory, room that is not written takes none.
+        In main memory, room that is not written takes next to none.
         """
         shape = (rows + max(rows // 8, SPARE // (4 * columns), 1), columns)
         if torch.device(device).type != "cpu":

@@ -86,6 +86,11 @@ class StageConfig(ComponentConfig):
         return None
 
     @property
+    def own_reader(self) -> ComponentConfig | None:
+        """The language model that read what it holds of texts, if not the model of the checkpoint."""
+        return None
+
+    @property
     def own_aligner(self) -> ComponentConfig | None:
         """The aligner that holds thoughts to anchors, where there are any; None where none does."""
         return None

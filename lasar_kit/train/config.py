@@ -103,7 +103,8 @@ class TrainingConfig(StageConfig):
 
     def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
         """Weights in bfloat16 lose small updates to rounding; adapters have float32 weights of their own. An
-        aligner that the spec names does nothing where there are no anchors.
+        aligner that the spec names does nothing where there are no anchors, and what the head predicts from
+        another model's states means nothing.
         """
         if backbone.rounds_updates and not line:
             yield (
@@ -115,4 +116,11 @@ class TrainingConfig(StageConfig):
             yield (
                 f"aligner {aligner.use!r} has no anchors to hold thoughts to, so it does nothing; add a "
                 "stage 'anchors' before this one, or set 'aligner: none'"
+            )
+        reads_by_head = getattr(aligner, "space", None) == "vocab"  # of the built-in aligners
+        if reads_by_head and "anchors" in inputs and inputs["anchors"][1].own_reader is not None:
+            name = inputs["anchors"][0]
+            yield (
+                f"the anchors of {name!r} are states of another language model, which this one's head was "
+                "never trained to read; compare them as they are ('space: hidden')"
             )

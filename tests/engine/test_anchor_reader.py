@@ -13,7 +13,7 @@ from lasar_kit.catalogue import Catalogue
 from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.errors import UserError
 from lasar_kit.run import runner
-from lasar_kit.spec import load_spec
+from lasar_kit.spec import cautions, load_spec
 from lasar_kit.stages.anchors import reader, stage
 from lasar_kit.stages.anchors.reader import FIT, Projection
 
@@ -126,3 +126,23 @@ def test_an_interrupted_reading_keeps_its_projection(
 def test_what_cannot_read_is_refused(tmp_path: Path, options: tuple[str, ...], told: str) -> None:
     with pytest.raises(UserError, match=told):
         run(tmp_path, *options)
+
+
+@pytest.mark.parametrize(
+    ("reader", "space", "warned"), [(True, "vocab", True), (True, "hidden", False), (False, "vocab", False)]
+)
+def test_predictions_from_states_of_another_model_are_warned_of(
+    plain: Path, tmp_path: Path, reader: bool, space: str, warned: bool
+) -> None:
+    (tmp_path / "read.yaml").write_text(
+        SPEC
+        + f"""  reason:
+    use: sft
+    latent_loop: coconut
+    depth_policy: {{use: mlp, n_max: 2}}
+    aligner: {{use: stepwise, space: {space}}}
+"""
+    )
+    options = [f"stages.anchors.{of(plain / 'ground')}"] if reader else []
+    told = cautions(load_spec(tmp_path / "read.yaml", options, Catalogue.discover()))
+    assert any("states of another language model" in line for line in told) == warned

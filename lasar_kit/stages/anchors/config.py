@@ -60,6 +60,11 @@ class AnchorsConfig(StageConfig):
         """Its `samples`."""
         return self.samples
 
+    @property
+    def own_reader(self) -> ComponentConfig | None:
+        """Its `reader`."""
+        return self.reader
+
     @model_validator(mode="after")
     def _another_reader_knows_words(self) -> AnchorsConfig:
         if self.reader is None:

@@ -35,7 +35,7 @@ class TfidfSvdEncoder:
         self.components: Float[np.ndarray, "E T"] = np.zeros((1, 0))
 
     def encode(self, items: pl.DataFrame, train: Sequences) -> Float[np.ndarray, "I E"]:
-        """One vector an item, of `dimensions` or, in a small catalogue, min(items, terms) coordinates."""
+        """One vector an item, of `dimensions`, or of as many as there are terms or items learnt from."""
         most = self.config.fit_items
         if 0 < most < items.height:
             drawn = np.sort(np.random.default_rng(self.seed).choice(items.height, most, replace=False))
