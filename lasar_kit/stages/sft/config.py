@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
@@ -19,38 +18,9 @@ from lasar_kit.spec import (
     component,
 )
 from lasar_kit.spec.component import ComponentOf
+from lasar_kit.stages.sft.terms import INSTEAD_OF, LOGGED_AS, SftTerm, WeightedSftObjective
 from lasar_kit.stages.sft.text_config import WRITTEN, ReasoningTextConfig, TasksConfig, TextConfig
 from lasar_kit.train.config import Inputs, Line, PromptRule, TrainingConfig
-
-LOGGED_AS = {"answer": "ce", "depth_label": "policy"}
-"""Names in the log of the terms of some objectives; others by their component's name."""
-
-INSTEAD_OF = {
-    "answer": (),
-    "align": ("aligner", "align_weight"),
-    "depth_label": ("policy_weight",),
-}
-"""The options that an objective takes the place of where `objectives` lists it."""
-
-
-class WeightedSftObjective(SpecModel):
-    """An SFT objective and its weight."""
-
-    objective: Annotated[SftObjectiveConfig, component("sft_objective")] = Field(
-        description="An SFT objective."
-    )
-    weight: float = Field(1.0, ge=0, description="Factor of its term.")
-
-
-@dataclass(frozen=True)
-class SftTerm:
-    """A term of the loss, by its name in the log; `place` is the option that asks for it, and what no option
-    asks for is left out where it lacks what it needs."""
-
-    name: str
-    weight: float
-    objective: SftObjectiveConfig
-    place: str = ""
 
 
 class SftConfig(TrainingConfig):
