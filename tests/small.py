@@ -1,5 +1,6 @@
 """Specs of small runs, for tests to extend (the first line of one of their own), and those of tutorials."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 SHOP = f"extends: {Path(__file__).with_name('shop.yaml')}\n"
@@ -14,3 +15,17 @@ SUITES = sorted(path for path in TUTORIALS.rglob("*.yaml") if "\nrows:" in path.
 
 SPECS = sorted(path for path in TUTORIALS.rglob("*.yaml") if path not in SUITES)
 """All others, each the spec of a run."""
+
+
+def ran(folder: Path, name: str, text: str, overrides: Sequence[str] = (), use_cache: bool = True) -> Path:
+    """Run a spec of this text in `folder / name`; the folder of its stages."""
+    from lasar_kit.catalogue import Catalogue
+    from lasar_kit.run import runner
+    from lasar_kit.spec import load_spec
+
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.yaml").write_text(text)
+    catalogue = Catalogue.discover()
+    loaded = load_spec(folder / f"{name}.yaml", overrides, catalogue)
+    runner.run_spec(loaded, catalogue, folder / name, use_cache)
+    return folder / name / "stages"

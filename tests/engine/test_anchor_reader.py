@@ -12,10 +12,10 @@ from scipy.spatial.distance import pdist
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.errors import UserError
-from lasar_kit.run import runner
 from lasar_kit.spec import cautions, load_spec
 from lasar_kit.stages.anchors import reader, stage
 from lasar_kit.stages.anchors.reader import FIT, Projection
+from tests.small import ran
 
 SPEC = """
 name: read
@@ -31,12 +31,7 @@ stages:
 
 
 def run(folder: Path, *overrides: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "read.yaml").write_text(SPEC)
-    catalogue = Catalogue.discover()
-    loaded = load_spec(folder / "read.yaml", [f"stages.anchors.{option}" for option in overrides], catalogue)
-    runner.run_spec(loaded, catalogue, folder / "run", True)
-    return folder / "run" / "stages"
+    return ran(folder, "run", SPEC, [f"stages.anchors.{option}" for option in overrides])
 
 
 def of(model: Path) -> str:

@@ -12,15 +12,13 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lasar_kit.catalogue import Catalogue
 from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.errors import UserError
-from lasar_kit.run import runner
-from lasar_kit.spec import load_spec
 from lasar_kit.stages.anchors import reader, stage
 from lasar_kit.train.teacher_texts import TextLog
 from lasar_plugins.teacher.jsonl.teacher import read_texts
 from lasar_plugins.teacher.template.teacher import TemplateTeacher
+from tests.small import ran
 
 SPEC = """
 name: cut
@@ -37,12 +35,7 @@ PROMPTS, BLOCK = 70, 16
 
 
 def run(folder: Path, *overrides: str, use_cache: bool = True) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "cut.yaml").write_text(SPEC)
-    catalogue = Catalogue.discover()
-    loaded = load_spec(folder / "cut.yaml", overrides, catalogue)
-    runner.run_spec(loaded, catalogue, folder / "cut", use_cache)
-    return folder / "cut" / "stages"
+    return ran(folder, "cut", SPEC, overrides, use_cache)
 
 
 @pytest.fixture(autouse=True)
