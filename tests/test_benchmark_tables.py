@@ -71,7 +71,7 @@ def test_the_table_of_mutants(load: Callable[[str], Any]) -> None:
 def test_the_tables_of_a_gpu(load: Callable[[str], Any]) -> None:
     """Of each part from the file that it is told of."""
     gpu, tables = load("gpu"), load("gpu_parts.tables")
-    stored = {"gpu_correct": "ab", "gpu": "cdefg", "gpu_contracts": "h"}
+    stored = {"gpu_correct": "ab", "gpu": "cd", "gpu_launches": "efg", "gpu_contracts": "h"}
     for file, parts in stored.items():
         lines = gpu.read(ROOT / "benchmarks" / "results" / f"{file}.jsonl")
         for part in parts:
@@ -100,7 +100,7 @@ def test_the_tables_of_systems(load: Callable[[str], Any]) -> None:
     stored, page = systems.read(systems.RESULTS).results, ROOT / "docs" / "systems.md"
     for data in ("scientific", "beauty"):
         assert between(page, data) == systems.table(stored, data)
-    for name in ("thinking", "held"):
+    for name in ("thinking", "held", "LASAR"):
         assert between(page, name) == systems.study(stored, "scientific", name)
 
 

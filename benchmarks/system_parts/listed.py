@@ -58,14 +58,19 @@ SYSTEMS: Mapping[str, System] = {
     "Qwen3, text cluster and item": System("qwen3_hybrid"),
     "S2GR": System("s2gr"),
     "LatentR3": System("latentr3", rows={"evaluate": ", before RL", "e_reinforce": ""}),
-    "SoftCoT": System("softcot", rows={"e_soft": ""}),
-    "CODI": System("codi", rows={"e_distil": ""}),
-    "Coconut's curriculum": System("coconut_curriculum", rows={"e_thoughts": ""}),
-    "explicit CoT": System("cot_template", rows={"direct": ", direct", "think": ", think"}),
+    "SoftCoT": System("softcot", rows={"evaluate": ", its model before", "e_soft": ""}),
+    "CODI": System("codi", rows={"evaluate": ", its model before", "e_distil": ""}),
+    "Coconut's curriculum": System(
+        "coconut_curriculum", rows={"evaluate": ", its model before", "e_thoughts": ""}
+    ),
+    "explicit CoT": System(
+        "cot_template", rows={"evaluate": ", its model before", "direct": ", direct", "think": ", think"}
+    ),
     "TIGER": System("tiger"),
     "LC-Rec": System("lcrec"),
     "thinking": System("thinking", rows={}),
     "held": System("held", rows={}),
+    "LASAR": System("lasar", rows={}),
 }
 """What tables call a model."""
 OPTIONS: Mapping[tuple[str, str], tuple[str, ...]] = {
@@ -105,6 +110,19 @@ STUDIES: Mapping[str, Study] = {
             "e_more": "ten more epochs",
             "e_pause_each3": "three pauses, each held to the answer (control)",
             "e_each3": "three thoughts, each held to the answer",
+        },
+    ),
+    "LASAR": Study(
+        "e_more_rl",
+        {
+            "evaluate": "MiniOneRec (SFT)",
+            "e_more": "MiniOneRec trained as long (SFT)",
+            "e_more_rl": "MiniOneRec trained as long (RL) (control)",
+            "e_noise": "noise (SFT)",
+            "e_pause": "pauses (SFT)",
+            "e_pause_rl": "pauses (RL)",
+            "e_reason": "LASAR (SFT)",
+            "e_rl": "LASAR (RL)",
         },
     ),
 }

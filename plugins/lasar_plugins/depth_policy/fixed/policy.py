@@ -23,5 +23,5 @@ class DepthFixed:
     def logits(self, prompt: Prompt) -> Float[Tensor, "B R C"]:
         """Zero, the logit of the only choice, far above others."""
         logits = torch.full((len(self.support),), NEVER, device=prompt.h0.device, dtype=prompt.h0.dtype)
-        logits[self.place] = 0.0
+        logits[self.place].zero_()  # a number assigned would be copied to a GPU, which waits for it
         return logits.expand(*prompt.h0.shape[:-1], -1)
