@@ -19,6 +19,7 @@ from lasar_plugins.backbone.hf_causal.room import Room
 from lasar_plugins.backbone.hf_causal.tokenizer import add_vocabulary
 from lasar_plugins.backbone.hf_causal.weights import OPTION
 from lasar_plugins.backbone.qwen3.config import Qwen3Config
+from lasar_plugins.backbone.qwen3.norm import fuse_norms
 from lasar_plugins.backbone.qwen3.scratch import from_scratch, train_tokenizer
 from lasar_plugins.backbone.qwen3.step import applies, step
 
@@ -36,6 +37,7 @@ class Qwen3Backbone(HfCausalBackbone):
 
     def __init__(self, config: Qwen3Config, env: Env) -> None:
         super().__init__(config, env)
+        fuse_norms(self.model)
         if config.residual_dropout:
             for layer in self.model.base_model.layers:
                 for last in (layer.self_attn.o_proj, layer.mlp.down_proj):
