@@ -26,7 +26,7 @@ from lasar_kit.stages.rl import choice
 from lasar_kit.stages.rl.config import RlConfig, WeightedObjective
 from lasar_kit.stages.rl.health import Watched
 from lasar_kit.stages.rl.rollouts import RolloutMaker, Share
-from lasar_kit.stages.rl.step import ALIGN, Group, RlStep, depth_numbers, hit, joined
+from lasar_kit.stages.rl.step import ALIGN, Group, RlStep, compared, depth_numbers, hit, joined
 from lasar_kit.train.alignment import build_aligner, objective_env
 from lasar_kit.train.updater import Term, Update, Updater, training_processes
 
@@ -105,9 +105,9 @@ class _RlTraining(Watched):
         self.config = config
         if not config.align_weight or config.texts == "own":
             self.anchors = None
-        # The policy as RL finds it, without dropout, so that ratios compare like with like.
-        reference = recommender.frozen()
         self.objectives, self.terms = self._objectives()
+        # The policy as RL finds it, without dropout, so that ratios compare like with like.
+        reference = recommender.frozen() if compared(self.objectives.values()) else None
         aligner = build_aligner(context, config.aligner, recommender)
         self.inner = RlStep(recommender, reference, self.objectives, aligner, config.score)
         total = self.updates * config.updates_per_rollout
