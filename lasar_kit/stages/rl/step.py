@@ -20,9 +20,7 @@ from lasar_kit.core.values import LatentTrace, Prompt, Rollout
 from lasar_kit.model.answers import AnswerScorer
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import world_max
-
-ALIGN = "align"
-"""The term of the terminal alignment."""
+from lasar_kit.stages.rl.config import ALIGN
 
 
 @dataclass(frozen=True)
