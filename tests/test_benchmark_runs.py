@@ -39,6 +39,7 @@ def load() -> Iterator[Callable[[str], Any]]:
     [
         ("latent", "latent"),
         ("rl_step", "latent"),
+        ("rl_trl", "latent"),
         ("scale", "scale"),
         ("sft", "sft"),
         ("item_softmax", "sft"),
@@ -146,6 +147,33 @@ def test_one_prompt_for_all_candidates_has_the_losses_of_a_prompt_for_each(
         assert part["total"] == pytest.approx(part["rollout"] + part["update"])
     ((_, rows),) = script.tables(result)
     assert [row[0] for row in rows] == list(script.WAYS.values())
+
+
+def test_grpo_is_that_of_trl(load: Callable[[str], Any]) -> None:
+    """Gradients of two updates on the same candidates, clipped ratios among the second one's."""
+    pytest.importorskip("trl", reason="the peer is not installed (pip install trl)")
+    load("sft")
+    script = load("rl_trl")
+    args = Namespace(batch=3, history=3, candidates=4, items=200, repeats=1, ways=["held", "alone"])
+    result = json.loads(json.dumps(script.measure(args)))
+    agree = result["agreement"]
+    assert max(agree["gradient_difference"]) < 1e-4
+    assert agree["loss"]["kit"] == pytest.approx(agree["loss"]["trl"], abs=1e-6)
+    assert agree["clipped"][0] == 0 < agree["clipped"][1] < 1
+    for way in ("held", "alone"):
+        ours, theirs = (result["ways"][way][who]["total"] for who in ("kit", "trl"))
+        assert result["ratio"][way] == pytest.approx(theirs / ours)
+    ((_, rows),) = script.tables(result)
+    held, alone = (script.WAYS[way] for way in ("held", "alone"))
+    assert [row[0] for row in rows] == [held.beside, held.label, alone.beside, alone.label]
+
+
+def test_a_peer_that_is_not_there_is_asked_for_in_one_line(
+    load: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trl", None)
+    with pytest.raises(SystemExit, match=r"^trl is not installed; the peer comes with: pip install trl$"):
+        load("rl_trl").measure(Namespace())
 
 
 def test_a_benchmark_stores_what_its_table_is_made_of(

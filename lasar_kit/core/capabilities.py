@@ -197,6 +197,15 @@ class SkipsPrompts(Protocol):
 
 
 @runtime_checkable
+class SparesReference(Protocol):
+    """An RL objective that may do without the reference, as its options are."""
+
+    reads_reference: bool
+    """Whether it reads `ref_logp`, `ref_written_logp` or `ref_kl`. Where no objective does, the reference
+    reads nothing: they are NaN, and `ref_kl` is None."""
+
+
+@runtime_checkable
 class OwnSamples(Protocol):
     """An SFT objective with samples of its own beside next items: `view.rows` holds them."""
 

@@ -155,7 +155,8 @@ class RLObjective(Protocol):
 
     One that learns or remembers anything is a `torch.nn.Module`, and is saved and restored as one. The loss
     is a mean over all prompts; an objective that leaves some out says over how many it is one
-    (`lasar_kit.core.capabilities.SkipsPrompts`), so that each process's loss is weighted right.
+    (`lasar_kit.core.capabilities.SkipsPrompts`), so that each process's loss is weighted right; one that can
+    do without the reference says so (`SparesReference`), which saves its pass.
     """
 
     exact_kl: bool

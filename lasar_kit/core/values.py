@@ -242,8 +242,9 @@ class Rollout:
     `old_logp` and `old_depth_logp` are the policy's when it made the rollout, no `old_depth_logp` being the
     policy as it is. `world_reward` is the mean reward of the whole batch over all ranks. `ref_kl` is the KL
     divergence from the reference over all tokens at each place, given where an objective asks for it
-    (`exact_kl`). `halt_logp` is the log-probability of the depth at which the loop itself stopped, with
-    gradient, and `old_halt_logp` what it was when the rollout was made; None where depths are the policy's.
+    (`exact_kl`); `ref_logp` and `ref_written_logp` are NaN where none reads the reference. `halt_logp` is the
+    log-probability of the depth at which the loop itself stopped, with gradient, and `old_halt_logp` what it
+    was when the rollout was made; None where depths are the policy's.
     `written_logp`, `old_written_logp` and `ref_written_logp` are those of the W tokens that the loop wrote
     before the answer, 0 past the end (`written` marks them), of X texts a prompt: one that its candidates
     share (X is 1), or one of each candidate's own (X is G). None where it writes nothing, the reference's

@@ -130,6 +130,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "grpo"},
         {"use": "grpo", "ratio": "ref", "level": "sequence", "constant_groups": "keep", "beta": 0.1},
         {"use": "grpo", "kl": "exact", "std_ddof": 0},
+        {"use": "grpo", "beta": 0.0},
         {"use": "srpo", "k": 2},
         {"use": "reinforce"},
     ],

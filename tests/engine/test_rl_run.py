@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from lasar_kit.core.values import Env
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
-from lasar_kit.stages.rl.step import Group, RlStep
+from lasar_kit.stages.rl.step import Group, RlResult, RlStep
 from lasar_kit.train import validation
 from tests.small import SHOP
 
@@ -246,6 +247,38 @@ def test_answers_that_no_objective_reads_are_not_scored(
     assert seen[True].logp[0].isfinite().all()
     assert seen[False].logp.shape == seen[True].logp.shape
     assert torch.cat([seen[False].logp, seen[False].old_logp, seen[False].ref_logp]).isnan().all()
+
+
+def test_a_reference_that_no_objective_reads_is_not_asked(
+    build: Callable[..., Recommender], catalogue: Catalogue
+) -> None:
+    """GRPO without a KL, beside REINFORCE: one model reads the prompt, and the losses are those that came of
+    two; with a KL there must be two."""
+    recommender = build(thinks=True)
+    aligner = catalogue.build("aligner", catalogue.config_class("aligner", "none")(use="none"), Env())
+    batch = recommender.prompts.answered([(np.array(row), 5) for row in ([3, 9], [7, 8, 11, 2])])
+    depth = torch.tensor([3, 1])
+    rewards = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    group = Group(batch, torch.tensor([[5, 1], [4, 5]]), rewards, depth, depth - 1, torch.ones(()))
+
+    def built(name: str, **options: object) -> Any:
+        config = catalogue.config_class("rl_objective", name).model_validate({"use": name, **options})
+        return catalogue.build("rl_objective", config, Env())
+
+    def step(reference: Recommender | None, beta: float) -> RlResult:
+        objectives = {"grpo": built("grpo", beta=beta), "reinforce": built("reinforce")}
+        result: RlResult = RlStep(recommender, reference, objectives, aligner, "trie")(group)
+        return result
+
+    alone, beside = step(None, 0.0), step(recommender.frozen(), 1e-9)
+    assert alone.rollout.ref_logp.isnan().all()
+    assert alone.rollout.ref_kl is None
+    assert "kl" not in alone.numbers
+    assert beside.rollout.ref_logp.isfinite().all()
+    for name, loss in beside.sums.items():
+        assert alone.sums[name].item() == pytest.approx(loss.item(), abs=1e-6)
+    with pytest.raises(AssertionError, match="reference"):
+        step(None, 1e-9)
 
 
 def test_alignment_of_no_weight_is_left_out(finished: Path) -> None:

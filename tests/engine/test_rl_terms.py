@@ -16,8 +16,7 @@ from lasar_kit.core.values import Anchors, Env
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
-from lasar_kit.stages.rl.config import RlConfig
-from lasar_kit.stages.rl.stage import named
+from lasar_kit.stages.rl.config import RlConfig, named
 from lasar_kit.stages.rl.step import Group, RlStep, joined
 from lasar_kit.train.config import RlOptimizerConfig
 from lasar_kit.train.updater import Term, Updater, training_processes

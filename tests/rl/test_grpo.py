@@ -63,7 +63,9 @@ def by_loop(rollout: Rollout, config: GrpoConfig) -> tuple[float, dict[str, floa
         if there and not (skipped and config.mean_over == "varied"):
             losses.append(0.0 if skipped else total / len(there))
     ratio, clipped, kl = np.mean(seen, axis=0) if seen else np.zeros(3)
-    report = {"ratio": ratio, "clipped": clipped, "kl": kl, "zero_variance": constant / len(rewards)}
+    report = {"ratio": ratio, "clipped": clipped, "zero_variance": constant / len(rewards)}
+    if config.beta or config.ratio == "ref":
+        report["kl"] = kl
     return float(np.mean(losses)) if losses else 0.0, report
 
 
@@ -101,6 +103,10 @@ def test_loss_and_report_are_those_of_a_loop(
     assert float(loss) == pytest.approx(expected, rel=1e-4, abs=1e-5)
     for name, value in expected_report.items():
         assert report[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+    assert ("kl" in report) == ("kl" in expected_report)
+    if not objective.reads_reference:
+        nothing = torch.full_like(made.ref_logp, torch.nan)
+        assert torch.equal(objective.loss(replace(made, ref_logp=nothing, ref_kl=None))[0], loss)
 
 
 def test_report_of_advantages(rollout: Make) -> None:

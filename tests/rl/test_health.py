@@ -81,3 +81,14 @@ def test_a_kl_by_sequence_is_a_sum_over_its_tokens() -> None:
     third = [{"objective": "reinforce"}, *by_sequence, {"objective": "grpo"}]
     assert health(objectives=third).after(1, SOUND | {"kl": 4.0, "grpo_2_kl": 1.0}) == []
     assert "grpo_2_kl 1.1" in health(objectives=third).after(1, SOUND | {"grpo_2_kl": 1.1})[0]
+
+
+def test_a_kl_is_called_as_its_objective_is() -> None:
+    """One that logs none has a number all the same; another kind has none of these."""
+    mixed = [
+        {"objective": {"use": "grpo", "beta": 0}},
+        *({"objective": name} for name in ("grpo", "grpo", "srpo")),
+    ]
+    for name in ("kl", "grpo_3_kl", "srpo_kl"):
+        assert f"{name} 1.1" in health(objectives=mixed).after(1, SOUND | {name: 1.1})[0]
+    assert health(objectives=mixed).after(1, SOUND | {"grpo_2_kl": 1.1}) == []

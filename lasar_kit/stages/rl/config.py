@@ -18,6 +18,9 @@ from lasar_kit.spec import (
 )
 from lasar_kit.train.config import Inputs, Line, PromptRule, RlOptimizerConfig, TrainingConfig
 
+ALIGN = "align"
+"""The term of the terminal alignment."""
+
 
 class WeightedReward(SpecModel):
     """A reward and its weight."""
@@ -31,6 +34,18 @@ class WeightedObjective(SpecModel):
 
     objective: Annotated[RlObjectiveConfig, component("rl_objective")] = Field(description="An RL objective.")
     weight: float = Field(1.0, ge=0, description="Factor of its loss.")
+
+
+def named(objectives: Sequence[WeightedObjective]) -> dict[str, WeightedObjective]:
+    """Objectives by what their terms are called: their component, numbered from the second one on."""
+    terms: dict[str, WeightedObjective] = {}
+    for entry in objectives:
+        name, number = entry.objective.use, 1
+        while name in terms or name == ALIGN:
+            number += 1
+            name = f"{entry.objective.use}_{number}"
+        terms[name] = entry
+    return terms
 
 
 class RlConfig(TrainingConfig):

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from lasar_kit.stages.rl.config import RlConfig
+from lasar_kit.stages.rl.config import RlConfig, named
 from lasar_kit.train.loop import Training
 from lasar_kit.train.validation import SELECTED_BY
 
@@ -85,10 +85,9 @@ class Health:
     def _limits(self) -> dict[str, float]:
         """How large each KL in the log may be; one by sequence is a sum over an item's tokens."""
         limits: dict[str, float] = {}
-        for entry in self.config.objectives:
+        for name, entry in named(self.config.objectives).items():
             if level := entry.objective.kl_over:
-                name = f"{entry.objective.use}_{len(limits) + 1}_kl" if limits else "kl"
-                limits[name] = FAR * (self.levels if level == "sequence" else 1)
+                limits[f"{name}_kl" if limits else "kl"] = FAR * (self.levels if level == "sequence" else 1)
         return limits
 
 

@@ -23,28 +23,16 @@ from lasar_kit.data.stage_context import StageContext
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import mean_of, world_mean, world_sum
 from lasar_kit.stages.rl import choice
-from lasar_kit.stages.rl.config import RlConfig, WeightedObjective
+from lasar_kit.stages.rl.config import ALIGN, RlConfig, named
 from lasar_kit.stages.rl.health import Watched
 from lasar_kit.stages.rl.rollouts import RolloutMaker, Share
-from lasar_kit.stages.rl.step import ALIGN, Group, RlStep, depth_numbers, hit, joined
+from lasar_kit.stages.rl.step import Group, RlStep, compared, depth_numbers, hit, joined
 from lasar_kit.train.alignment import build_aligner, objective_env
 from lasar_kit.train.updater import Term, Update, Updater, training_processes
 
 
 def _same(group: Group) -> Group:
     return group
-
-
-def named(objectives: Sequence[WeightedObjective]) -> dict[str, WeightedObjective]:
-    """Objectives by what their terms are called: their component, numbered from the second one on."""
-    terms: dict[str, WeightedObjective] = {}
-    for entry in objectives:
-        name, number = entry.objective.use, 1
-        while name in terms or name == ALIGN:
-            number += 1
-            name = f"{entry.objective.use}_{number}"
-        terms[name] = entry
-    return terms
 
 
 class RlStage:
@@ -105,9 +93,9 @@ class _RlTraining(Watched):
         self.config = config
         if not config.align_weight or config.texts == "own":
             self.anchors = None
-        # The policy as RL finds it, without dropout, so that ratios compare like with like.
-        reference = recommender.frozen()
         self.objectives, self.terms = self._objectives()
+        # The policy as RL finds it, without dropout, so that ratios compare like with like.
+        reference = recommender.frozen() if compared(self.objectives.values()) else None
         aligner = build_aligner(context, config.aligner, recommender)
         self.inner = RlStep(recommender, reference, self.objectives, aligner, config.score)
         total = self.updates * config.updates_per_rollout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from lasar_kit.core.capabilities import Halts, SkipsPrompts, Writes, aligned
+from lasar_kit.core.capabilities import Halts, SkipsPrompts, SparesReference, Writes, aligned
 from lasar_kit.core.interfaces import Aligner, RLObjective
 from lasar_kit.core.kl import exact_kl
 from lasar_kit.core.lesson import Lesson, mapped
@@ -20,9 +20,7 @@ from lasar_kit.core.values import LatentTrace, Prompt, Rollout
 from lasar_kit.model.answers import AnswerScorer
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import world_max
-
-ALIGN = "align"
-"""The term of the terminal alignment."""
+from lasar_kit.stages.rl.config import ALIGN
 
 
 @dataclass(frozen=True)
@@ -107,20 +105,20 @@ class RlStep(nn.Module):
     text of its own, the prompt is read once, and the texts are its branches. The reference
     thinks for itself, at the same depth (method: the reference's latents), and reads what was written. Where
     no objective reads the candidates' log-probabilities and nothing is aligned, the prompt alone is read:
-    they are NaN.
+    they are NaN. So are those of the reference, which may be None, where none compares with it.
     """
 
     def __init__(
         self,
         recommender: Recommender,
-        reference: Recommender,
+        reference: Recommender | None,
         objectives: Mapping[str, RLObjective],
         aligner: Aligner,
         score: Score,
     ) -> None:
         super().__init__()
         self.recommender = recommender
-        self._reference: Sequence[Recommender] = (reference,)  # in a tuple: frozen, not a part of this module
+        self._reference = (reference,)  # in a tuple: frozen, not a part of this module
         self.objectives = dict(objectives)
         self.aligner = aligner
         self.scorer = AnswerScorer(recommender.prompts.table, score, str(recommender.device))
@@ -165,11 +163,19 @@ class RlStep(nn.Module):
         steps = world_max(group.depth)
         scored = self._score(self.recommender, group, steps)
         logp = self._logp(self.recommender, scored)
+        if not compared(self.objectives.values()):
+            nothing = torch.full_like(logp, torch.nan)
+            rollout = self._rollout(group, scored.prompt, logp, nothing, None, scored.trace)
+            words = rollout.written_logp
+            unread = None if words is None else torch.full_like(words, torch.nan)
+            return replace(rollout, ref_written_logp=unread), scored.trace
+        (model,) = self._reference
+        assert model is not None, "an objective compares with the reference"
         with torch.no_grad():
-            reference = self._score(self._reference[0], group, steps)
-            ref_logp = self._logp(self._reference[0], reference)
+            reference = self._score(model, group, steps)
+            ref_logp = self._logp(model, reference)
         wants_kl = any(objective.exact_kl for objective in self.objectives.values())
-        ref_kl = self._exact_kl(scored, reference) if wants_kl else None
+        ref_kl = self._exact_kl(scored, model, reference) if wants_kl else None
         rollout = self._rollout(group, scored.prompt, logp, ref_logp, ref_kl, scored.trace)
         return replace(rollout, ref_written_logp=reference.trace.written_logp), scored.trace
 
@@ -234,13 +240,21 @@ class RlStep(nn.Module):
         logp = self.scorer.logp(model.backbone, scored.states.flatten(0, 1), scored.tokens.flatten(0, 1))
         return logp.view(scored.tokens.shape)
 
-    def _exact_kl(self, scored: Scored, reference: Scored) -> Float[Tensor, "B G M"]:
+    def _exact_kl(self, scored: Scored, model: Recommender, reference: Scored) -> Float[Tensor, "B G M"]:
         """KL of the policy from the reference over all that competes at each place."""
         flat = scored.tokens.flatten(0, 1)
         ours = self.scorer.distributions(self.recommender.backbone, scored.states.flatten(0, 1), flat)
-        theirs = self.scorer.distributions(self._reference[0].backbone, reference.states.flatten(0, 1), flat)
+        theirs = self.scorer.distributions(model.backbone, reference.states.flatten(0, 1), flat)
         steps = [exact_kl(p, q.detach()) for (p, _), (q, _) in zip(ours, theirs, strict=True)]
         return torch.stack(steps, dim=-1).view(scored.tokens.shape)
+
+
+def compared(objectives: Iterable[RLObjective]) -> bool:
+    """Whether any of them compares answers with the reference."""
+    return any(
+        objective.reads_answers and (not isinstance(objective, SparesReference) or objective.reads_reference)
+        for objective in objectives
+    )
 
 
 def joined(rollouts: Sequence[Rollout]) -> Rollout:

@@ -151,6 +151,17 @@ class ReadsAnswers(TinyObjective):
     reads_answers = False
 
 
+@breaks(BROKEN, "rl_objective", "reads_reference_is_declared")
+class ReadsReference(TinyObjective):
+    """Says that it can do without the reference, and goes by it."""
+
+    reads_reference = False
+
+    def loss(self, rollout: Rollout) -> Any:
+        loss, report = super().loss(rollout)
+        return loss + rollout.ref_logp.masked_fill(~rollout.valid[..., None], 0.0).float().mean(), report
+
+
 @breaks(BROKEN, "rl_objective", "observing_keeps_no_graph")
 class KeepsTheGraph(TinyObjective):
     """Averages what still has a gradient."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
 
+from lasar_kit.core.capabilities import SparesReference
 from lasar_kit.core.interfaces import RLObjective
 from lasar_kit.core.values import Rollout
 from lasar_kit.testing.compare import difference, furthest, snapshot
@@ -223,6 +224,18 @@ def reads_answers_is_declared(subject: Subject, case: Rolled) -> None:
     blank = replace(case.rollout, logp=nothing, old_logp=nothing, ref_logp=nothing, ref_kl=None)
     told, untold = (snapshot(_act(subject.fresh(), rollout)) for rollout in (case.rollout, blank))
     expect(not (where := difference(told, untold)), f"without log-probabilities, {where}")
+
+
+@rl_objective.check("Set reads_reference = True if you read ref_logp, ref_written_logp or ref_kl.")
+def reads_reference_is_declared(subject: Subject, case: Rolled) -> None:
+    """An objective that declares `reads_reference = False` reads nothing of the reference: all is NaN."""
+    if not isinstance(subject.component, SparesReference) or subject.component.reads_reference:
+        return
+    read = {name: getattr(case.rollout, name) for name in ("ref_logp", "ref_written_logp")}
+    nothing = {name: torch.full_like(logp, torch.nan) for name, logp in read.items() if logp is not None}
+    blank = replace(case.rollout, ref_kl=None, **nothing)
+    told, untold = (snapshot(_act(subject.fresh(), rollout)) for rollout in (case.rollout, blank))
+    expect(not (where := difference(told, untold)), f"without a reference, {where}")
 
 
 @rl_objective.check("Detach what observe keeps: @torch.no_grad() on it.")

@@ -18,7 +18,12 @@ class GrpoConfig(RlObjectiveConfig):
     clip_high: float | None = Field(
         None, gt=0, description="How far above 1 it may go, if not as far as below (DAPO: 0.28)."
     )
-    beta: float = Field(1e-3, ge=0, description="Weight of the KL divergence from the reference.")
+    beta: float = Field(
+        1e-3,
+        ge=0,
+        description="Weight of the KL divergence from the reference; with 0, and `ratio: old`, the reference "
+        "is not read, and no KL is logged.",
+    )
     ratio: Literal["old", "ref"] = Field(
         "old",
         description="What the policy is divided by: itself as it was when it made the candidates, or the "
@@ -65,9 +70,14 @@ class GrpoConfig(RlObjectiveConfig):
         return ("clip", "clip_high") if self.ratio == "old" else ()
 
     @property
-    def kl_over(self) -> Literal["token", "sequence"]:
+    def compares_reference(self) -> bool:
+        """In its KL, or in its ratio."""
+        return self.beta > 0 or self.ratio == "ref"
+
+    @property
+    def kl_over(self) -> Literal["token", "sequence"] | None:
         """By `level`."""
-        return self.level
+        return self.level if self.compares_reference else None
 
     @model_validator(mode="after")
     def _options_act(self) -> GrpoConfig:

@@ -33,7 +33,8 @@ class Grpo:
 
     def __init__(self, config: GrpoConfig, env: Env) -> None:
         self.config = config
-        self.exact_kl = config.kl == "exact"
+        self.reads_reference = config.compares_reference
+        self.exact_kl = config.kl == "exact" and self.reads_reference
         printed = {"old_policy_is_used": "it divides by the reference, as Eq. 5 is printed"}
         self.contract_exceptions = printed if config.ratio == "ref" else {}
 
@@ -45,13 +46,14 @@ class Grpo:
         ratio = self._ratio(tokens)
         clipped = ratio.clamp(1 - self.config.clip, 1 + (self.config.clip_high or self.config.clip))
         gain = torch.minimum(ratio * advantage[..., None], clipped * advantage[..., None])
-        kl = self._kl(tokens, rollout)
-        groups = masked_mean(self.config.beta * kl - tokens.mean(gain), valid)
+        kl = {"kl": self._kl(tokens, rollout)} if self.reads_reference else {}
+        cost = self.config.beta * kl["kl"] if self.config.beta else 0.0
+        groups = masked_mean(cost - tokens.mean(gain), valid)
         if self.config.constant_groups == "skip":
             groups = groups.masked_fill(~differs, 0.0)
         held = (clipped - ratio) * advantage[..., None] < 0
         report = {
-            **_means(valid, ratio=tokens.mean(ratio), clipped=tokens.mean(held.float()), kl=kl),
+            **_means(valid, ratio=tokens.mean(ratio), clipped=tokens.mean(held.float()), **kl),
             **_spread(advantage, valid),
             "zero_variance": (~differs).float().mean(),
         }
