@@ -130,9 +130,10 @@ def anchored(args: argparse.Namespace, found: list[dict[str, Any]], save: Any) -
     with tempfile.TemporaryDirectory(prefix="lasar-kit-scale-", dir=args.folder) as scratch:
         folder, stages = Path(scratch), ("tokenize", "ground", "anchors")
         big_shop.write_csv(folder, 2 * max(args.anchored))
+        tiny, trained = {"backbone": {"use": "qwen3", **TINY}}, {"ground": {"epochs": 0.001}}
+        alone(folder, spec("csv", stages[:2], trained) | tiny)
         for prompts in args.anchored:
-            sizes = {"ground": {"epochs": 0.001}, "anchors": {"max_samples": prompts, "max_segments": 2}}
-            tiny = {"backbone": {"use": "qwen3", **TINY}}
+            sizes = trained | {"anchors": {"max_samples": prompts, "max_segments": 2}}
             made = alone(folder, spec("csv", stages, sizes) | tiny).get("anchors")
             if made is None:
                 return
@@ -195,6 +196,9 @@ def tables(result: Result) -> list[Shown]:
     for name, label in SHOWN.items():
         cells = [cell(name, found[name], int(size)) if name in found else "" for size, found in sizes]
         rows.append([label.format(**asked), *cells])
+        if name == "tokenize":
+            errors = [found[name]["report"]["relative_error"][-1] for _, found in sizes if name in found]
+            rows.append(["its relative error", *(f"{error:.3f}" for error in errors)])
         if name == "ground":
             cells = [epoch(found[name], int(size)) if name in found else "" for size, found in sizes]
             rows.append(["SFT, an epoch, worked out", *cells])
