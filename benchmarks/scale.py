@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import resource
 import shutil
 import tempfile
 import time
@@ -26,21 +24,19 @@ from typing import Any
 import big_shop
 import polars as pl
 import torch
-import yaml
+from alone import alone
 from report import Result, Shown, machine, machine_text, main
 
-from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.values import Env
-from lasar_kit.hookspecs import hookimpl
-from lasar_kit.run import runner
-from lasar_kit.spec import load_spec
 from lasar_plugins.quantizer.rq_kmeans.config import RqKmeansConfig
 from lasar_plugins.quantizer.rq_kmeans.quantizer import RqKmeans
 from lasar_plugins.text_encoder.tfidf_svd.config import TfidfSvdConfig
 from lasar_plugins.text_encoder.tfidf_svd.encoder import TfidfSvdEncoder
 
 RESULT = Path(__file__).parent / "results" / "scale.json"
+BATCH = 64
+"""Samples of an update, as the stage has it."""
 SOURCES: dict[str, dict[str, Any]] = {
     "amazon_reviews": {"reviews": "reviews.json.gz", "metadata": "metadata.json.gz"},
     "csv": {"interactions": "events.csv", "items": "products.csv", "repeats": "first"},
@@ -56,24 +52,9 @@ STAGES: dict[str, dict[str, Any]] = {
     "ground": {"use": "sft", "samples": "packed", "score": "trie", "eval_users": 100, "eval_width": 10},
     "evaluate": {"use": "evaluate"},
     "anchors": {"use": "anchors"},
-    "more_anchors": {"use": "anchors"},
 }
-IMPORTED = [
-    "lasar_kit.run.runner",
-    "lasar_kit.report.observers",
-    "lasar_kit.stages.tokenize.stage",
-    "lasar_kit.stages.sft.stage",
-    "lasar_kit.stages.evaluate.stage",
-    "lasar_kit.stages.anchors.stage",
-    "lasar_plugins.backbone.qwen3.backbone",
-    "lasar_plugins.text_encoder.tfidf_svd.encoder",
-    "lasar_plugins.quantizer.rq_kmeans.quantizer",
-]
-TOLD = {
-    *("users", "items", "interactions", "samples", "prompts", "megabytes", "updates", "epochs"),
-    *("relative_error", "relative_error_resolved"),
-}
-"""What is kept of a stage's report."""
+TINY = {"hidden_size": 32, "layers": 1, "heads": 1, "text_vocabulary": 8192}
+"""The reader of many anchors, which are about the prompts' number."""
 SHOWN = {
     "amazon_reviews": "load, k-core: `amazon_reviews`",
     "csv": "load, k-core: `csv`",
@@ -81,36 +62,7 @@ SHOWN = {
     "ground": "SFT, {updates} updates",
     "evaluate": "evaluate {users} users",
     "anchors": "anchors of {prompts} prompts",
-    "more_anchors": "anchors of {more} prompts",
 }
-
-
-class Clock:
-    """Processor's seconds and peak memory of the stages that a process runs."""
-
-    def __init__(self) -> None:
-        self.stages: dict[str, dict[str, Any]] = {}
-        self.began, self.logged = 0.0, list[tuple[int, float]]()
-
-    @hookimpl(trylast=True)
-    def lasar_stage_start(self) -> None:
-        self.began = time.process_time()
-
-    @hookimpl
-    def lasar_step_end(self, step: int, metrics: Any) -> None:
-        if "loss" in metrics:
-            self.logged.append((step, time.process_time()))
-
-    @hookimpl(tryfirst=True)
-    def lasar_stage_end(self, stage: Any, report: Any) -> None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        seconds = round(time.process_time() - self.began, 2)
-        told = {name: value for name, value in report.items() if name in TOLD}
-        found = {"seconds": seconds, "megabytes": round(peak), "report": told}
-        if len(self.logged) > 1:
-            (first, then), (last, now) = self.logged[0], self.logged[-1]
-            found["update_seconds"] = (now - then) / (last - first)
-        self.stages[stage.name] = found
 
 
 def spec(source: str, stages: tuple[str, ...], sizes: dict[str, Any]) -> dict[str, Any]:
@@ -124,30 +76,6 @@ def spec(source: str, stages: tuple[str, ...], sizes: dict[str, Any]) -> dict[st
         "decoder": {"use": "trie_beam", "width": 20, "score": "trie"},
         "stages": own,
     }
-
-
-def run(folder: str, run_of: dict[str, Any], told: Any) -> None:
-    """Run a spec in this process, and tell what its stages took."""
-    file = Path(folder) / "scale.yaml"
-    file.write_text(yaml.safe_dump(run_of, sort_keys=False))
-    catalogue, clock = Catalogue.discover(), Clock()
-    catalogue.load_hooks()
-    catalogue.hooks.register(clock)
-    output = Path(folder) / f"run_{run_of['dataset']['use']}"
-    runner.run_spec(load_spec(file, [], catalogue), catalogue, output, True, tables=False)
-    told.put(clock.stages)
-
-
-def alone(folder: Path, run_of: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The stages that a run had to run, in a process of its own; none where it did not get to its end."""
-    # From a process that has imported everything and run nothing: polars does not outlive a fork.
-    kind = multiprocessing.get_context("forkserver")
-    kind.set_forkserver_preload(IMPORTED)
-    told = kind.SimpleQueue()
-    process = kind.Process(target=run, args=(str(folder), run_of, told))
-    process.start()
-    process.join()
-    return told.get() if process.exitcode == 0 else {}
 
 
 def one_size(rows: int, args: argparse.Namespace, found: Result, save: Any) -> None:
@@ -167,9 +95,8 @@ def one_size(rows: int, args: argparse.Namespace, found: Result, save: Any) -> N
         if "csv" not in args.sources:
             return
         users = found["csv"]["report"]["users"]
-        sizes["ground"] = {"epochs": args.updates / -(-users // 64)}
+        sizes["ground"] = {"epochs": args.updates / -(-users // BATCH)}
         sizes["anchors"] = {"max_samples": args.prompts}
-        sizes["more_anchors"] = {"max_samples": 4 * args.prompts}
         order = tuple(name for name in STAGES if name != "ids")
         for place, name in enumerate(order):
             if name not in args.stages:
@@ -198,12 +125,31 @@ def compared(args: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def anchored(args: argparse.Namespace, found: list[dict[str, Any]], save: Any) -> None:
+    """Anchors by the number of prompts, on a shop that has so many; `found` takes up each as it is done."""
+    with tempfile.TemporaryDirectory(prefix="lasar-kit-scale-", dir=args.folder) as scratch:
+        folder, stages = Path(scratch), ("tokenize", "ground", "anchors")
+        big_shop.write_csv(folder, 2 * max(args.anchored))
+        tiny, trained = {"backbone": {"use": "qwen3", **TINY}}, {"ground": {"epochs": 0.001}}
+        alone(folder, spec("csv", stages[:2], trained) | tiny)
+        for prompts in args.anchored:
+            sizes = trained | {"anchors": {"max_samples": prompts, "max_segments": 2}}
+            made = alone(folder, spec("csv", stages, sizes) | tiny).get("anchors")
+            if made is None:
+                return
+            files = [path.stat() for path in (folder / "run_csv" / "stages" / "anchors").iterdir()]
+            made["bytes"] = sum(file.st_size for file in files)
+            found.append(made)
+            save()
+
+
 def measure(args: argparse.Namespace) -> Result:
     """Each size in turn, beside what is stored."""
     stored = json.loads(args.output.read_text()) if args.output.exists() else {"sizes": {}}
     result: Result = {**machine(), "threads": 1, "sizes": stored["sizes"]}
     result["asked"] = {"updates": args.updates, "users": args.users, "prompts": args.prompts}
     result["kmeans"] = stored.get("kmeans", [])
+    result["anchors"] = [] if args.anchored else stored.get("anchors", [])
 
     def save() -> None:
         args.output.write_text(json.dumps(result, indent=2) + "\n")
@@ -212,6 +158,9 @@ def measure(args: argparse.Namespace) -> Result:
         one_size(rows, args, result["sizes"].setdefault(str(rows), {}), save)
     if args.clustered:
         result["kmeans"] = compared(args)
+        save()
+    if args.anchored:
+        anchored(args, result["anchors"], save)
     return result
 
 
@@ -223,15 +172,7 @@ def text(result: Result) -> str:
         told.append(
             f"{int(rows):,} rows leave {size.get('users', 0):,} users, {size.get('items', 0):,} items"
         )
-    lines = [f"{machine_text(result)}. {'; '.join(told)}."]
-    last = next((found for _, found in reversed(sizes) if "more_anchors" in found), None)
-    if last is not None:
-        few, many = last["anchors"], last["more_anchors"]
-        prompts = many["report"]["prompts"] - few["report"]["prompts"]
-        each = 1000 * (many["seconds"] - few["seconds"]) / prompts
-        size = 2**20 * many["report"]["megabytes"] / many["report"]["prompts"] / 1000
-        lines.append(f"A prompt more takes {each:.0f} ms and {size:.1f} kB of states on disk.")
-    return " ".join(lines)
+    return f"{machine_text(result)}. {'; '.join(told)}."
 
 
 def cell(name: str, found: dict[str, Any], rows: int) -> str:
@@ -242,20 +183,22 @@ def cell(name: str, found: dict[str, Any], rows: int) -> str:
 
 
 def epoch(found: dict[str, Any], rows: int) -> str:
-    """The seconds of an epoch: those of an update by the number of updates."""
-    report = found["report"]
-    seconds = found["update_seconds"] * report["updates"] / report["epochs"]
+    """The seconds of an epoch: those of an update by the number of batches."""
+    seconds = found["update_seconds"] * -(-found["report"]["samples"] // BATCH)
     return f"{seconds:,.0f} s ({1e6 * seconds / rows:,.0f})"
 
 
 def tables(result: Result) -> list[Shown]:
     """A row a stage, a column a size; and k-means at once and by mini-batches."""
     sizes = sorted(result["sizes"].items(), key=lambda size: int(size[0]))
-    asked = result["asked"] | {"more": 4 * result["asked"]["prompts"]}
+    asked = result["asked"]
     rows = []
     for name, label in SHOWN.items():
         cells = [cell(name, found[name], int(size)) if name in found else "" for size, found in sizes]
         rows.append([label.format(**asked), *cells])
+        if name == "tokenize":
+            errors = [found[name]["report"]["relative_error"][-1] for _, found in sizes if name in found]
+            rows.append(["its relative error", *(f"{error:.3f}" for error in errors)])
         if name == "ground":
             cells = [epoch(found[name], int(size)) if name in found else "" for size, found in sizes]
             rows.append(["SFT, an epoch, worked out", *cells])
@@ -273,7 +216,33 @@ def tables(result: Result) -> list[Shown]:
         ]
         header = [f"k-means of {whole['items']:,} items", "s", "relative error", "against all at once"]
         shown.append((header, clusters))
+    if result["anchors"]:
+        shown.append(
+            (
+                ["anchors", "segments", "s", "ms a prompt", "MB on disk", "kB a prompt", "peak MB"],
+                many(result),
+            )
+        )
     return shown
+
+
+def many(result: Result) -> list[list[str]]:
+    """A row for each number of prompts."""
+    rows = []
+    for made in result["anchors"]:
+        prompts, size = made["report"]["prompts"], made["bytes"]
+        rows.append(
+            [
+                f"{prompts:,} prompts",
+                f"{made['report']['segments']:,}",
+                f"{made['seconds']:,.0f}",
+                f"{1000 * made['seconds'] / prompts:.2f}",
+                f"{size / 2**20:,.0f}",
+                f"{size / prompts / 1000:.2f}",
+                f"{made['megabytes']:,}",
+            ]
+        )
+    return rows
 
 
 if __name__ == "__main__":
@@ -285,7 +254,10 @@ if __name__ == "__main__":
     )
     parser.add_argument("--updates", type=int, default=40, help="of SFT")
     parser.add_argument("--users", type=int, default=200, help="that are evaluated")
-    parser.add_argument("--prompts", type=int, default=250, help="that anchors are made for; then four times")
+    parser.add_argument("--prompts", type=int, default=250, help="that anchors are made for")
     parser.add_argument("--clustered", type=int, default=10_000, help="items of the k-means; 0 for none")
+    parser.add_argument(
+        "--anchored", type=int, nargs="*", default=[10**4, 10**5], help="prompts of the anchors on disk"
+    )
     parser.add_argument("--folder", type=Path, help="where files are generated; the system's when absent")
     main(parser, RESULT, measure, text, tables)

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.interfaces import DataSource
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_plugins.dataset.amazon_reviews.config import AmazonReviewsConfig
-from lasar_plugins.dataset.amazon_reviews.records import parse
+from lasar_plugins.dataset.amazon_reviews.records import parse, records
 from lasar_plugins.dataset.amazon_reviews.source import AmazonReviewsSource
 
 LOG = [  # user, item, day, stars
@@ -141,6 +143,23 @@ def test_load(tmp_path: Path, release: str, loose: bool, packed: bool, named: bo
         ("B2", "", "", "", "", "", ""),
         ("B3", "", brand, "Beauty", "", "", ""),
     ]
+
+
+@given(
+    st.lists(st.dictionaries(st.text(), st.none() | st.booleans() | st.floats() | st.text()), min_size=1),
+    st.lists(st.sampled_from(["", " ", "\t", "\r"]), min_size=2, max_size=2),
+    st.sampled_from(["\n", "\n\n", "\n \t\n"]),
+)
+def test_records_are_what_json_makes_of_each_line(
+    tmp_path_factory: pytest.TempPathFactory, objects: list[dict[str, Any]], pad: list[str], end: str
+) -> None:
+    path = tmp_path_factory.mktemp("records") / "reviews.json.gz"
+    lines = [pad[0] + json.dumps(record) + pad[1] for record in objects]
+    path.write_bytes(gzip.compress(end.join(lines).encode()))
+    step = end.count("\n")
+    found = list(records(path, "utf-8"))
+    assert [number for number, _ in found] == [1 + step * place for place in range(len(lines))]
+    assert repr([record for _, record in found]) == repr([json.loads(line) for line in lines])
 
 
 def test_options(tmp_path: Path) -> None:

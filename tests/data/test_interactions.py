@@ -23,8 +23,7 @@ EVENTS = st.lists(
 
 def gathered(events: Events) -> Interactions:
     log = InteractionLog()
-    for event in events:
-        log.add(*event)
+    log.extend(events)
     return log.interactions()
 
 

@@ -62,6 +62,12 @@ def test_not_utf8_names_line_and_byte(tmp_path: Path) -> None:
     assert message(path) == f"{path}:2: is not UTF-8 text (byte 4 of the line is 0xe9)"
 
 
+def test_the_byte_that_is_not_utf8_counts_behind_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "latin.txt"
+    path.write_bytes(b"\xef\xbb\xbfcaf\xe9\n")
+    assert message(path) == f"{path}:1: is not UTF-8 text (byte 4 of the line is 0xe9)"
+
+
 def test_empty_missing_and_folder(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "empty.gz").write_bytes(gzip.compress(b""))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Literal
 
 import numpy as np
@@ -49,24 +50,28 @@ class Interactions:
 
 
 class InteractionLog:
-    """Takes interactions one at a time; ids become numbers at first sight, so that each takes 16 bytes."""
+    """Takes interactions as they are read; ids become numbers at first sight, so that each takes 16 bytes."""
 
     def __init__(self, timed: bool = True) -> None:
-        self._user_rows: dict[str, int] = {}
-        self._item_rows: dict[str, int] = {}
+        self._user_rows = defaultdict[str, int](count().__next__)
+        self._item_rows = defaultdict[str, int](count().__next__)
+        self._user_row, self._item_row = self._user_rows.__getitem__, self._item_rows.__getitem__
         self._user, self._item, self._time = array("i"), array("i"), array("d")
         self._timed, self._passed_over = timed, 0
 
-    def add(self, user: str, item: str, time: float) -> None:
-        """Take note of one interaction; `time` in any unit, one unit for all."""
-        self._user.append(self._user_rows.setdefault(user, len(self._user_rows)))
-        self._item.append(self._item_rows.setdefault(item, len(self._item_rows)))
-        self._time.append(time)
+    def extend(self, rows: Iterable[tuple[str, str, float]]) -> None:
+        """Take note of the user, item and time of interactions; times in any unit, one unit for all."""
+        user_row, item_row = self._user_row, self._item_row
+        add_user, add_item, add_time = self._user.append, self._item.append, self._time.append
+        for user, item, time in rows:
+            add_user(user_row(user))
+            add_item(item_row(item))
+            add_time(time)
 
     def pass_over(self, user: str, item: str) -> None:
         """Count one interaction that is not taken."""
-        self._user_rows.setdefault(user, len(self._user_rows))
-        self._item_rows.setdefault(item, len(self._item_rows))
+        self._user_row(user)
+        self._item_row(item)
         self._passed_over += 1
 
     def interactions(self) -> Interactions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from lasar_kit.core.sources import text_files
@@ -84,12 +85,14 @@ def delimited(path: Path, layout: Layout) -> Table:
         lines = _cells(path, layout)
         if layout.columns is None:
             next(lines)
+        one = len(columns) == 1  # of which `itemgetter` gives the cell alone
+        of_columns = itemgetter(slice(columns[0], columns[0] + 1)) if one else itemgetter(*columns)
         for number, cells in lines:
             if len(cells) != len(header):
                 raise UserError(
                     f"{path}:{number}: has {len(cells)} cells, expected {len(header)} as in {as_in}"
                 )
-            yield number, [cells[column] for column in columns]
+            yield number, of_columns(cells)
 
     return Table(path, header, rows, doubt=doubt, columns_option=layout.columns_option)
 
@@ -141,12 +144,11 @@ def _cells(path: Path, layout: Layout) -> Iterator[tuple[int, list[str]]]:
     """The cells of every line that is not blank, with the line's number; a quoted row counts as its last."""
     lines = text_files.lines(path, layout.encoding)
     split = _split(lines, layout.separator) if len(layout.separator) > 1 else _parsed(path, lines, layout)
-    blank = True
-    for number, cells in split:
-        blank = False
-        yield number, cells
-    if blank:
+    first = next(split, None)
+    if first is None:
         raise UserError(f"{path}: holds no line but blank ones")
+    yield first
+    yield from split
 
 
 def _split(lines: Iterator[tuple[int, str]], separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -157,7 +159,7 @@ def _split(lines: Iterator[tuple[int, str]], separator: str) -> Iterator[tuple[i
 
 
 def _parsed(path: Path, lines: Iterator[tuple[int, str]], layout: Layout) -> Iterator[tuple[int, list[str]]]:
-    text = (line for _, line in lines)
+    text = map(itemgetter(1), lines)
     if layout.quoted:
         reader = csv.reader(text, delimiter=layout.separator, strict=True)
     else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -39,30 +40,39 @@ def read_interactions(table: Table, options: TableOptions) -> tuple[Interactions
     unread = _unread_times(table, options)
     if unread is not None:
         columns.append(table.columns.index(unread))
-    log, dates = InteractionLog(timed=options.time is not None), list[float]()
-    number = 0
-    for number, (user, item, *time) in table.rows(columns):
-        if not user or not item:
-            missing = options.item if user else options.user
-            raise UserError(f"{table.place(number)}: the cell of column {missing!r} is empty, expected an id")
-        try:
-            log.add(user, item, seconds(time[0]) if options.time else float(number))
-        except ValueError:
-            raise UserError(
-                f"{table.place(number)}: column {options.time!r}: expected a time, a number or ISO 8601, "
-                f"got {time[0]!r}"
-            ) from None
-        if unread is not None:
-            dates.append(seconds(time[0]) if is_time(time[0]) else np.nan)
-    if number == 0:
-        raise UserError(f"{table.path}: holds no interactions, only the names of its columns")
+    log, dates = InteractionLog(timed=options.time is not None), array("d")
+    log.extend(_rows(table, columns, options, dates))
     interactions = log.interactions()
+    if not len(interactions):
+        raise UserError(f"{table.path}: holds no interactions, only the names of its columns")
     remarks = _swapped(options)
     if options.time is not None:
         remarks += one_unit(interactions.time, lambda row: table.place(_nth(table, row)))
     elif unread is not None:
         remarks += _backwards(interactions, np.array(dates), unread)
     return interactions, remarks
+
+
+def _rows(
+    table: Table, columns: Sequence[int], options: TableOptions, dates: array[float]
+) -> Iterator[tuple[str, str, float]]:
+    """User, item and time of each row; times of a column that is not in use go to `dates`."""
+    for number, (user, item, *time) in table.rows(columns):
+        if not user or not item:
+            missing = options.item if user else options.user
+            raise UserError(f"{table.place(number)}: the cell of column {missing!r} is empty, expected an id")
+        if options.time is None:
+            yield user, item, float(number)
+            if time:
+                dates.append(seconds(time[0]) if is_time(time[0]) else np.nan)
+            continue
+        try:
+            yield user, item, seconds(time[0])
+        except ValueError:
+            raise UserError(
+                f"{table.place(number)}: column {options.time!r}: expected a time, a number or ISO 8601, "
+                f"got {time[0]!r}"
+            ) from None
 
 
 def _nth(table: Table, row: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import json
 import zlib
 from collections import Counter
@@ -11,9 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lasar_kit.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -64,18 +68,27 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raw.seek(0)
         if packed:
             with gzip.GzipFile(fileobj=raw) as unpacked:
-                yield cast(BinaryIO, unpacked)
+                # `GzipFile` calls Python for each line, a buffer does not.
+                yield io.BufferedReader(_Unpacked(unpacked), 1 << 16)
         else:
             yield raw
 
 
-def decode(path: Path, number: int, line: bytes, hint: str = "") -> str:
-    """A line of UTF-8 as text; `number` counts from 1."""
-    try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        byte = f"byte {error.start + 1} of the line is 0x{line[error.start]:02x}"
-        raise UserError(f"{path}:{number}: is not UTF-8 text ({byte}){hint}") from None
+class _Unpacked(io.RawIOBase):
+    """The bytes of a gzip file as they are unpacked, so that all before a damage come before its error."""
+
+    def __init__(self, file: gzip.GzipFile) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Put what one read gives into the buffer, and return its bytes; 0 at the end."""
+        view = memoryview(buffer)
+        part = self._file.read1(len(view))
+        view[: len(part)] = part
+        return len(part)
 
 
 def lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, str]]:
@@ -86,23 +99,19 @@ def lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, str]]:
     number = 0
     with readable(path), opened(path) as file:
         try:
-            for number, line in enumerate(_decoded(path, file, encoding), start=1):
+            for number, line in enumerate(_decoded(file, encoding), start=1):
                 yield number, line
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             place = f"{path}:{number + 1}"
             raise UserError(f"{place}: the gzip data are cut short or damaged ({error})") from None
         except UnicodeError as error:
-            reason = getattr(error, "reason", error)
-            raise UserError(
-                f"{path}:{number + 1}: is not {encoding} text from here on ({reason}); see the option "
-                "'encoding'"
-            ) from None
+            raise UserError(f"{path}:{number + 1}: {_undecodable(error, encoding)}") from None
     if number == 0:
         raise UserError(f"{path}: is empty")
 
 
-def _decoded(path: Path, file: BinaryIO, encoding: str | None) -> Iterator[str]:
-    if encoding is not None and codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
+def _decoded(file: BinaryIO, encoding: str | None) -> Iterator[str]:
+    if encoding is not None and not _is_utf8(encoding):
         decoder, rest = codecs.getincrementaldecoder(encoding)(), ""
         while chunk := file.read(1 << 16):
             *whole, rest = (rest + decoder.decode(chunk)).split("\n")
@@ -110,9 +119,23 @@ def _decoded(path: Path, file: BinaryIO, encoding: str | None) -> Iterator[str]:
         if rest := rest + decoder.decode(b"", final=True):
             yield rest
         return
-    hint = "" if encoding is None else "; 'encoding' names another, such as latin-1"
-    for number, line in enumerate(file, start=1):
-        yield decode(path, number, line, hint)
+    if first := file.readline():
+        yield first.decode("utf-8-sig")
+    yield from map(bytes.decode, file)
+
+
+def _is_utf8(encoding: str) -> bool:
+    return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+
+
+def _undecodable(error: UnicodeError, encoding: str | None) -> str:
+    """What keeps a line from being text."""
+    if isinstance(error, UnicodeDecodeError) and (encoding is None or _is_utf8(encoding)):
+        hint = "" if encoding is None else "; 'encoding' names another, such as latin-1"
+        byte = f"byte {error.start + 1} of the line is 0x{error.object[error.start]:02x}"
+        return f"is not UTF-8 text ({byte}){hint}"
+    reason = getattr(error, "reason", error)
+    return f"is not {encoding} text from here on ({reason}); see the option 'encoding'"
 
 
 def read_json(path: Path, encoding: str | None = None) -> Any:

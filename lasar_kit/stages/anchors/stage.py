@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -138,22 +138,25 @@ class AnchorsStage:
         prompts: range,
     ) -> Iterator[Chain]:
         """Yield the chains to read for some prompts, in their order."""
-        tokenizer = reader.backbone.tokenizer
+        tokenizer, context = reader.backbone.tokenizer, self.config.context
         bos = tokenizer.bos_token_id
-        start = np.array([] if bos is None else [bos], dtype=np.int64)
+        start = prompt = np.array([] if bos is None else [bos], dtype=np.int64)
         # Tokenised by itself, as a task's question is: the words before it must not change its tokens.
         question = tokenizer(self.config.question, add_special_tokens=False)["input_ids"]
-        for index in prompts:
-            if log.counts[index]:
+        known = [index for index in prompts if log.counts[index]]
+        pieces = [
+            segments if context == "segment_only" else pieces_of(text or "", segments)
+            for text, segments in map(log.__getitem__, known)
+        ]
+        # All at once, as each call of a tokenizer has a price of its own.
+        ids = iter(tokenizer(list(chain.from_iterable(pieces)), add_special_tokens=False)["input_ids"])
+        for index, own in zip(known, pieces, strict=True):
+            if context == "prompt_prefixed":
                 window = windows[index]
                 history = dataset.sequences[window.user][window.start : window.stop - 1]
                 prompt = reader.prompts.prompts([history]).ids[0].numpy()
-                text, segments = log[index]
-                alone = self.config.context == "segment_only"
-                pieces = segments if alone else pieces_of(text or "", segments)
-                ids = tokenizer(pieces, add_special_tokens=False)["input_ids"]
-                rows = [np.array([*row, *question], dtype=np.int64) for row in ids]
-                yield from chains_of(rows, self.config.context, start, prompt)
+            rows = [np.array([*row, *question], dtype=np.int64) for row in islice(ids, len(own))]
+            yield from chains_of(rows, context, start, prompt)
 
     def _put(
         self, context: StageContext, store: AnchorStore, states: Float[np.ndarray, "segments D"]

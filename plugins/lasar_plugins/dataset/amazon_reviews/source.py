@@ -45,11 +45,7 @@ class AmazonReviewsSource:
         self.files()
         path = self.config.reviews
         log = InteractionLog()
-        for _, user, item, time, taken in self._reviews():
-            if taken:
-                log.add(user, item, time)
-            else:
-                log.pass_over(user, item)
+        log.extend(self._taken(log))
         interactions = log.interactions()
         remarks = one_unit(interactions.time, lambda row: f"{path}:{self._line(row)}")
         kept = histories(interactions, self.config, str(path), self.seed)
@@ -71,6 +67,14 @@ class AmazonReviewsSource:
             time = quantity(path, number, record, fields.time)
             taken = least is None or quantity(path, number, record, fields.rating) >= least
             yield number, user, item, time, taken
+
+    def _taken(self, log: InteractionLog) -> Iterator[tuple[str, str, float]]:
+        """User, item and time of the reviews that are taken; the log counts the others."""
+        for _, user, item, time, taken in self._reviews():
+            if taken:
+                yield user, item, time
+            else:
+                log.pass_over(user, item)
 
     def _line(self, row: int) -> int:
         """The line of a review that was taken, counted from 0."""
