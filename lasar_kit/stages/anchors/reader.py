@@ -102,7 +102,7 @@ class Reader:
         if self.file is None:
             return states
         if not self.file.is_file():
-            if caution := few(*states.shape, self.width):
+            if caution := few(len(states), states.shape[1], self.width):
                 self.screen.print(f"[yellow]warning: {caution}[/yellow]")
             Projection.fit(states, self.width, self.seed).save(self.file)
         return Projection.load(self.file)(states)
