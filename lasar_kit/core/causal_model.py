@@ -87,7 +87,7 @@ def load_model(source: ModelSource, option: str, **options: Any) -> tuple[Any, P
 
 @contextmanager
 def parsed_once(source: ModelSource) -> Iterator[None]:
-    """Have a GGUF file parsed once while this lasts.
+    """Have a GGUF file parsed once while this lasts, and without a progress bar.
 
     transformers parses it, for seconds each time, for the configuration, the weights and the tokenizer, and
     makes the table of its tensors' names anew for every module of the model.
@@ -96,13 +96,17 @@ def parsed_once(source: ModelSource) -> Iterator[None]:
         yield  # without the package, loading says so
         return
     import gguf
+    from transformers import modeling_gguf_pytorch_utils as reading
 
     own = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
     for name, made in own.items():
         setattr(gguf, name, cache(made))
+    bar: Any = vars(reading)["tqdm"]
+    vars(reading)["tqdm"] = lambda tensors, **_: tensors  # no setting of transformers turns this bar off
     try:
         yield
     finally:
+        vars(reading)["tqdm"] = bar
         for name, made in own.items():
             setattr(gguf, name, made)
 

@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.values import Env
+from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
 from tests.distributed.conftest import Start
@@ -36,6 +38,7 @@ stages:
   evaluate: {use: evaluate, batch_size: 16}
 """
 LORA = "backbone: {use: qwen3, pretrained: base, lora: {rank: 2, alpha: 4}}"
+READER = "use: anchors, reader: {use: hf_causal, pretrained: base},"
 COMPARED = ("loss", "grad_norm", "reward", "baseline", "depth", "validation", "kl", "zero", "advantage_m")
 FAULTY = """
 import os
@@ -63,7 +66,7 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "lora":
         text = Env(seed=1, corpus=lambda: ["soap and brush"])
         catalogue.build("backbone", loaded.spec.backbone, text).save(folder / "base")
-        spec.write_text(re.sub("backbone: .*", LORA, SPEC))
+        spec.write_text(re.sub("backbone: .*", LORA, SPEC).replace("use: anchors,", READER))
         loaded = load_spec(spec, (), catalogue)
     one, two = folder / "one" / "lasar", folder / "two" / "lasar"  # apart, so that none finds the other's
     runner.run_spec(loaded, catalogue, one, True)
@@ -122,6 +125,13 @@ def test_the_same_loss_curves(runs: tuple[Path, Path]) -> None:
         ),
     ):
         assert {(stage, name) for name in names} <= compared
+
+
+def test_the_same_anchors(runs: tuple[Path, Path]) -> None:
+    """Read by the model itself, and in the run with adapters by another model."""
+    one, two = (AnchorStore.open(run / "stages/anchors") for run in runs)
+    assert np.array_equal(one.offsets, two.offsets)
+    np.testing.assert_allclose(one.states, two.states, atol=1e-2)
 
 
 def test_the_batches_were_awkward(runs: tuple[Path, Path]) -> None:

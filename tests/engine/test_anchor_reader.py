@@ -14,7 +14,7 @@ from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.errors import UserError
 from lasar_kit.spec import cautions, load_spec
 from lasar_kit.stages.anchors import reader, stage
-from lasar_kit.stages.anchors.reader import FIT, Projection
+from lasar_kit.stages.anchors.reader import FIT, Projection, few
 from tests.small import ran
 
 SPEC = """
@@ -64,6 +64,18 @@ def test_the_components_that_matter_most_are_kept() -> None:
     fitted = Projection.fit(states, 2, 0)(states)
     size = np.sqrt((2 * 16 + 2 * 4) / 12)  # mean square of the 6 x 2 coordinates that are left
     np.testing.assert_allclose(np.linalg.norm(fitted, axis=1), np.array([4, 4, 2, 2, 0, 0]) / size, atol=1e-6)
+
+
+@pytest.mark.parametrize(("segments", "reader", "model"), [(17, 32, 16), (17, 16, 32), (1000, 16, 32)])
+def test_enough_segments_are_fitted_without_a_word(segments: int, reader: int, model: int) -> None:
+    assert few(segments, reader, model) == ""
+
+
+def test_a_projection_of_low_rank_is_warned_of() -> None:
+    """Sixteen centred states span 15 directions, as the rank of what is fitted says."""
+    states = np.random.default_rng(0).normal(size=(16, 32))
+    assert np.linalg.matrix_rank(Projection.fit(states, 16, 0)(states), tol=1e-3) == 15
+    assert "here 16, which span at most 15 of 16 directions" in few(16, 32, 16)
 
 
 def test_anchors_are_the_fitted_states_of_the_reader(plain: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,16 @@ def lines(run: Path, stage: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def counted(score: Callable[[Any], Any], asked: list[int]) -> Callable[[Any], Any]:
+    """A ranker's `score` that writes down of how many users it is asked."""
+
+    def score_counted(histories: Any) -> Any:
+        asked.append(len(histories))
+        return score(histories)
+
+    return score_counted
+
+
 def test_the_headline_is_one_of_two_protocols_that_are_the_same_whichever_it_is(shop: Path) -> None:
     stored = json.loads((shop / "metrics.json").read_text())
     plain, excluded = stored["plain"], stored["excluded"]
@@ -102,8 +113,11 @@ def test_rankers_know_the_training_part_alone(shop: Path, monkeypatch: pytest.Mo
         config = CATALOGUE.config_class("ranker", name).model_validate({"use": name})
         ranker = CATALOGUE.build("ranker", config, Env(catalogue=CATALOGUE))
         ranker.fit(data.sequences.first(data.sequences.lengths - 2), data.items)
+        asked: list[int] = []
+        monkeypatch.setattr(ranker, "score", counted(ranker.score, asked))
         for protocol, found in ask(ranker, name, held_out, 60).items():
             assert stored[protocol]["baselines"][name] == summary(found)
+        assert asked == [*[7] * 7, 1]
     assert stored["history_in"]["baselines"]["random"]["hr@10"] == pytest.approx(10 / 60)
 
 

@@ -157,7 +157,16 @@ def test_parts_of_the_items_make_the_report_of_all(by_hand, monkeypatch) -> None
     resolved, _, found = resolve(codes, items, made, "allow")
     whole = quantization_report(codes, items, made, resolved, found)
     monkeypatch.setattr(quality, "ROWS", 3)
+    split, parts = torch.split, []
+
+    def counted(rows: torch.Tensor, size: int) -> tuple[torch.Tensor, ...]:
+        parts.append([len(part) for part in split(rows, size)])
+        return split(rows, size)
+
+    monkeypatch.setattr(torch, "split", counted)
     assert quantization_report(codes, items, made, resolved, found) == whole
+    # Energy and items alike; codes and items for the error of each level, and after the rule.
+    assert parts == [[3, 1]] * (1 + 1 + 2 * (2 + 1))
     assert whole["identical"] == 2
 
 

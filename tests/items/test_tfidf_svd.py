@@ -109,4 +109,23 @@ def test_rows_are_projected_in_parts(catalogue, monkeypatch) -> None:
     items = catalogue(title=["red polish", "green comb", "red polish", "red comb", "green polish"])
     whole = encode(items, dimensions=2)
     monkeypatch.setattr(encoder_module, "_ROWS", 2)
-    np.testing.assert_array_equal(encode(items, dimensions=2), whole)
+    projected, read = [], []
+    norm, item_text = np.linalg.norm, encoder_module.item_text
+
+    def counted_norm(rows, **options) -> np.ndarray:
+        projected.append(len(rows))
+        return norm(rows, **options)
+
+    def counted_text(rows, fields) -> list[str]:
+        read.append(rows.height)
+        return item_text(rows, fields)
+
+    config = TfidfSvdConfig(use="tfidf_svd", dimensions=2)
+    encoder = TfidfSvdEncoder(config, Env(seed=3))
+    with monkeypatch.context() as patch:
+        patch.setattr(np.linalg, "norm", counted_norm)
+        np.testing.assert_array_equal(encoder.encode(items, NO_SEQUENCES), whole)
+    assert projected == [2, 2, 1]
+    monkeypatch.setattr(encoder_module, "item_text", counted_text)
+    np.testing.assert_array_equal(encoder.embed(items), whole)
+    assert read == [2, 2, 1]

@@ -69,7 +69,7 @@ class Reader:
         ).eval()
         self.device, self.width, self.prompts = own.device, own.backbone.hidden_size, own.prompts
         self.backbone: Any = own.backbone
-        self.config, self.seed = config, env.seed
+        self.config, self.seed, self.screen = config, env.seed, context.screen
         self.file = None
         if config.reader is not None:
             self.backbone = context.catalogue.build("backbone", config.reader, env).to(own.device).eval()
@@ -102,5 +102,19 @@ class Reader:
         if self.file is None:
             return states
         if not self.file.is_file():
+            if caution := few(len(states), states.shape[1], self.width):
+                self.screen.print(f"[yellow]warning: {caution}[/yellow]")
             Projection.fit(states, self.width, self.seed).save(self.file)
         return Projection.load(self.file)(states)
+
+
+def few(segments: int, reader: int, model: int) -> str:
+    """Warn where centred states of so many segments span less than the narrower of the two widths."""
+    width = min(reader, model)
+    if segments > width:
+        return ""
+    return (
+        f"a reader's states are fitted on the first prompts' segments, here {segments:,}, which span at most "
+        f"{segments - 1:,} of {width:,} directions; the rest of later states is lost. Raise max_segments, or "
+        "have the teacher write about more prompts"
+    )
