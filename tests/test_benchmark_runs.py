@@ -43,6 +43,7 @@ def load() -> Iterator[Callable[[str], Any]]:
         ("scale", "scale"),
         ("sft", "sft"),
         ("item_softmax", "sft"),
+        ("profile_update", "sft"),
     ],
 )
 def test_the_document_holds_the_tables_of_the_results(
@@ -53,6 +54,22 @@ def test_the_document_holds_the_tables_of_the_results(
     document = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     _, shown, _ = document.split(f"<!-- table: {name} -->")
     assert shown.strip() == report.markdown(script.text(result), script.tables(result))
+
+
+def test_the_figure_of_an_update_is_of_the_stored_profile(load: Callable[[str], Any], tmp_path: Path) -> None:
+    """Each operation is in one group, and the figure says what the table does."""
+    script = load("profile_update")
+    result = json.loads(script.RESULT.read_text(encoding="utf-8"))
+    script.draw(result, tmp_path / "drawn.svg")
+    for path in (tmp_path / "drawn.svg", script.FIGURE):
+        drawn = path.read_text(encoding="utf-8")
+        for seconds in result["seconds"].values():
+            assert f" {1000 * seconds / result['answers']:.1f} ms" in drawn
+    for shares in result["shares"].values():
+        assert sum(shares.values()) == pytest.approx(1.0)
+    operations = ("addmm", "_foreach_add_", "_flash_attention_forward", "copy_", "index_add_", "mul")
+    kinds = [script.kind(f"aten::{name}") for name in operations]
+    assert kinds == ["products", "optimiser", "attention", "copies", "copies", "the rest"]
 
 
 def test_the_document_holds_the_table_of_scaling(load: Callable[[str], Any]) -> None:
