@@ -59,11 +59,26 @@ def one(data: str, folder: Path, name: str, seed: int, minutes: float, device: s
         ]
         ranks = {key(about, stage): _ranks(path / "stages" / stage / "predictions.jsonl") for stage in shown}
     best = max(line.get("validation_ndcg@10", 0.0) for line in log)
+    about["trained"] = trained(log)
     stages = {
         stage: {p: {metric: row[p][metric] for metric in METRICS} for p in PROTOCOLS}
         for stage, row in metrics.items()
     }
     return {**about, "validation": best, "stages": stages}, ranks
+
+
+def trained(log: Sequence[Result]) -> dict[str, Result]:
+    """Of each training stage that validates: its updates, the best validation, and the update that had it."""
+    found: dict[str, Result] = {}
+    for line in log:
+        if "step" not in line:
+            continue
+        stage = found.setdefault(line["stage"], {"updates": 0})
+        stage["updates"] = max(stage["updates"], line["step"])
+        value = line.get("validation_ndcg@10")
+        if value is not None and value > stage.get("validation", -1.0):
+            stage |= {"validation": value, "kept": line["step"]}
+    return {name: stage for name, stage in found.items() if "validation" in stage}
 
 
 def _ranks(predictions: Path) -> np.ndarray:

@@ -78,6 +78,26 @@ class Clock(TrainerCallback):
             self.losses.append(logs["loss"])
 
 
+def settings(task: Task, folder: str) -> dict[str, Any]:
+    """Options of the trainer that make its step the kit's, and keep it from writing."""
+    return {
+        "output_dir": f"{folder}/out",
+        "per_device_train_batch_size": len(task.prompts) * task.candidates,
+        "num_generations": task.candidates,
+        "max_completion_length": LEVELS,
+        "generation_kwargs": {"min_new_tokens": LEVELS},
+        "loss_type": "grpo",
+        "use_bias_correction_kl": False,
+        "shuffle_dataset": False,
+        "bf16": False,
+        "use_cpu": True,
+        "report_to": [],
+        "save_strategy": "no",
+        "logging_steps": 1,
+        "disable_tqdm": True,
+    }
+
+
 class Peer:
     """A trainer of the policy in `folder`, with the reference there.
 
@@ -105,26 +125,10 @@ class Peer:
         network = AutoModelForCausalLM.from_pretrained(f"{folder}/policy", dtype=torch.float32)
         network.config._name_or_path = f"{folder}/reference"  # where the trainer looks for it
         self.draw, network.generate = network.generate, self._generate
-        settings = {
-            "output_dir": f"{folder}/out",
-            "per_device_train_batch_size": len(task.prompts) * task.candidates,
-            "num_generations": task.candidates,
-            "max_completion_length": LEVELS,
-            "generation_kwargs": {"min_new_tokens": LEVELS},
-            "loss_type": "grpo",
-            "use_bias_correction_kl": False,
-            "shuffle_dataset": False,
-            "bf16": False,
-            "use_cpu": True,
-            "report_to": [],
-            "save_strategy": "no",
-            "logging_steps": 1,
-            "disable_tqdm": True,
-        }
         self.trainer = trl.GRPOTrainer(
             network,
             _rule,
-            trl.GRPOConfig(**settings | options),
+            trl.GRPOConfig(**settings(task, folder) | options),
             datasets.Dataset.from_dict(task.columns()),
             processing_class=task.tokenizer,
             callbacks=[clock],

@@ -135,3 +135,30 @@ def test_tables_of_rows_that_some_runs_lack(parts: Any, tmp_path: Path) -> None:
     assert memory == f"| SASRec, with memory | 2 | {mean} | {mean} | {mean} | {mean} |  |"
     assert tiger == "| TIGER | 1 | 0.5000 | 0.5000 | 0.5000 | 0.5000 | 100.0 |"
     assert note.endswith("the median over seeds: a box; TIGER: a phone.")
+
+
+def test_what_is_kept_of_a_runs_training(parts: Any) -> None:
+    """The first of equal validations, as the stage keeps it; stages that validate nothing are left out."""
+    log = [
+        {"stage": "train", "step": 10, "loss": 2.0},
+        {"stage": "train", "step": 20, "validation_ndcg@10": 0.25},
+        {"stage": "train", "step": 40, "validation_ndcg@10": 0.25},
+        {"stage": "train", "step": 45, "loss": 1.0},
+        {"stage": "rl", "step": 0, "validation_ndcg@10": 0.5},
+        {"stage": "rl", "step": 8, "validation_ndcg@10": 0.25},
+        {"stage": "other", "step": 3, "loss": 1.0},
+        {"stage": "anchors", "texts": 3},
+    ]
+    assert parts.trained(log) == {
+        "train": {"updates": 45, "validation": 0.25, "kept": 20},
+        "rl": {"updates": 8, "validation": 0.5, "kept": 0},
+    }
+
+
+def test_minutes_are_of_the_device_that_most_runs_had(load: Callable[[str], Any], parts: Any) -> None:
+    tables = load("system_parts.tables")
+    runs = [a_run("SASRec", seed, seconds=60 * (seed + 1), device="card") for seed in (0, 1)]
+    shown = tables.table({"runs": [*runs, a_run("SASRec", 2, seconds=6000, device="CPU")]}, "shop")
+    assert "| 3 | " in shown
+    assert "| 1.5 |" in shown
+    assert shown.endswith("over seeds: card.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from statistics import mean, median, stdev
+from statistics import mean, median, mode, stdev
 
 from system_parts.listed import METRICS, PROTOCOLS, STUDIES, SYSTEMS
 from system_parts.stored import Result
@@ -69,14 +69,18 @@ def _of(runs: Sequence[Result], data: str, name: str) -> list[Result]:
 
 
 def _minutes(runs: Sequence[Result]) -> str:
-    return f"{median(run['seconds'] for run in runs) / 60:.1f}"
+    return f"{median(run['seconds'] for run in runs if run['device'] == _device(runs)) / 60:.1f}"
 
 
 def _where(timed: dict[str, list[Result]]) -> str:
-    """The device of most runs, then each other one with the systems of it."""
+    """The device of most systems, then each other one with the systems of it."""
     systems: dict[str, list[str]] = {}
     for name, runs in timed.items():
-        for device in dict.fromkeys(run["device"] for run in runs):
-            systems.setdefault(device, []).append(name)
+        systems.setdefault(_device(runs), []).append(name)
     first, *others = sorted(systems, key=lambda device: -len(systems[device]))
     return "; ".join([first, *(f"{', '.join(systems[device])}: {device}" for device in others)])
+
+
+def _device(runs: Sequence[Result]) -> str:
+    """That of most of a system's runs, whose minutes are told."""
+    return mode(run["device"] for run in runs)

@@ -101,12 +101,14 @@ def parsed_once(source: ModelSource) -> Iterator[None]:
     own = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
     for name, made in own.items():
         setattr(gguf, name, cache(made))
-    bar: Any = vars(reading)["tqdm"]
-    vars(reading)["tqdm"] = lambda tensors, **_: tensors  # no setting of transformers turns this bar off
+    bar: Any = vars(reading).get("tqdm")
+    if bar is not None:  # no setting of transformers turns this bar off
+        vars(reading)["tqdm"] = lambda tensors, **_: tensors
     try:
         yield
     finally:
-        vars(reading)["tqdm"] = bar
+        if bar is not None:
+            vars(reading)["tqdm"] = bar
         for name, made in own.items():
             setattr(gguf, name, made)
 

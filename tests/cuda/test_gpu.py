@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
+from lasar_plugins.backbone.qwen3.norm import fused
 from tests.benchmarks import importing
 
 pytestmark = [
@@ -104,3 +106,15 @@ def holds(check: Callable[[], dict[str, Any]]) -> None:
     """A check that passes, or its numbers."""
     found = check()
     assert found["passed"], found
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_norm_of_a_gpu_is_transformers_own_under_autocast(dtype: torch.dtype) -> None:
+    """To the same type, in what rounding leaves."""
+    norm = Qwen3RMSNorm(64).cuda()
+    norm.weight.data.normal_(1.0, 0.3)
+    x = torch.randn(7, 64, device="cuda", dtype=dtype)
+    with torch.autocast("cuda", torch.bfloat16):
+        theirs, ours = norm(x), fused(norm.weight, x, norm.variance_epsilon)
+    assert ours.dtype == theirs.dtype
+    assert torch.allclose(ours, theirs, rtol=1e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-5)

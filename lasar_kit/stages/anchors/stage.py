@@ -149,6 +149,7 @@ class AnchorsStage:
             for text, segments in map(log.__getitem__, known)
         ]
         # All at once, as each call of a tokenizer has a price of its own.
+        assert any(pieces), "a block without segments is not read"
         ids = iter(tokenizer(list(chain.from_iterable(pieces)), add_special_tokens=False)["input_ids"])
         for index, own in zip(known, pieces, strict=True):
             if context == "prompt_prefixed":

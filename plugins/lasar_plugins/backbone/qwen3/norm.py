@@ -6,6 +6,7 @@ numbers stay those of transformers, to the last bit.
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import rms_norm
@@ -24,8 +25,15 @@ class FusedRMSNorm(Qwen3RMSNorm):
 
 def fused(weight: Float[Tensor, " d"], x: Float[Tensor, "*S d"], epsilon: float) -> Float[Tensor, "*S d"]:
     """The norm by torch's kernel, and its weight, which may be of a wider type than `x`."""
-    scaled: Tensor = weight * rms_norm(x, x.shape[-1:], eps=epsilon)
-    return scaled
+    if not torch.is_autocast_enabled(x.device.type):
+        return weight * unit(x, epsilon)
+    with torch.autocast(x.device.type, enabled=False):  # it would widen `x` by one more kernel
+        return weight * unit(x, epsilon)
+
+
+def unit(x: Float[Tensor, "*S d"], epsilon: float) -> Float[Tensor, "*S d"]:
+    """Each vector over its root mean square, in the type of `x`, by torch's kernel."""
+    return rms_norm(x, x.shape[-1:], eps=epsilon)
 
 
 def fuse_norms(model: nn.Module) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import rms_norm
 
 from lasar_plugins.backbone.hf_causal.attention import GROUPED_SDPA, grouped_sdpa
 from lasar_plugins.backbone.hf_causal.room import KeysValues
+from lasar_plugins.backbone.qwen3.norm import unit
 
 
 def applies(model: Any, inputs: Tensor) -> bool:
@@ -83,7 +83,7 @@ def _unit(x: Float[Tensor, "*S d"], norm: Any) -> Float[Tensor, "*S d"]:
     """That norm without its weight. On CPUs torch's own is made of more operations to the same numbers."""
     if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
         return x * torch.rsqrt((x * x).mean(-1, keepdim=True).add_(norm.variance_epsilon))
-    return rms_norm(x, x.shape[-1:], eps=norm.variance_epsilon)
+    return unit(x, norm.variance_epsilon)
 
 
 def _rotate(
