@@ -25,9 +25,10 @@ class FusedRMSNorm(Qwen3RMSNorm):
 
 def fused(weight: Float[Tensor, " d"], x: Float[Tensor, "*S d"], epsilon: float) -> Float[Tensor, "*S d"]:
     """The norm by torch's kernel, and its weight, which may be of a wider type than `x`."""
-    if not torch.is_autocast_enabled(x.device.type):
+    place = x.device.type
+    if not (torch.amp.is_autocast_available(place) and torch.is_autocast_enabled(place)):
         return weight * unit(x, epsilon)
-    with torch.autocast(x.device.type, enabled=False):  # it would widen `x` by one more kernel
+    with torch.autocast(place, enabled=False):  # it would widen `x` by one more kernel
         return weight * unit(x, epsilon)
 
 
