@@ -70,7 +70,7 @@ SYSTEMS: Mapping[str, System] = {
     "LC-Rec": System("lcrec"),
     "thinking": System("thinking", rows={}),
     "held": System("held", rows={}),
-    "LASAR": System("lasar", rows={}),
+    "LASAR": System("lasar_id", rows={}),
 }
 """What tables call a model."""
 OPTIONS: Mapping[tuple[str, str], tuple[str, ...]] = {

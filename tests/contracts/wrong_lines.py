@@ -77,8 +77,8 @@ WRONG_LINES = [
     WrongLine(
         "kl_with_its_sign_turned",
         *GRPO,
-        "self.config.beta * kl - tokens",
-        "-self.config.beta * kl - tokens",
+        'cost = self.config.beta * kl["kl"]',
+        'cost = -self.config.beta * kl["kl"]',
         "the_reference_pulls",
     ),
     WrongLine(

@@ -68,6 +68,10 @@ class InteractionLog:
             add_item(item_row(item))
             add_time(time)
 
+    def add(self, user: str, item: str, time: float) -> None:
+        """Take note of one interaction."""
+        self.extend([(user, item, time)])
+
     def pass_over(self, user: str, item: str) -> None:
         """Count one interaction that is not taken."""
         self._user_row(user)
