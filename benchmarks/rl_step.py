@@ -256,11 +256,16 @@ def tables(result: Result) -> list[Shown]:
     return [(header, rows)]
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+def sized(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The same with options for the sizes of a step."""
     parser.add_argument("--batch", type=int, default=8, help="prompts")
     parser.add_argument("--history", type=int, default=32, help="items of a prompt")
     parser.add_argument("--candidates", type=int, default=8, help="candidates of a prompt, G")
     parser.add_argument("--items", type=int, default=12_000)
     parser.add_argument("--repeats", type=int, default=5)
+    return parser
+
+
+if __name__ == "__main__":
+    parser = sized(argparse.ArgumentParser(description=__doc__))
     main(parser, RESULT, measure, text, tables)

@@ -31,6 +31,7 @@ import transformers
 from accelerate import Accelerator
 from decode import CODES, LEVELS
 from report import Result, Shown, machine, machine_text, main
+from rl_step import sized
 from sft import made, recommender
 from tracing import peak, watching
 from trl_peer import Clock, Peer, Task, gradient, module
@@ -252,11 +253,6 @@ def _row(label: str, found: Mapping[str, float], prompts: int, ratio: float) -> 
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = sized(argparse.ArgumentParser(description=__doc__))
     parser.add_argument("--ways", nargs="*", choices=list(WAYS), default=list(WAYS))
-    parser.add_argument("--batch", type=int, default=8, help="prompts")
-    parser.add_argument("--history", type=int, default=32, help="items of a prompt")
-    parser.add_argument("--candidates", type=int, default=8, help="candidates of a prompt, G")
-    parser.add_argument("--items", type=int, default=12_000)
-    parser.add_argument("--repeats", type=int, default=5)
     main(parser, RESULT, measure, text, tables)

@@ -158,4 +158,5 @@ def _rule(completion_ids: list[list[int]], target: list[list[int]], **_: Any) ->
 
 def gradient(network: torch.nn.Module) -> Mapping[str, Tensor]:
     """Copies, by weight."""
-    return {name: weight.grad.clone() for name, weight in network.named_parameters()}  # type: ignore[union-attr]
+    found = {name: weight.grad for name, weight in network.named_parameters()}
+    return {name: grad.clone() for name, grad in found.items() if grad is not None}
