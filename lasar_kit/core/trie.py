@@ -24,6 +24,9 @@ SPARE = MEGABYTE
 """Room, in bytes, that a table has at least for rows that come later."""
 SORTED_SHARE = 32
 """Sets of more than one item in so many are counted and not sorted."""
+WIDE, THIN = 1024, 4
+"""A level of more tokens than `WIDE` of which no node has more than one in `THIN` gets no dense table: a
+search would weigh thousands of candidates a beam, nearly all of which are none."""
 
 
 class Alphabet:
@@ -174,7 +177,8 @@ class Trie:
     def of(cls, table: SidTable, budget_megabytes: int, device: str) -> Trie:
         """Build from all items at once; where items share a leaf, its item is the first of them.
 
-        Levels get a dense table from the root downwards while the tables together keep within the budget.
+        Levels get a dense table from the root downwards while the tables together keep within the budget;
+        wide and thin ones do without.
         """
         tokens = table.tokens.cpu().numpy()
         order, firsts = prefixes(tokens)
@@ -204,7 +208,10 @@ def _level(
     nodes = int(parent[-1]) + 1
     tokens, code = codes(token)
     child = np.arange(len(token))
-    if nodes * len(tokens) * 4 <= budget:
+    first = np.searchsorted(parent, np.arange(nodes + 1))
+    widest = int(np.diff(first).max())
+    full = len(tokens) <= WIDE or widest * THIN > len(tokens)
+    if full and nodes * len(tokens) * 4 <= budget:
         rows = Rows.empty(nodes, len(tokens), "cpu")
         dense = rows.table[:nodes].numpy()
         dense.fill(-1)
@@ -212,12 +219,7 @@ def _level(
         if torch.device(device).type != "cpu":  # where room takes memory, it is made when it is needed
             rows = Rows(rows.table[:nodes].to(device), nodes)
         return DenseLevel(torch.from_numpy(tokens).to(device), rows, nodes)
-    first = np.searchsorted(parent, np.arange(nodes + 1))
-    return SparseLevel(
-        torch.from_numpy(first).to(device),
-        torch.from_numpy(token).to(device),
-        widest=int(np.diff(first).max()),
-    )
+    return SparseLevel(torch.from_numpy(first).to(device), torch.from_numpy(token).to(device), widest)
 
 
 class OpenNodes:

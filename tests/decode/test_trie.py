@@ -77,6 +77,15 @@ def test_dense_tables_stop_at_the_budget() -> None:
     assert sum(level.nbytes for level in within if isinstance(level, DenseLevel)) <= 5 * 2**20
 
 
+@pytest.mark.parametrize(("tokens", "kind"), [(1024, DenseLevel), (1025, SparseLevel)])
+def test_a_wide_level_of_few_children_a_node_gets_no_table(tokens: int, kind: type) -> None:
+    """Items of a token of their own behind one of eight clusters; alone at the root, any number is dense."""
+    own = torch.arange(tokens)
+    clustered = torch.stack([own % 8, own], dim=1)
+    assert [type(level) for level in Trie.of(SidTable(clustered), 256, "cpu").levels] == [DenseLevel, kind]
+    assert [type(level) for level in Trie.of(SidTable(own[:, None]), 256, "cpu").levels] == [DenseLevel]
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0, 5, 2**16 - 1, 2**16, 2**40])), min_size=1))
 def test_items_are_sorted_by_tokens_of_any_width(rows: list[tuple[int, int]]) -> None:
     """Equal ones as they were; a prefix begins where another one ends."""

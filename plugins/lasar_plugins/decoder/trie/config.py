@@ -20,7 +20,10 @@ class TrieConfig(DecoderConfig):
         "the tokens that continue to an item.",
     )
     table_megabytes: int = Field(
-        256, ge=0, description="Memory for dense tables of the trie; levels beyond it are searched sparsely."
+        256,
+        ge=0,
+        description="Memory for dense tables of the trie; levels beyond it are searched sparsely, as are "
+        "those of more than 1,024 tokens of which a node has few.",
     )
 
     @property
