@@ -88,14 +88,14 @@ class Segments:
         aligner = catalogue.build("aligner", own, env)
         options: Any = anchors.config
         segmenter = catalogue.build("segmenter", options.segmenter, env)
-        known = isinstance(own, AlignerConfig)
+        known = own if isinstance(own, AlignerConfig) else AlignerConfig(use=own.use)
         return cls(
             AnchorStore.open(folder),
             _texts(folder, dataset),
             lambda text: segmenter.segment(text)[: options.max_segments],
             aligner,
-            own.measure if known else own.use,
-            len(env.tokenizer) if known and own.reads_by_head else env.hidden_size,
+            known.measure,
+            len(env.tokenizer) if known.reads_by_head else env.hidden_size,
         )
 
     def nearest(self, thoughts: Float[Tensor, "T D"], count: int) -> list[list[Near]]:
