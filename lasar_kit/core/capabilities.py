@@ -120,11 +120,12 @@ class SearchesAmong(Protocol):
 
 @runtime_checkable
 class Extends(Protocol):
-    """A decoder whose catalogue may grow at less than the cost of binding it anew."""
+    """A decoder whose catalogue may grow at less than the cost of binding it anew, or a latent loop that
+    looks up the items that prompts show."""
 
     def extend(self, table: SidTable) -> None:
-        """Take in more items: `table` begins with the catalogue that is bound. Searches are then those of a
-        decoder that was bound to all of it."""
+        """Take in more items: `table` begins with the catalogue that is bound, or that a loop was built with.
+        Searches and thoughts are then those of one that was bound to, or built with, all of it."""
 
 
 @runtime_checkable

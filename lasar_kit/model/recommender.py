@@ -216,6 +216,8 @@ class Recommender(nn.Module):
             self.decoder.extend(table)
         else:
             self.decoder.bind(table)
+        if isinstance(self.latent_loop, Extends):
+            self.latent_loop.extend(table)
         self.prompts.extend(table)
 
     def save(self, folder: Path) -> None:

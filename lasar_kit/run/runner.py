@@ -18,22 +18,14 @@ from lasar_kit.process import faults, footprint
 from lasar_kit.process.environment import check_environment
 from lasar_kit.process.screen import Screen, Whole, quiet_libraries
 from lasar_kit.process.world import from_main, is_main, size, wait_for_all
+from lasar_kit.run import results
 from lasar_kit.run.estimates import Estimates
 from lasar_kit.run.hooks import attached, should_stop
 from lasar_kit.spec.plan import PlannedStage, plan
 from lasar_kit.spec.run_spec import DATASET
 from lasar_kit.store import fingerprints
-from lasar_kit.store.artifacts import (
-    MANIFEST,
-    Artifact,
-    ArtifactStore,
-    copy_file,
-    copy_tree,
-    remove,
-    write_json,
-    write_text,
-)
-from lasar_kit.store.layout import LOCK, METRICS, MODEL, PREDICTIONS
+from lasar_kit.store.artifacts import Artifact, ArtifactStore, write_text
+from lasar_kit.store.layout import LOCK
 from lasar_kit.store.run_folder import alone_in
 
 if TYPE_CHECKING:
@@ -97,6 +89,8 @@ def _run_all(
         took = Estimates(output).shares([step.stage for step in todo], loaded.spec)
         run.screen.whole = Whole(label, [took.get(step.stage.name, 0.0) for step in steps])
     hooks = catalogue.hooks.hook
+    if main:
+        results.forget(output, [(step.stage, step.key) for step in steps] if use_cache else [])
     observers = _observers(loaded, output, tables) if main else ()
     with attached(loaded.spec, catalogue, [BuiltinStages(), *observers]):
         if main:
@@ -109,7 +103,7 @@ def _run_all(
             run.artifacts[step.stage.name] = reused or _run_stage(run, step, store, use_cache)
         if main:
             store.tidy()
-            hooks.lasar_run_end(run=run, metrics=_collect(run, [step.stage for step in steps]))
+            hooks.lasar_run_end(run=run, metrics=results.collect(run, [step.stage for step in steps]))
 
 
 def _observers(loaded: LoadedSpec, output: Path, tables: bool) -> list[object]:
@@ -265,29 +259,3 @@ def _log_again(run: Run, stage: PlannedStage) -> None:
     log_again(run.output, run.writing)
     for step, metrics in read_log(run.writing):
         should_stop(run, stage, step, metrics)
-
-
-def _collect(run: Run, stages: list[PlannedStage]) -> dict[str, Any]:
-    """Put together what belongs to the run as a whole; what an earlier run left behind goes."""
-    made: dict[str, list[str]] = {}
-    for stage in stages:
-        made.setdefault(type(stage.config).produces, []).append(stage.name)
-    metrics = {name: dict(run.artifacts[name].report or {}) for name in made.get("report", [])}
-    write_json(run.output / METRICS, metrics)
-    (run.output / PREDICTIONS).unlink(missing_ok=True)
-    predicted = [path for name in metrics if (path := run.artifacts[name].path / PREDICTIONS).is_file()]
-    if predicted:
-        copy_file(predicted[-1], run.output / PREDICTIONS)
-    _place_model(run, made.get("checkpoint", []))
-    return metrics
-
-
-def _place_model(run: Run, checkpoints: list[str]) -> None:
-    """A copy of the last checkpoint as `model/`, whole or not at all."""
-    partial_model = run.output / f".{MODEL}.partial"
-    for stale in (run.output / MODEL, partial_model):
-        remove(stale)
-    if checkpoints:
-        copy_tree(run.artifacts[checkpoints[-1]].path, partial_model)
-        (partial_model / MANIFEST).unlink()
-        partial_model.rename(run.output / MODEL)

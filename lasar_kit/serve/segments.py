@@ -19,6 +19,7 @@ from lasar_kit.core.values import Anchors, Context, Env, LatentTrace
 from lasar_kit.data.anchor_store import TEXTS, AnchorStore
 from lasar_kit.model.parts import Parts
 from lasar_kit.model.recommender import Recommender
+from lasar_kit.spec import AlignerConfig
 from lasar_kit.train.alignment import Head, frozen_head
 
 if TYPE_CHECKING:
@@ -82,18 +83,19 @@ class Segments:
             items=dataset.items,
             train=dataset.train,
         )
-        own: Any = stage.config.own_aligner  # of the options of built-in aligners, if it has them
+        own = stage.config.own_aligner
+        assert own is not None, "it aligned thoughts"
         aligner = catalogue.build("aligner", own, env)
         options: Any = anchors.config
         segmenter = catalogue.build("segmenter", options.segmenter, env)
-        wide = getattr(own, "space", "hidden") == "vocab"
+        known = own if isinstance(own, AlignerConfig) else AlignerConfig(use=own.use)
         return cls(
             AnchorStore.open(folder),
             _texts(folder, dataset),
             lambda text: segmenter.segment(text)[: options.max_segments],
             aligner,
-            " ".join([own.use, getattr(own, "distance", "")]).strip(),
-            len(env.tokenizer) if wide else env.hidden_size,
+            known.measure,
+            len(env.tokenizer) if known.reads_by_head else env.hidden_size,
         )
 
     def nearest(self, thoughts: Float[Tensor, "T D"], count: int) -> list[list[Near]]:
@@ -161,6 +163,8 @@ class Segments:
 def place_of(history: Int[np.ndarray, " H"], dataset: Dataset, shown: int) -> tuple[int, int] | None:
     """The first training prompt that shows the same items: its user's row, and the place of what followed."""
     end, train = history[-shown:].tolist(), dataset.train
+    if not end:
+        return None
     for at in np.flatnonzero(train.items == end[-1]).tolist():
         user = int(np.searchsorted(train.offsets, at, side="right")) - 1
         row, stop = train[user], at + 1 - int(train.offsets[user])

@@ -22,7 +22,7 @@ from lasar_kit.data.sids import Sids
 from lasar_kit.errors import UserError, nearest
 from lasar_kit.spec.load import load_spec
 from lasar_kit.store.artifacts import Artifact
-from lasar_kit.store.layout import LOCK
+from lasar_kit.store.layout import LOCK, MODEL
 from lasar_kit.store.run_folder import reading_run
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ def find(run: Path, catalogue: Catalogue) -> Origin:
         raise UserError(f"{run}: is not the folder of a run, it holds no {LOCK}")
     loaded = load_spec(run / LOCK, [], catalogue)
     sids = _last_checkpoint(run, loaded).inputs["sids"]
+    if not (run / MODEL).is_dir():
+        raise UserError(f"{run}: the run is not finished, it holds no {MODEL}/; run the spec again")
     stages = {stage.name: stage.config for stage in loaded.plan}
     env = Env(seed=loaded.spec.seed, catalogue=catalogue)
     return Origin(run, loaded, stages[sids], artifact(run, sids), env)

@@ -1,6 +1,7 @@
 """Run specs: their files, their options, and what is wrong with them. Imports no torch."""
 
 from lasar_kit.spec.bases import (
+    AlignerConfig,
     BackboneConfig,
     DecoderConfig,
     DepthPolicyConfig,
@@ -24,6 +25,7 @@ from lasar_kit.spec.stage import Around, StageConfig
 
 __all__ = [
     "DATASET",
+    "AlignerConfig",
     "Around",
     "BackboneConfig",
     "ComponentConfig",

@@ -176,6 +176,20 @@ class RlObjectiveConfig(ComponentConfig):
         return 1
 
 
+class AlignerConfig(ComponentConfig):
+    """Options of an aligner. A plugin's need not derive from it, and are then taken to be as here."""
+
+    @property
+    def measure(self) -> str:
+        """What distances by it are called."""
+        return self.use
+
+    @property
+    def reads_by_head(self) -> bool:
+        """Whether it compares what a language model's head predicts from states, not the states."""
+        return False
+
+
 class TeacherConfig(ComponentConfig):
     """Options of a teacher. One without `plain_text` writes tokens of the model, not words."""
 

@@ -51,6 +51,21 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sync(path: Path) -> None:
+    """Have a file, or a folder's names, on the disk for good."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """`sync` a folder and all that is in it."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
+
+
 def remove(path: Path) -> None:
     """Remove a folder, or a link to one, whose files stay; nothing where there is neither."""
     if path.is_symlink():
@@ -232,7 +247,8 @@ class ArtifactStore:
         seconds: float,
         made: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Write the manifest last, then put the folder in its place."""
+        """Write the manifest last, then put the folder in its place; what a run that was cut off would go on
+        from goes when that is on the disk for good."""
         files = {str(path.relative_to(partial)): path for path in _files(partial)}
         manifest = {
             "type": kind,
@@ -244,8 +260,11 @@ class ArtifactStore:
             "sha256": {name: sha256(path) for name, path in files.items()},
         }
         write_json(partial / MANIFEST, manifest)
+        works = self._works(name)
+        if works.is_dir():
+            sync_tree(partial)
         artifact = self._commit(partial, name)
-        shutil.rmtree(self._works(name), ignore_errors=True)
+        shutil.rmtree(works, ignore_errors=True)
         return artifact
 
     def tidy(self) -> None:

@@ -7,7 +7,6 @@ log so far, `best/` with the best model so far, and `manifest.json` with the SHA
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lasar_kit.store.artifacts import link_file, link_tree, read_json, sha256
+from lasar_kit.store.artifacts import link_file, link_tree, read_json, sha256, sync, sync_tree
 from lasar_kit.store.layout import LOG
 
 MANIFEST, TENSORS, VALUES, BEST = "manifest.json", "state.safetensors", "state.json", "best"
@@ -58,13 +57,15 @@ class Checkpoints:
             shutil.copyfile(stage / LOG, partial / LOG)
         files = {str(path.relative_to(partial)): self._digest(path) for path in _files(partial)}
         (partial / MANIFEST).write_text(json.dumps(files, indent=2), encoding="utf-8")
-        for path in (*_files(partial), partial / BEST, partial):
-            _sync(path)
+        sync_tree(partial)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
-        _sync(self.folder)
-        for old in self.all()[:-KEEP]:
-            shutil.rmtree(old)
+        sync(self.folder)
+        # Those of later updates are of a course that was given up, as they are damaged.
+        kept = [path for path in self.all() if path.name <= target.name][-KEEP:]
+        for old in self.all():
+            if old not in kept:
+                shutil.rmtree(old)
         return target
 
     def all(self) -> list[Path]:
@@ -124,12 +125,3 @@ def unpack(path: Path, stage: Path) -> None:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _sync(path: Path) -> None:
-    """Have a file, or a folder's names, on the disk for good."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from lasar_kit.spec import BackboneConfig, SpecModel, StageConfig
+from lasar_kit.spec import AlignerConfig, BackboneConfig, SpecModel, StageConfig
 from lasar_kit.spec.compilation import Compiler
 from lasar_kit.spec.precision import Precision
 
@@ -117,8 +117,8 @@ class TrainingConfig(StageConfig):
                 f"aligner {aligner.use!r} has no anchors to hold thoughts to, so it does nothing; add a "
                 "stage 'anchors' before this one, or set 'aligner: none'"
             )
-        reads_by_head = getattr(aligner, "space", None) == "vocab"  # of the built-in aligners
-        if reads_by_head and "anchors" in inputs and inputs["anchors"][1].own_reader is not None:
+        by_head = isinstance(aligner, AlignerConfig) and aligner.reads_by_head
+        if by_head and "anchors" in inputs and inputs["anchors"][1].own_reader is not None:
             name = inputs["anchors"][0]
             yield (
                 f"the anchors of {name!r} are states of another language model, which this one's head was "

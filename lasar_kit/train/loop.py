@@ -40,7 +40,7 @@ class Training(ABC):
     """Global batch after global batch, with validations between; subclasses say what an update is.
 
     What `goes_on` with a model that is whole already is validated before the first update as well, so that
-    its artifact is never worse on validation than what it began with.
+    its artifact is never worse on validation than what it began with, unless the last is to be kept.
     """
 
     goes_on: ClassVar[bool] = False

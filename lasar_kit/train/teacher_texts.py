@@ -15,7 +15,6 @@ from lasar_kit.core.dataset import Dataset
 from lasar_kit.core.reasoning.from_dataset import Requests
 from lasar_kit.core.samples import Windows
 from lasar_kit.data.stage_context import StageContext
-from lasar_kit.errors import UserError
 from lasar_kit.spec import ComponentConfig
 
 
@@ -89,14 +88,17 @@ class TextLog:
     def fill(self, answers: Iterator[tuple[int, str | None]], segment: Callable[[str], list[str]]) -> None:
         """Keep all answers of a teacher.
 
-        If the teacher gives up, what it left without a text is taken for a failure and will be asked again.
+        That there is no text about a prompt may be a failure, so it counts once the teacher is done: where it
+        gives up, or the run is cut off, such prompts will be asked about again.
         """
-        try:
-            for prompt, text in answers:
-                self.add(prompt, text, [] if text is None else segment(text))
-        except UserError:
-            self._drop_empty()
-            raise
+        without: list[int] = []
+        for prompt, text in answers:
+            if text is None:
+                without.append(prompt)
+            else:
+                self.add(prompt, text, segment(text))
+        for prompt in without:
+            self.add(prompt, None, [])
         os.fsync(self._file.fileno())
 
     def _take_in(self) -> int:
@@ -114,12 +116,3 @@ class TextLog:
             self.starts[prompt], self.counts[prompt] = start, count
             start += len(line)
         return start
-
-    def _drop_empty(self) -> None:
-        kept = [(n, *self[n]) for n in np.flatnonzero(self.starts >= 0).tolist()]
-        self._file.seek(0)
-        self._file.truncate()
-        self.starts[:] = -1
-        for prompt, text, segments in kept:
-            if text is not None:
-                self.add(prompt, text, segments)

@@ -135,7 +135,8 @@ class Updater:
         if self.replica is None:
             return self.plain.recommender
         state = get_model_state_dict(self.step, options=StateDictOptions(full_state_dict=True))
-        ours = {name.removeprefix("recommender."): value for name, value in state.items()}
+        own = "recommender."  # objectives may have weights too
+        ours = {name.removeprefix(own): value for name, value in state.items() if name.startswith(own)}
         self.replica.load_state_dict(ours)
         return self.replica
 

@@ -45,6 +45,24 @@ def test_a_stage_keeps_its_own_of_several_with_one_key(tmp_path: Path) -> None:
     assert taken(store, "y", "k")[1].is_relative_to(store.folder)
 
 
+def test_checkpoints_go_when_the_artifact_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore(tmp_path / "run")
+    work = store.work("stage", "k1")
+    work.mkdir(parents=True)
+    synced: set[str] = set()
+
+    def record(path: Path) -> None:
+        assert work.is_dir()
+        synced.add(path.name)
+
+    monkeypatch.setattr(artifacts, "sync", record)
+    made(store, "stage", "k1")
+    assert synced == {".stage.partial", "inner", "a.txt", MANIFEST}
+    assert not work.exists()
+
+
 def test_a_stage_that_fails_leaves_nothing_and_keeps_the_one_before(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path / "run")
     made(store, "stage", "k1", "old")

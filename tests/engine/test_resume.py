@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lasar_kit.model.recommender import Recommender
+from lasar_kit.train.checkpoints import Checkpoints, State
 from tests.engine.cut import ALONE, SPEC, counted, killed, lines, run, same, updates
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +140,19 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     assert f"000000009 is damaged: {name}" in shown.replace("- ", "-")
     assert "goes on after update 6" in shown
     same(folder / "lasar" / "stages" / "ground", whole / "ground")
+
+
+def test_a_stage_whose_checkpoints_are_all_damaged_keeps_new_ones(tmp_path: Path) -> None:
+    """It begins anew, so they are of fewer updates than those that were given up."""
+    (tmp_path / "stage").mkdir()
+    kept = Checkpoints(tmp_path / "checkpoints")
+    for done in (300, 400):
+        damage(kept.write(done, State({}, {}), tmp_path / "stage") / "state.json", "edited")
+    assert kept.latest()[0] is None
+    for done, names in ((100, ["000000100"]), (200, ["000000100", "000000200"])):
+        written = kept.write(done, State({}, {}), tmp_path / "stage")
+        assert [path.name for path in kept.all()] == names
+        assert kept.latest() == (written, [])
 
 
 def test_sigkill(whole: Path, begin: Callable[[str], Path]) -> None:

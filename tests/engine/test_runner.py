@@ -1,6 +1,7 @@
 """A whole run on a small shop: what it leaves behind, what it reuses, what a failure leaves."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from lasar_kit.run.dry_run import dry_run
 from lasar_kit.serve.recommend import recommend
 from lasar_kit.spec import load_spec
 from lasar_kit.stages.evaluate.stage import EvaluateStage
+from lasar_kit.stages.sft.stage import SftStage
 
 SPEC = """
 name: small
@@ -188,6 +190,30 @@ def test_a_stage_that_fails_leaves_no_half_artifact(tmp_path: Path, monkeypatch:
     assert not (tmp_path / "run" / "metrics.json").exists()
     run(tmp_path / "run")
     assert (tmp_path / "run" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "keeps"),
+    [("stages.evaluate.keep=5", {"model"}), ("stages.ground.epochs=3", set()), ("seed=1", set())],
+)
+def test_results_of_an_earlier_run_do_not_pass_for_those_of_one_that_is_cut_off(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, keeps: set[str]
+) -> None:
+    """Another seed gives other semantic IDs, which a model of before would spell items by all the same."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+
+    def killed(self: object, context: object) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(SftStage, "run", killed)
+    monkeypatch.setattr(EvaluateStage, "run", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(folder, change)
+    assert {"metrics.json", "predictions.jsonl", "model"} & {path.name for path in folder.iterdir()} == keeps
+    if not keeps:
+        with pytest.raises(UserError, match="is not finished, it holds no model/"):
+            recommend(folder, [("--history", ["item-00001"])], 4, Catalogue.discover())
 
 
 def test_recommend_ranks_titles_for_raw_ids(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

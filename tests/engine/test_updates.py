@@ -1,10 +1,12 @@
 """An update is the same however its batch is split, and follows its schedule."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from torch import nn
 
 from lasar_kit.stages.sft.step import SftResult
@@ -49,6 +51,26 @@ def trained(
         ]
         losses.append(updater.update(passes, TERMS).loss)
     return [p.detach().clone() for p in step.parameters()], losses
+
+
+class Sharding(Accelerator):
+    """Says that weights are sharded, and leaves them whole."""
+
+    distributed_type = DistributedType.FSDP  # type: ignore[assignment]
+
+    def prepare(self, *parts: Any) -> Any:  # type: ignore[override]
+        return parts
+
+
+def test_weights_of_objectives_are_none_of_the_whole_copy_of_a_sharded_model() -> None:
+    step: Any = nn.ModuleDict({"recommender": nn.Linear(3, 1), "learning": nn.Linear(1, 1)})
+    step.recommender = step["recommender"]
+    updater = Updater(Sharding(), step, OptimizerConfig(), 1)
+    with torch.no_grad():
+        step.recommender.weight.fill_(7.0)
+    copy = updater.readable()
+    assert copy is not step.recommender
+    assert copy.weight.tolist() == [[7.0] * 3]
 
 
 def test_splitting_a_batch_changes_nothing() -> None:

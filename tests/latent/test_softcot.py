@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -122,3 +123,27 @@ def test_the_assistant_is_the_model_as_it_was_and_comes_back_from_a_checkpoint(t
     assert torch.equal(both[0].logp, both[1].logp)
     shown = replace(prompts, history=rows)
     assert not torch.equal(model.recommend(shown, 3)[0][0].logp, both[0].logp), "it reads the items shown"
+
+
+def test_the_assistant_reads_items_that_came_later() -> None:
+    """A model of three items that a fourth was added to is one that was built with four."""
+    codes = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+    sizes = {"hidden_size": 16, "layers": 1, "heads": 2, "text_vocabulary": 300}
+    parts = Parts(
+        config("backbone", "qwen3", **sizes), config("prompt", "sid_only"),
+        config("latent_loop", "softcot"), config("depth_policy", "fixed", depth=2), 4,
+    )  # fmt: skip
+    env = Env(seed=5, vocabulary=Sids(codes, (2, 2)).vocabulary, corpus=lambda: ["soap"])
+
+    def built(items: int) -> Recommender:
+        sids = Sids(codes[:items], (2, 2))
+        return Recommender.build(CATALOGUE, parts, config("decoder", "trie_beam"), sids, env).eval()
+
+    grown, whole = built(3), built(4)
+    grown.extend(whole.prompts.table.tokens[3:])
+    for history in ([0, 3], [3]):
+        ours, theirs = (
+            one.recommend(one.prompts.prompts([np.array(history)]), 4).lists[0] for one in (grown, whole)
+        )
+        assert torch.equal(ours.items, theirs.items)
+        assert torch.equal(ours.logp, theirs.logp)

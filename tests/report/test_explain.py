@@ -113,6 +113,7 @@ def test_a_prompt_is_found_by_what_it_shows(model: LoadedRun) -> None:
     assert place is not None
     assert model.dataset.train[place[0]][place[1] - 6 : place[1]].tolist() == row[2:8].tolist()
     assert place_of(np.array([0, 0, 0, 0, 1]), model.dataset, 6) is None
+    assert place_of(np.array([], dtype=np.int64), model.dataset, 6) is None
 
 
 def test_mistakes_are_told_before_anything_is_drawn(shop: Path, explainer: Explainer, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lasar_kit.core.allowed import Allowed
 from lasar_kit.serve.engine import Answer, Asked
 from lasar_kit.serve.http import service as service_module
-from lasar_kit.serve.http.batches import Batches
+from lasar_kit.serve.http.batches import Batches, _Waiting
 from lasar_kit.serve.http.bodies import RecommendBody
 from lasar_kit.serve.http.meters import Meters
 from lasar_kit.serve.http.service import Service
@@ -217,6 +217,32 @@ def test_who_fails_fails_alone() -> None:
     assert (first[0].depth, third[0].depth) == (1, 3)
     assert isinstance(second, ValueError)
     assert model.seen == [[1, 2, 3], [1], [2], [3]]
+
+
+class Leaves(asyncio.Event):
+    """Whoever waits leaves before the batch is due; then another one comes, so many times."""
+
+    def __init__(self, found: Batches, times: int) -> None:
+        super().__init__()
+        self.found, self.left = found, times
+
+    async def wait(self) -> Literal[True]:
+        if self.found.queue:
+            self.found.queue.clear()
+            raise TimeoutError
+        self.left -= 1
+        self.found.wait = 0.0 if self.left == 0 else 60.0
+        self.found.queue.append(_Waiting(plain(self.left), asyncio.get_running_loop().create_future()))
+        return True
+
+
+def test_however_many_leave_before_they_are_answered_the_next_one_is() -> None:
+    async def main() -> list[_Waiting]:
+        found = batches(Recorded())
+        found.arrived = Leaves(found, 3000)
+        return await found._next()
+
+    assert [int(one.asked.history[0]) for one in asyncio.run(main())] == [0]
 
 
 def test_an_unknown_id_is_named_or_skipped(served: Serve) -> None:

@@ -56,6 +56,14 @@ def test_a_bad_request_names_its_field(served: Serve, body: Any, field: str, say
     assert any(says in error["message"] for error in errors if error["field"] == field)
 
 
+def test_a_request_that_no_queue_could_hold_is_not_told_to_come_again(served: Serve) -> None:
+    client = served(room=2)
+    answer = client.post("/recommend", json={"histories": [["i1"]] * 3})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"field": "histories", "message": "this server takes 2 at once"}]
+    assert client.post("/recommend", json={"histories": [["i1"]] * 2}).status_code == 200
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff\xfe", b'{"histories": [["\\ud800"]]}', b"[" * 100_000, b"NaN"]
 )

@@ -137,6 +137,9 @@ class Server:
             self.meters.items(self.service.listed)
 
     async def recommend(self, body: RecommendBody, request: Request) -> Any:
+        if len(body.histories) > self.options.room:  # which the queue would refuse however empty it is
+            told = f"this server takes {self.options.room} at once"
+            raise Wrong([Mistake(field="histories", message=told)])
         await self.follow()
         # In a thread: a filter reads the whole item table.
         asked, unknown, named = await asyncio.to_thread(self.service.asked, body)

@@ -102,18 +102,13 @@ class Batches:
 
     async def _next(self) -> list[_Waiting]:
         """The next batch, once it is full or its oldest has waited."""
-        while not self.queue:
-            self.arrived.clear()
-            await self.arrived.wait()
-        while self.queue and len(self.queue) < self.most:
-            left = self.queue[0].since + self.wait - time.monotonic()
-            if left <= 0:
+        while len(self.queue) < self.most:
+            left = self.queue[0].since + self.wait - time.monotonic() if self.queue else None
+            if left is not None and left <= 0:
                 break
             self.arrived.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.arrived.wait(), left)
-        if not self.queue:
-            return await self._next()
         alike, rest = list[_Waiting](), deque[_Waiting]()
         for one in self.queue:
             fits = len(alike) < self.most and one.asked.together == self.queue[0].asked.together

@@ -42,7 +42,7 @@ class RlStage:
         self.config = config
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
-        """Write the best checkpoint; report how it was reached."""
+        """Write the best checkpoint, or the last, by `keep`; report how it was reached."""
         accelerator = training_processes(context.spec.seed)
         dataset = context.dataset()
         recommender = Recommender.load(

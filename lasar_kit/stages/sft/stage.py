@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,11 @@ from lasar_kit.process.world import from_main, world_sum
 from lasar_kit.spec import ComponentConfig
 from lasar_kit.stages.sft.config import SftConfig
 from lasar_kit.stages.sft.step import SftStep
+from lasar_kit.store.artifacts import key_of
 from lasar_kit.train.alignment import objective_env
 from lasar_kit.train.loop import Training
 from lasar_kit.train.start import begin
-from lasar_kit.train.teacher_texts import ask_teacher
+from lasar_kit.train.teacher_texts import TextLog, ask_teacher
 from lasar_kit.train.updater import Term, Update, Updater, training_processes
 
 Pass = tuple[Lesson, float]
@@ -43,13 +45,13 @@ Pass = tuple[Lesson, float]
 
 
 class SftStage:
-    """Trains until validation gets no better; the artifact is the best checkpoint."""
+    """Trains until validation gets no better; the artifact is the best checkpoint, or the last, by `keep`."""
 
     def __init__(self, config: SftConfig, env: Env) -> None:
         self.config = config
 
     def run(self, context: StageContext) -> Mapping[str, Any]:
-        """Write the best checkpoint; report how it was reached."""
+        """Write the checkpoint; report how it was reached."""
         accelerator = training_processes(context.spec.seed)
         dataset = context.dataset()
         config, device = self.config, str(accelerator.device)
@@ -97,7 +99,8 @@ def _objectives(
 class _Written:
     """A teacher's texts about training prompts, in the prompts' order, the same on all processes.
 
-    Objectives that ask for the same share them: some teachers are paid.
+    Objectives that ask for the same share them, and a stage that goes on finds them in its work folder: some
+    teachers are paid, others slow.
     """
 
     def __init__(self, context: StageContext, dataset: Dataset) -> None:
@@ -107,14 +110,22 @@ class _Written:
     def __call__(self, teacher: ComponentConfig, rule: str, most: int) -> list[tuple[samples.Window, str]]:
         key = (teacher.model_dump_json(), rule, most)
         if key not in self.known:
-            self.known[key] = from_main(partial(self._ask, teacher, rule, most))
+            path = self.context.work / f"texts-{key_of(*key)}.jsonl"
+            self.known[key] = from_main(partial(self._ask, path, teacher, rule, most))
         return self.known[key]
 
-    def _ask(self, teacher: ComponentConfig, rule: str, most: int) -> list[tuple[samples.Window, str]]:
+    def _ask(
+        self, path: Path, teacher: ComponentConfig, rule: str, most: int
+    ) -> list[tuple[samples.Window, str]]:
         spec = self.context.spec
         windows = samples.prompts(self.dataset.train, rule, spec.max_history, most, spec.seed)
-        texts = dict(ask_teacher(self.context, teacher, self.dataset, windows))
-        return [(windows[n], text) for n, text in sorted(texts.items()) if text is not None]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TextLog(path, len(windows)) as log:
+            if missing := log.missing:
+                answers = ask_teacher(self.context, teacher, self.dataset, windows, missing)
+                log.fill(answers, lambda text: [])
+            texts = [log[n][0] for n in range(len(windows))]
+        return [(window, text) for window, text in zip(windows, texts, strict=True) if text is not None]
 
 
 class _SftTraining(Training):

@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from lasar_kit.spec import ComponentConfig
+from lasar_kit.spec import AlignerConfig
 
 
-class NoAlignConfig(ComponentConfig):
+class NoAlignConfig(AlignerConfig):
     """No alignment."""
 
 
-class AlignConfig(ComponentConfig):
+class AlignConfig(AlignerConfig):
     """Options of every aligner: what it compares, and how."""
 
     distance: Literal["bikl", "cosine", "mse", "l1", "ce"] = Field(
@@ -25,6 +25,16 @@ class AlignConfig(ComponentConfig):
     space: Literal["hidden", "vocab"] = Field(
         "hidden", description="Compare the states themselves, or the next-token logits they give."
     )
+
+    @property
+    def measure(self) -> str:
+        """Its name and its distance."""
+        return f"{self.use} {self.distance}"
+
+    @property
+    def reads_by_head(self) -> bool:
+        """In the space of the vocabulary."""
+        return self.space == "vocab"
 
     @model_validator(mode="after")
     def _temperature_is_read(self) -> AlignConfig:

@@ -19,7 +19,7 @@ from torch.nn.utils import skip_init
 from lasar_kit.core.chains import follow_inputs, start_token
 from lasar_kit.core.feedback import at_depth, rescale
 from lasar_kit.core.interfaces import Backbone
-from lasar_kit.core.values import Env, LatentTrace, Prompt
+from lasar_kit.core.values import Env, LatentTrace, Prompt, SidTable
 from lasar_plugins.latent_loop.softcot.assistant import Assistant
 from lasar_plugins.latent_loop.softcot.config import SoftcotConfig
 
@@ -46,6 +46,10 @@ class SoftcotLoop(nn.Module):
         self.projection: nn.Linear = skip_init(nn.Linear, width, width)  # type: ignore[no-untyped-call]
         nn.init.eye_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
+
+    def extend(self, table: SidTable) -> None:
+        """Let the assistant read the items of a larger catalogue."""
+        self.assistant.tokens = table.tokens.to(self.projection.weight.device)
 
     def run(self, backbone: Backbone, prompt: Prompt, depth: Int[Tensor, "B R"], steps: int) -> LatentTrace:
         """Read `steps` soft tokens behind every prompt at once."""
