@@ -58,8 +58,10 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Runs a module by its name, in a process that has torch already, as have those that it launches."""
+    """Runs a module by its name, or a script, in a process that has torch already, as have those that it
+    launches; sets are in another order there than in this process."""
     folder = tmp_path_factory.mktemp("preloaded")
     (folder / "module.py").write_text(MODULE)
-    with serving(sys.executable, folder / "module.py", folder / "run", dict(os.environ | paths())):
+    variables = os.environ | paths() | {"PYTHONHASHSEED": "1"}
+    with serving(sys.executable, folder / "module.py", folder / "run", variables):
         yield partial(start, folder / "run")

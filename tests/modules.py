@@ -1,4 +1,4 @@
-"""Modules run as commands: in interpreters that load their libraries themselves, or have them already."""
+"""Modules and scripts run as commands: in interpreters that load their libraries themselves, or have them already."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ import runpy
 import sys
 
 del sys.argv[0]
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+if sys.argv[0].endswith(".py"):
+    runpy.run_path(sys.argv[0], run_name="__main__")
+else:
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
-"""A script that runs the module that its first argument names."""
+"""A script that runs the module, or the file, that its first argument names."""
 
 Start = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def start(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, which must come."""
+def start(
+    *command: str | Path, folder: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command from a folder to its end, which must come."""
     return subprocess.run(
         list(map(str, command)),
+        cwd=folder,
         env=os.environ | paths() | environment,
         capture_output=True,
         text=True,
