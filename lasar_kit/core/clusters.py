@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from functools import cache
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 _CHUNK = 16_384
@@ -42,11 +43,18 @@ def centroids(
     else:
         kmeans = KMeans(clusters, **options)
     # Several threads add up their partial sums in the order they finish, which changes the last bits.
-    with threadpool_limits(1), warnings.catch_warnings():
+    with _threads().limit(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         kmeans.fit(rows)
     centers: Float[np.ndarray, "k E"] = kmeans.cluster_centers_
     return centers
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """Return the pools of the libraries that are loaded, sklearn's among them: to look for them takes longer
+    than to cluster a small catalogue."""
+    return ThreadpoolController()
 
 
 def nearest(rows: Float[Tensor, "I E"], centers: Float[Tensor, "k E"]) -> Int[Tensor, " I"]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +16,7 @@ from lasar_kit.errors import UserError
 from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone
 from lasar_plugins.backbone.qwen3.config import Qwen3Config
 from lasar_plugins.backbone.qwen3.scratch import train_tokenizer
+from tests.modules import Start
 
 SIDS = tuple(sid_tokens((8, 8)))
 SMALL = {"use": "qwen3", "hidden_size": 64, "layers": 2, "text_vocabulary": 280}
@@ -85,19 +83,14 @@ def test_tokenizer_without_a_corpus_knows_every_byte() -> None:
     assert tokenizer.decode(ids) == "añ€"
 
 
-def test_tokenizer_is_the_same_in_another_process(tmp_path: Path) -> None:
-    script = (
+def test_tokenizer_is_the_same_in_another_process(tmp_path: Path, preloaded: Start) -> None:
+    (tmp_path / "show.py").write_text(
         "from lasar_plugins.backbone.qwen3.scratch import train_tokenizer\n"
         f"print(train_tokenizer({corpus()!r}, 280, 64).backend_tokenizer.to_str())"
     )
-    paths = os.pathsep.join([*sys.path, str(Path(__file__).parents[2] / "plugins")])
-    printed = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    done = preloaded(tmp_path / "show.py")
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout
     own = train_tokenizer(corpus(), 280, 64)
     assert printed.strip() == own.backend_tokenizer.to_str()
     assert len(json.loads(printed)["model"]["vocab"]) == 280

@@ -18,6 +18,7 @@ from lasar_kit.errors import UserError
 from lasar_kit.testing import check_component, checks_for, parametrize_with_checks
 from lasar_kit.testing.checks import CONTRACTS
 from lasar_kit.testing.runner import subject_of
+from tests.modules import Start
 
 REGISTRY = """\
 [aligner.{name}]
@@ -124,13 +125,6 @@ PYTEST = ("-p", "lasar_kit.testing.pytest_plugin", "-p", "no:cacheprovider", "-q
 
 
 @pytest.fixture
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checkout, for other processes."""
-    root = Path(__file__).resolve().parents[2]
-    monkeypatch.setenv("PYTHONPATH", f"{root}:{root / 'plugins'}")
-
-
-@pytest.fixture
 def pytest_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     """Runs pytest in a folder of its own, within this process: exit code and output."""
 
@@ -149,15 +143,13 @@ def pytest_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     return run
 
 
-@pytest.mark.usefixtures("importable")
 def test_the_pytest_option_runs_a_component_without_a_test_file(
-    folder: Path, pytest_of: Callable[..., Any]
+    folder: Path, pytest_of: Callable[..., Any], preloaded: Start
 ) -> None:
     """First as an author does, in a process that has imported nothing of the kit."""
     (folder / "pytest.ini").write_text("[pytest]\n")
     sound = ["--lasar-plugin", "aligner:shifted", "--lasar-path", "."]
-    command = [sys.executable, "-m", "pytest", *PYTEST, *sound]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    done = preloaded("pytest", *PYTEST, *sound, folder=folder)
     assert (done.returncode, "18 passed" in done.stdout) == (0, True), done.stdout + done.stderr
     code, out = pytest_of(folder, *sound, "--lasar-set", "shift=0.5")
     assert (code, "1 failed, 17 passed" in out) == (1, True), out

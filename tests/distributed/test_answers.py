@@ -2,9 +2,6 @@
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from tests.modules import Start
+
 SCRIPT = Path(__file__).with_name("answers.py")
-ROOT = SCRIPT.parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +25,11 @@ def answers() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def two(preloaded: Start, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Return what each of two processes answered."""
     folder = tmp_path_factory.mktemp("answers")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    found = subprocess.run(
-        [*command, str(SCRIPT), str(folder)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    launch = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    found = preloaded(*launch, "-m", "tests.distributed.answers", folder)
     assert found.returncode == 0, found.stderr
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 

@@ -13,7 +13,7 @@ from lasar_kit.core.values import Env
 from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
-from tests.distributed.conftest import Start
+from tests.modules import Start
 
 SPEC = """
 name: lasar

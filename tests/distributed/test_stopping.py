@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from tests.distributed.conftest import Start
+from tests.modules import Start
 from tests.small import CUT
 
 SPEC = (

@@ -13,9 +13,8 @@ import pytest
 from lasar_kit.cli.main import main
 from lasar_kit.errors import UserError
 from lasar_kit.store import run_folder
+from tests.modules import Start, paths
 
-ROOT = Path(__file__).parents[2]
-PATHS = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])}
 SPEC = """
 dataset: {use: demo, users: 20, items: 60}
 stages: {tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 2, codes: 16}}}
@@ -73,15 +72,12 @@ def test_a_dry_run_asks_for_no_lock(run: Path, monkeypatch: pytest.MonkeyPatch) 
         assert command(run, "--dry-run") == 0
 
 
-def test_two_processes_are_refused_alike(run: Path) -> None:
+def test_two_processes_are_refused_alike(run: Path, preloaded: Start) -> None:
     """The main process is; the other one, which waits for it, ends with it and says nothing."""
     with run_folder.alone_in(run):
         before = contents(run)
-        arguments = ["run", run.parent / "s.yaml", "--output", run, "--processes", "2", "--resume"]
-        found = subprocess.run(
-            [sys.executable, "-m", "lasar_kit", *map(str, arguments)],
-            env=os.environ | PATHS, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        arguments = ("run", run.parent / "s.yaml", "--output", run, "--processes", "2", "--resume")
+        found = preloaded("lasar_kit", *arguments)
         assert contents(run) == before
     assert (found.returncode, found.stdout, found.stderr) == (2, "", refusal(run))
 
@@ -89,7 +85,7 @@ def test_two_processes_are_refused_alike(run: Path) -> None:
 def test_a_kill_lets_go_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_folder, "PATIENCE", 0.0)
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], env=os.environ | PATHS, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLD, str(tmp_path)], env=os.environ | paths(), stdout=subprocess.PIPE
     )
     assert holder.stdout is not None
     with holder.stdout as said:

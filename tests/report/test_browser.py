@@ -9,6 +9,7 @@ import subprocess
 from html import escape, unescape
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from lasar_kit.report.html.sections import sections
 pytest.importorskip("matplotlib", reason="figures need matplotlib (lasar-kit[figures])")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WIDTHS = (1400, 420)
 PROBE = """<script>addEventListener("load", () => {
   const wide = [...document.querySelectorAll("body *")].filter(
     (part) => !part.closest(".wide, pre, details") && part.getBoundingClientRect().right > innerWidth + 1);
@@ -45,26 +47,34 @@ def browser() -> str:
     pytest.skip(f"no browser is installed ({', '.join(BROWSERS)})")
 
 
-@pytest.mark.parametrize("width", [1400, 420])
-def test_the_page_in_a_browser(browser: str, page_file: Path, tmp_path: Path, width: int) -> None:
-    """Every picture is drawn, nothing is fetched, nothing hangs over the edge."""
-    text = page_file.read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def seen(browser: str, page_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
+    """What a browser sees of the page, by its width: each in a frame, as no window is as narrow as a
+    telephone."""
+    folder, text = tmp_path_factory.mktemp("browser"), page_file.read_text(encoding="utf-8")
     inner = escape(text.replace("</body>", f"{PROBE}</body>"))
-    # In a frame, as no window is as narrow as a telephone.
-    frame = f'<iframe style="width: {width}px; height: 900px; border: 0" srcdoc="{inner}"></iframe>'
-    probed = tmp_path / "probed.html"
-    probed.write_text(f"<!doctype html><meta charset=utf-8>{frame}", encoding="utf-8")
+    frames = [
+        f'<iframe style="width: {width}px; height: 900px; border: 0" srcdoc="{inner}"></iframe>'
+        for width in WIDTHS
+    ]
+    probed = folder / "probed.html"
+    probed.write_text(f"<!doctype html><meta charset=utf-8>{''.join(frames)}", encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    profile = f"--user-data-dir={folder / 'profile'}"
     done = subprocess.run(
         [browser, *options, profile, "--window-size=1500,1000", "--dump-dom", probed.as_uri()],
         capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
-    probe = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert probe is not None, done.stderr
-    seen = json.loads(unescape(probe[1]))
-    assert seen.pop("pictures") == text.count("<img ")
-    assert seen == {"width": width, "scroll": width, "wide": [], "blank": 0, "fetched": [], "dead": 0}
+    probes = re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert len(probes) == len(WIDTHS), done.stderr
+    return {found["width"]: found for found in map(json.loads, map(unescape, probes))}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_in_a_browser(seen: dict[int, Any], page_file: Path, width: int) -> None:
+    """Every picture is drawn, nothing is fetched, nothing hangs over the edge."""
+    expected = {"width": width, "scroll": width, "wide": [], "blank": 0, "fetched": [], "dead": 0}
+    assert seen[width] == expected | {"pictures": page_file.read_text(encoding="utf-8").count("<img ")}
 
 
 @pytest.fixture(scope="module")
