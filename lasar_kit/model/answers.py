@@ -14,6 +14,7 @@ from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.scoring import Score, candidate_logp
 from lasar_kit.core.trie import Alphabet, Trie, candidates
 from lasar_kit.core.values import SidTable
+from lasar_kit.model.taken import normalised, taken, tempered
 
 TRIE_MEGABYTES = 256
 """Memory for dense tables of the trie; levels beyond it are searched sparsely."""
@@ -21,9 +22,6 @@ TRIE_MEGABYTES = 256
 
 CELLS = 2**28
 """Most logits of a level at once, a GiB of float32."""
-
-FORBIDDEN = -1e30
-"""Log-probability that stands for -inf."""
 
 
 class AnswerScorer:
@@ -71,6 +69,9 @@ class AnswerScorer:
         temperature: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n m"]:
         """`logp`, all at once."""
+        if self.score == "trie" and tokens.shape[1] == 1:  # all tokens of the first level are allowed
+            first = self.alphabet.levels[0]
+            return taken(backbone.logits(states[:, 0], first), self.alphabet.ranks(tokens), temperature)
         steps = self.distributions(backbone, states, tokens)
         if temperature is not None:
             steps = ((tempered(logp, temperature), index) for logp, index in steps)
@@ -91,16 +92,10 @@ class AnswerScorer:
         for depth, (level, spelled) in enumerate(levels):
             logits = backbone.logits(states[:, depth], spelled)
             if depth == 0:  # all of the level's tokens are allowed, in the order of their ranks
-                logits, node = logits.float(), ranks[:, 0]
-                yield logits - logits.logsumexp(dim=-1, keepdim=True), node[:, None]
+                node = ranks[:, 0]
+                yield normalised(logits), node[:, None]
                 continue
             child, allowed, picked = candidates(level, node, logits)
             index = level.taken(torch.where(allowed, child, -1), ranks[:, depth])[:, None]
             yield candidate_logp(logits, picked, allowed, self.score), index
             node = child.gather(-1, index)[:, 0].long()
-
-
-def tempered(logp: Float[Tensor, "n C"], temperature: Float[Tensor, " n"]) -> Float[Tensor, "n C"]:
-    """Log-distributions with their logits divided by a temperature; what is forbidden stays so."""
-    bounded = logp.clamp_min(FORBIDDEN)  # -inf over a temperature that is learned has a gradient of NaN
-    return (bounded / temperature[:, None].to(logp.dtype)).log_softmax(-1)
