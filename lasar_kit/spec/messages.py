@@ -80,7 +80,7 @@ def _message(error: ErrorDetails) -> str:
 
 
 def _stage_meant(error: ErrorDetails, tree: Node) -> str:
-    """A hint for a stage that says not what it is: the one of a near name, which it may have meant to change."""
+    """A hint for a stage that says not what it is: one of a near name, which may have been meant."""
     loc = error["loc"]
     if error["type"] != "unknown_component" or loc[:1] != ("stages",) or loc[2:] != ("use",):
         return ""

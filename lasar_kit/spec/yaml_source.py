@@ -141,13 +141,13 @@ class _Builder:
 _BLOCK = "expected <block end>, but found "
 _INDENTED = "is not indented as the lines above"
 _SPOKEN = {
-    "mapping values are not allowed here": "a ':' where none can stand; indent as the line before, leave a blank "
-    "behind each ':', quote a text that holds one",
+    "mapping values are not allowed here": "a ':' where none can stand; indent as the line before, leave a "
+    "blank behind each ':', quote a text that holds one",
     f"{_BLOCK}'<scalar>'": "a text where a key should stand; are quotes missing, or a ','?",
-    **{
-        f"{_BLOCK}'{found}'": _INDENTED
-        for found in ("<block mapping start>", "<block sequence start>", "?", "-")
-    },
+    f"{_BLOCK}'<block mapping start>'": _INDENTED,
+    f"{_BLOCK}'<block sequence start>'": _INDENTED,
+    f"{_BLOCK}'?'": _INDENTED,
+    f"{_BLOCK}'-'": _INDENTED,
 }
 """What PyYAML's problems mean to who wrote the file."""
 
