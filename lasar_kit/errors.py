@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 _LONGEST = 1000
@@ -43,3 +44,24 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return "valid: " + (", ".join(names) if names else "none")
+
+
+def nearest_file(path: str | os.PathLike[str]) -> str:
+    """A hint naming what comes nearest among the names beside a missing file, nothing where none is near.
+
+    A name that lacks but its suffix is nearest: `mine` beside `mine.yaml`. Names that share little more than
+    a suffix are not near.
+    """
+    folder, name = os.path.split(os.path.normpath(path))
+    try:
+        beside = sorted(os.listdir(folder or "."))
+    except (OSError, ValueError):
+        return ""
+    longer = [one for one in beside if one.startswith(f"{name}.")]
+    close = longer or [one for one in difflib.get_close_matches(name, beside, n=5) if _alike(name, one)]
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _alike(name: str, other: str) -> bool:
+    stems = (os.path.splitext(one)[0] for one in (name, other))
+    return difflib.SequenceMatcher(None, *stems).ratio() >= 0.5

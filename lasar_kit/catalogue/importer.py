@@ -69,7 +69,8 @@ def label(entry: Entry) -> str:
 
 def import_failure(entry: Entry, target: str, error: Exception) -> UserError:
     """One line on why a component cannot be had, with the command that mends it if that is known."""
-    text = f"{label(entry)}: cannot import {target}: {type(error).__name__}: {error}"
+    why = str(error).partition("For further information visit")[0]  # pydantic's, which ends in an address
+    text = f"{label(entry)}: cannot import {target}: {type(error).__name__}: {why}"
     own = target.partition(".")[0]
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if entry.requires and missing and missing.partition(".")[0] != own:

@@ -28,21 +28,21 @@ INTERRUPTED = 130
 UsageError = cast(type[Exception], typer.BadParameter.__base__)
 
 MODULES = {
-    "suite": "suites",
-    "study": "suites",
-    "recommend": "recommending",
-    "explain": "results",
-    "report": "results",
-    "compare": "results",
-    "serve": "serving",
-    "export": "exporting",
     "run": "main",
     "check": "main",
-    "schema": "main",
-    "plugins": "plugins",
+    "report": "results",
+    "compare": "results",
+    "study": "suites",
+    "suite": "suites",
+    "recommend": "recommending",
+    "explain": "results",
+    "serve": "serving",
+    "export": "exporting",
     "data": "data",
     "items": "items",
+    "plugins": "plugins",
     "presets": "presets",
+    "schema": "main",
 }
 """The module of `lasar_kit.cli` that each command stands in under its name, in the order of `--help`."""
 
@@ -63,7 +63,25 @@ class Commands(Mapping[str, Any]):
             member.command()(function)
         command = typer.main.get_command(member)
         command.name = name
+        _take_no_value(command)
         return command
+
+
+def _take_no_value(command: Any) -> None:
+    """Show flags without a value in `--help`, where newer versions of Typer print one."""
+    usual = command.get_params
+
+    def of_flags_none(context: Any) -> Any:
+        options = usual(context)  # with `--help`
+        for option in options:
+            if getattr(option, "is_flag", False):
+                option.metavar = ""
+        return options
+
+    command.get_params = of_flags_none
+    inner = getattr(command, "commands", {})
+    for one in inner.values() if isinstance(inner, dict) else ():  # not those that are made when asked for
+        _take_no_value(one)
 
 
 class Group(TyperGroup):
@@ -91,7 +109,10 @@ def _options_of_all(
 
 
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="A run in YAML, or preset:NAME.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value of it.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one value of it; any number of times."),
+]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Begin every stage anew.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on as always, but begin no run that is not there yet.")
@@ -218,6 +239,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     from lasar_kit.process.signals import Stopped
 
     command = typer.main.get_command(app)
+    _take_no_value(command)
     _print_anything()
     try:
         given = sys.argv[1:] if arguments is None else arguments

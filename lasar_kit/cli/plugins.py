@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lasar_kit.errors import UserError
+
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
 
@@ -73,21 +75,37 @@ def plugins_check(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one of its options.")
     ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="Try it there: cuda tells of tensors made on the CPU.")
+    ] = "cpu",
 ) -> None:
     """Hold a component against the laws of its kind; exit 1 if it breaks one."""
+    from lasar_kit.process.screen import quiet_libraries
     from lasar_kit.spec.load import set_options
     from lasar_kit.testing import check_component
 
     catalogue = discovered(plugin)
     options = set_options(set_ or (), kind, name, catalogue)
+    _require_device(device)
+    quiet_libraries()
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", folder)  # else it leaves one in the cwd
-        results = check_component(kind, name, options, catalogue)
+        results = check_component(kind, name, options, catalogue, device)
     from lasar_kit.testing.table import as_text
 
     print(as_text(f"{kind} {name}", results))
     if not all(result.ok for result in results):
         raise typer.Exit(1)
+
+
+def _require_device(device: str) -> None:
+    """`UserError` for a device of no such name, or one that is not there."""
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {device}: {str(error).splitlines()[0]}") from None
 
 
 @plugins.command("new")

@@ -14,7 +14,7 @@ from lasar_kit.report.formats import Format, show
 from lasar_kit.report.grid import Cell, Column, Grid, Measured, Row
 from lasar_kit.store.artifacts import read_json
 from lasar_kit.store.layout import METRICS
-from lasar_kit.store.run_folder import reading_run
+from lasar_kit.store.run_folder import lacking, reading_run
 
 SHOWN = ("hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20")
 LONGEST = max(CUTOFFS)
@@ -26,7 +26,7 @@ def read_metrics(run: Path) -> dict[str, Any]:
     try:
         stored: dict[str, Any] = read_json(run / METRICS)
     except (OSError, ValueError):
-        raise UserError(f"{run}: is not the folder of a finished run, it holds no {METRICS}") from None
+        raise UserError(f"{run}: is not the folder of a finished run, {lacking(run, METRICS)}") from None
     if not isinstance(stored, dict):
         raise UserError(
             f"{run / METRICS}: expected an object with a table a stage, got a {type(stored).__name__}"

@@ -14,6 +14,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
+from lasar_kit.catalogue import Catalogue
 from lasar_kit.catalogue.api_version import API
 from lasar_kit.errors import UserError, nearest
 from lasar_kit.kinds import KINDS
@@ -49,7 +50,8 @@ LABELS = {"dataset": "data set", "rl_objective": "RL objective", "sft_objective"
 def write_package(kind: str, name: str, folder: Path) -> list[Path]:
     """Write the package of a component into a folder that is new or empty; returns the files.
 
-    `UserError` for an unknown kind, a name that cannot be a package's or already is, and a folder in use.
+    `UserError` for an unknown kind, a name that cannot be a package's or already is one's or a component's,
+    and a folder in use.
     """
     _check(kind, name, folder)
     values = _values(kind, name)
@@ -67,6 +69,8 @@ def write_package(kind: str, name: str, folder: Path) -> list[Path]:
 def _check(kind: str, name: str, folder: Path) -> None:
     if kind not in KINDS:
         raise UserError(f"unknown kind {kind!r}; {nearest(kind, KINDS)}")
+    if name in (entry.name for entry in Catalogue.discover().entries(kind)):
+        raise UserError(f"{kind} {name!r} is there already; choose another name")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(f"a name must be small letters, digits and '_', for a package as well (got {name!r})")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ _KNOWN = frozenset(get_args(core_schema.ErrorType))
 """Pydantic's own types of errors; all others are made by validators here or in a plugin."""
 
 
+TOO_LARGE = 2**31
+"""The least number that no option takes without a bound of its own: what it counts is held in 32 bits."""
+
+
 def _leaves(annotation: Any) -> set[Any]:
     """The plain types of a union, annotations stripped."""
     if get_origin(annotation) is Annotated:
@@ -67,6 +72,15 @@ def _expected(annotation: Any, value: object) -> str | None:
         parts = zip(cycle(part for part in get_args(leaf) if part is not Ellipsis), value, strict=False)
         return next((f"a list, each {text}" for part, one in parts if (text := _expected(part, one))), None)
     return None
+
+
+def _too_large(field: FieldInfo, value: object) -> bool:
+    """Whether an integer, or one of a list, is beyond what an option without an upper bound takes."""
+    leaves = _leaves(field.annotation) - {type(None)}
+    if float in leaves or any(hasattr(mark, "lt") or hasattr(mark, "le") for mark in field.metadata):
+        return False
+    values = value if isinstance(value, list | tuple) else (value,)
+    return any(isinstance(one, int) and abs(one) >= TOO_LARGE for one in values)
 
 
 def _with_nearest(detail: ErrorDetails, valid: Sequence[str], use: str | None) -> InitErrorDetails:
@@ -105,6 +119,8 @@ class SpecModel(BaseModel):
         field = cls.model_fields[str(info.field_name)]
         if expected := _expected(field.annotation, value):
             raise PydanticCustomError("not_this_type", "{message}", {"message": f"must be {expected}"})
+        if _too_large(field, value):
+            raise PydanticCustomError("too_large", "{message}", {"message": f"must be < {TOO_LARGE}"})
         default = default_component(field)
         if default and isinstance(value, Mapping) and "use" not in value:
             return {"use": default, **value}
@@ -162,6 +178,24 @@ def _unknown(kind: str, message: str, given: object) -> ValidationError:
     )
 
 
+def validated(model: type[ComponentConfig], value: Mapping[str, Any], context: Any) -> ComponentConfig:
+    """A table of options as a config; `ValidationError` too where a validator of a plugin raises another."""
+    try:
+        return model.model_validate(value, context=context)
+    except (ValidationError, UserError):
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        message = (
+            f"checking the options of {value['use']} raised {type(error).__name__}: {error} "
+            f"(at {place.filename}:{place.lineno}); a validator raises ValueError for what it refuses"
+        )
+        raised = PydanticCustomError("raised", "{message}", {"message": message})
+        raise ValidationError.from_exception_data(
+            model.__name__, [InitErrorDetails(type=raised, input=value)]
+        ) from error
+
+
 @dataclass(frozen=True)
 class ComponentOf:
     """Marks a field that holds a component of `kind`, validated by that component's own config class."""
@@ -190,7 +224,7 @@ class ComponentOf:
             config_class: type[ComponentConfig] = source.config_class(self.kind, str(name))
         except UserError as error:
             raise _unknown(self.kind, "; ".join(error.lines), name) from None
-        return config_class.model_validate(value, context=info.context)
+        return validated(config_class, value, info.context)
 
     def _dump(self, value: Any, info: SerializationInfo) -> Any:
         if not isinstance(value, BaseModel):

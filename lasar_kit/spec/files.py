@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from lasar_kit.errors import nearest_file
 from lasar_kit.spec import messages
 from lasar_kit.spec.load import LoadedSpec
 from lasar_kit.spec.paths import MustExist
@@ -19,7 +19,7 @@ Key = tuple[str | int, ...]
 def missing_files(loaded: LoadedSpec) -> list[str]:
     """A line for each path that leads nowhere, as `file:line: dataset.path: no such file or folder: …`."""
     return [
-        f"{loaded.where(*key)}: {messages.dotted(key)}: no such file or folder: {path}{_hint(path)}"
+        f"{loaded.where(*key)}: {messages.dotted(key)}: no such file or folder: {path}{nearest_file(path)}"
         for key, path in read_paths(loaded.spec)
         if not os.path.exists(path)
     ]
@@ -52,13 +52,3 @@ def _marks(annotation: Any) -> Iterator[object]:
     yield from getattr(annotation, "__metadata__", ())
     for part in get_args(annotation):
         yield from _marks(part)
-
-
-def _hint(path: str) -> str:
-    """The name that comes nearest among those beside a missing file."""
-    folder, name = os.path.split(path)
-    try:
-        close = get_close_matches(name, os.listdir(folder), n=1)
-    except (OSError, ValueError):
-        return ""
-    return f"; did you mean {close[0]!r}?" if close else ""

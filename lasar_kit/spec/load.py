@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lasar_kit.errors import UserError
+from lasar_kit.errors import UserError, nearest_file
 from lasar_kit.spec import lineage, messages, presets
 from lasar_kit.spec.component import ConfigSource
 from lasar_kit.spec.merge import merge
@@ -92,7 +92,7 @@ def _base(extends: object, path: Path, shown: str, chain: tuple[Path, ...]) -> t
         return f"the {len(chain)}th file of a chain, at most {LONGEST_CHAIN}"
     if in_circle:
         return f"goes round in a circle: {' -> '.join(step.name for step in (*chain, base))}"
-    return (base, shown_base) if there else f"no such file: {shown_base}"
+    return (base, shown_base) if there else f"no such file: {shown_base}{nearest_file(base)}"
 
 
 def _override(override: str, mistakes: list[str]) -> Node | None:
@@ -122,14 +122,14 @@ def _read(path: Path, overrides: Sequence[str | Node], catalogue: ConfigSource) 
     patches = [one if isinstance(one, Node) else _override(one, mistakes) for one in overrides]
     if tree is None or mistakes:
         raise UserError(*mistakes)
+    for patch in patches:
+        assert patch is not None
+        tree = Node(merge(tree, patch, shape).value, tree.place)
     assert isinstance(tree.value, dict)
     if "name" not in tree.value:
         # Placed without a line: no line of the file holds it.
         stem = Node(path.stem, Place(str(path), path.parent.resolve()))
         tree = Node({"name": stem} | tree.value, tree.place)
-    for patch in patches:
-        assert patch is not None
-        tree = Node(merge(tree, patch, shape).value, tree.place)
     return tree
 
 

@@ -40,7 +40,7 @@ _TYPES = {
     "finite": "a finite number",
 }
 _LARGE = 2**200
-_WITHOUT_VALUE = {"missing", "unknown_key", "unknown_component"}
+_WITHOUT_VALUE = {"missing", "unknown_key", "unknown_component", "raised"}
 
 
 def _shown(value: Any) -> str:
@@ -77,6 +77,20 @@ def _message(error: ErrorDetails) -> str:
         return f"must be {expected}"
     text = error["msg"]
     return text[:1].lower() + text[1:]
+
+
+def _stage_meant(error: ErrorDetails, tree: Node) -> str:
+    """A hint for a stage that says not what it is: one of a near name, which may have been meant."""
+    loc = error["loc"]
+    if error["type"] != "unknown_component" or loc[:1] != ("stages",) or loc[2:] != ("use",):
+        return ""
+    stages = tree.value["stages"].value if isinstance(tree.value, dict) else None
+    assert isinstance(stages, dict)
+    given = stages[str(loc[1])].value
+    if not isinstance(given, dict) or "use" in given:
+        return ""
+    hint = nearest(str(loc[1]), (name for name in stages if name != loc[1]))
+    return f"; {hint}" if hint.startswith("did") else ""
 
 
 def find(tree: Node, path: Path) -> tuple[Path, Place]:
@@ -120,7 +134,7 @@ def lines(error: ValidationError, tree: Node) -> list[str]:
         messages.setdefault((place, path + last if absent and path[-1:] != last else path), []).append(detail)
     told: list[tuple[Place, str]] = []
     for (place, path), details in messages.items():
-        texts = list(dict.fromkeys(_message(detail) for detail in details))
+        texts = list(dict.fromkeys(_message(detail) + _stage_meant(detail, tree) for detail in details))
         for other in range(1, len(texts)):
             texts[other] = texts[other].removeprefix("must be ")
         got = "" if details[0]["type"] in _WITHOUT_VALUE else f" (got {_shown(details[0]['input'])})"

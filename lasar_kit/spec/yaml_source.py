@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from lasar_kit.errors import nearest_file
 from lasar_kit.spec.paths import SourcedText
 
 Scalar = str | int | float | bool | None
@@ -137,6 +138,20 @@ class _Builder:
         return entries
 
 
+_BLOCK = "expected <block end>, but found "
+_INDENTED = "is not indented as the lines above"
+_SPOKEN = {
+    "mapping values are not allowed here": "a ':' where none can stand; indent as the line before, leave a "
+    "blank behind each ':', quote a text that holds one",
+    f"{_BLOCK}'<scalar>'": "a text where a key should stand; are quotes missing, or a ','?",
+    f"{_BLOCK}'<block mapping start>'": _INDENTED,
+    f"{_BLOCK}'<block sequence start>'": _INDENTED,
+    f"{_BLOCK}'?'": _INDENTED,
+    f"{_BLOCK}'-'": _INDENTED,
+}
+"""What PyYAML's problems mean to who wrote the file."""
+
+
 def _syntax_mistake(error: yaml.YAMLError, text: str, place: Place) -> str:
     line, problem = 1, str(error)
     if isinstance(error, yaml.MarkedYAMLError):
@@ -147,12 +162,19 @@ def _syntax_mistake(error: yaml.YAMLError, text: str, place: Place) -> str:
             problem = "a tab; indent with spaces"
         elif "single document" in (error.context or ""):
             problem = "holds a second document; a spec is one"
+        elif problem in _SPOKEN:
+            problem = _SPOKEN[problem]
         elif error.context and error.problem and "expected" in error.problem:
             problem = f"{error.context}, {error.problem}"
+            if error.context_mark and error.context_mark.line + 1 < line:
+                problem += f"; it begins on line {error.context_mark.line + 1}"
     elif isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
         problem = f"the character U+{error.character:04X} is not allowed"
     at = Place(place.source, place.base, None if place.line is None else line)
+    problem = problem.replace("'<stream end>'", "the end of the file").replace(
+        "end of stream", "end of the file"
+    )
     return f"{at}: is not YAML: {' '.join(problem.split())}"
 
 
@@ -195,7 +217,7 @@ def read_file(path: Path, shown: str, mistakes: list[str]) -> Node | None:
         place = Place(shown, path.parent.resolve(), 1)
         data = _bytes(path)
     except FileNotFoundError:
-        mistakes.append(f"{shown}: no such file")
+        mistakes.append(f"{shown}: no such file{nearest_file(path)}")
         return None
     except (OSError, RuntimeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error

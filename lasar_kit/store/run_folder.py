@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from lasar_kit.errors import UserError
+from lasar_kit.errors import UserError, nearest_file
 from lasar_kit.spec.yaml_source import Place, parse
 from lasar_kit.store.layout import LOCK
 
@@ -50,6 +50,11 @@ def check_output(folder: Path, resume: bool = False) -> None:
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not os.access(above, os.W_OK | os.X_OK):
         raise UserError(f"--output {folder}: {above} may not be written to")
+
+
+def lacking(folder: Path, file: str) -> str:
+    """Say why a folder is not that of a run whose `file` is missing: it lacks that, or is not there."""
+    return f"it holds no {file}" if folder.exists() else f"there is no such folder{nearest_file(folder)}"
 
 
 def check_settings(folder: Path, loaded: LoadedSpec, overrides: Sequence[str]) -> None:

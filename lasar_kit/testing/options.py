@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.errors import UserError
 from lasar_kit.spec import ComponentConfig, messages
+from lasar_kit.spec.component import validated
 from lasar_kit.spec.yaml_source import Node, Place
 
 
@@ -25,9 +26,7 @@ def configured(
         raise UserError(f"{kind}: give the component's name as 'use' (got {table.get('use')!r})")
     place = Place(f"{kind} {table['use']}", Path.cwd())
     try:
-        return catalogue.config_class(kind, table["use"]).model_validate(
-            table, context={"catalogue": catalogue}
-        )
+        return validated(catalogue.config_class(kind, table["use"]), table, {"catalogue": catalogue})
     except ValidationError as error:
         raise UserError(*messages.lines(error, _placed(table, place))) from None
 

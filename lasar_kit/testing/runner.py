@@ -199,7 +199,9 @@ def _found(error: Exception) -> str:
         return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
     line = " ".join(str(error).split())
-    return f"raised {type(error).__name__}: {line} (at {place.filename}:{place.lineno})"
+    of_a_law = Path(place.filename).is_relative_to(Path(__file__).parent)
+    hint = "; is a 'return' missing?" if of_a_law and "'NoneType' object" in line else ""
+    return f"raised {type(error).__name__}: {line} (at {place.filename}:{place.lineno}){hint}"
 
 
 def _crash(error: Exception) -> str:

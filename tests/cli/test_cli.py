@@ -7,12 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jsonschema
 import pytest
 
 from lasar_kit.cli.main import MODULES, Commands
+from lasar_kit.errors import UserError
 from tests.cli.conftest import CONFIG
 
 SPEC = "stages:\n  tokenize: tokenize\n  ground: sft\n  report: evaluate\n"
@@ -245,3 +246,57 @@ def test_options_of_no_type_that_can_be_checked(call: Call, write_plugin: Callab
     assert result.err[0].startswith(
         f"--plugin {file}:10: cannot be imported: PydanticSchemaGenerationError: "
     )
+
+
+RAISING = (
+    CONFIG
+    + """
+    def model_post_init(self, context: object) -> None:
+        raise KeyError("levels")
+"""
+)
+UNTYPED = CONFIG + "    size = Field(3)\n"
+
+
+def test_options_whose_validation_raises(
+    call: Call, write_plugin: Callable[..., Path], tmp_path: Path
+) -> None:
+    """One line with the place in the plugin, by a spec as by a component alone."""
+    folder = write_plugin("raising", config=RAISING)
+    spec = tmp_path / "raising.yaml"
+    spec.write_text("stages:\n  tokenize:\n    use: tokenize\n    quantizer: mine\n")
+    said = f"checking the options of mine raised KeyError: 'levels' (at {folder}/raising/config.py:8); "
+    for command, place in (
+        (("check", spec), f"{spec}:4: stages.tokenize.quantizer: {said}"),
+        (("plugins", "check", "quantizer", "mine"), f"quantizer mine: {said}"),
+    ):
+        result = call(*command, "--plugin", folder)
+        assert (result.code, result.out, len(result.err)) == (2, "", 1)
+        assert result.err[0].startswith(place)
+
+
+def test_why_an_option_is_none_ends_without_an_address(call: Call, write_plugin: Callable[..., Path]) -> None:
+    result = call("plugins", "show", "quantizer", "mine", "--plugin", write_plugin("untyped", config=UNTYPED))
+    assert (result.code, len(result.err)) == (2, 1)
+    assert result.err[0].endswith("PydanticUserError: Field 'size' requires a type annotation")
+
+
+def test_flags_take_no_value(call: Call) -> None:
+    for command in ((), ("run",), ("plugins", "list"), ("data", "describe")):
+        assert "bool" not in call(*command, "--help").out.lower()
+
+
+def test_libraries_show_no_bars_of_their_own(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.utils import logging
+
+    import lasar_kit.testing
+
+    def check(*asked: object) -> NoReturn:
+        raise UserError(f"bars: {logging.is_progress_bar_enabled()}", f"on {asked[-1]}")
+
+    monkeypatch.setattr(lasar_kit.testing, "check_component", check)
+    logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    assert call("plugins", "check", "aligner", "stepwise").err == ["bars: False", "on cpu"]
+    assert call("plugins", "check", "aligner", "stepwise", "--device", "meta").err[1] == "on meta"
+    (line,) = call("plugins", "check", "aligner", "stepwise", "--device", "gpu").err
+    assert line.startswith("--device gpu: ")

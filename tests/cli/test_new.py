@@ -103,6 +103,12 @@ def test_what_is_printed_and_written(call: Call, tmp_path: Path, monkeypatch: py
     shown = call("plugins", "show", "aligner", "angle", "--plugin", "angle")
     assert (shown.code, shown.err) == (0, [])
     assert "decay" in shown.out
+    taken = call("plugins", "new", "aligner", "stepwise")
+    assert (taken.code, taken.err) == (
+        2,
+        ["aligner 'stepwise' is there already; choose another name"],
+    )
+    assert not (tmp_path / "stepwise").exists()
     again = call("plugins", "new", "aligner", "angle")
     assert (again.code, again.err) == (
         2,

@@ -25,6 +25,13 @@ class Narrow(TinyReward):
         return None
 
 
+class Silent(TinyReward):
+    """Computes, and forgets to return it."""
+
+    def reward(self, judged: Any) -> Any:
+        super().reward(judged)
+
+
 class Unbuilt(TinyReward):
     """Cannot be built."""
 
@@ -56,6 +63,12 @@ def test_a_crash_is_told_once() -> None:
         assert page.count(text) == 1
         assert page.count("untried") == len(others)
         assert "it raises what nothing_is_raised tells" in page
+
+
+def test_what_returns_nothing_is_asked_for_its_return() -> None:
+    told = [result.message for result in run_checks(subject(Silent)) if result.found and not result.untried]
+    assert told
+    assert all("; is a 'return' missing?" in message for message in told)
 
 
 def test_what_cannot_be_built_is_told_once() -> None:

@@ -190,7 +190,7 @@ def test_a_time_without_zone_is_utc_wherever_it_is_read(monkeypatch: pytest.Monk
         ),
         ("user,item,time\na,x,soon\n", "log.csv:2: column 'time': expected a time"),
         ("user,item,time\na,x,\n", "log.csv:2: column 'time': expected a time, a number or ISO 8601, got ''"),
-        ('user,item,time\na,x,1\na,"x,1\n', "log.csv:3: is not a table of this kind: unexpected end of data"),
+        ('user,item,time\na,x,1\na,"x,1\n', "log.csv:3: is not a table of this kind: a quote is not closed"),
         ("user,item,time\n", "log.csv: holds no interactions, only the names of its columns"),
         ("\n\n", "log.csv: holds no line but blank ones"),
         ("", "log.csv: is empty"),
@@ -219,8 +219,14 @@ def test_mistakes(tmp_path: Path, interactions: str | bytes, expected: str) -> N
             {"title": "nam"},
             "items.csv:1: has no column 'nam' (option 'title'); did you mean 'name'",
         ),
+        (
+            "item\n17\n18\n",
+            {},
+            "items.csv: lacks 3 of the 3 items of {}/log.csv, such as 'cup, blue'; its own are such as '17'; "
+            "is 'item_in_items' the right column?",
+        ),
         ("item,name\nsoap,x\n,y\n", {}, "items.csv:3: the cell of column 'item' is empty"),
-        ("asin\nsoap\n", {}, "items.csv:1: has no column 'item' (option 'item')"),
+        ("asin\nsoap\n", {}, "items.csv:1: has no column 'item' (option 'item_in_items')"),
     ],
 )
 def test_mistakes_of_items(tmp_path: Path, items: str, options: dict[str, str], expected: str) -> None:

@@ -105,7 +105,10 @@ def test_item_columns_that_differ_by_file(tmp_path: Path) -> None:
     options = csv_files(tmp_path, SOUND)
     items = tmp_path / "items.csv"
     items.write_text(items.read_text().replace("item,", "sku,", 1))
-    assert "items.csv:1: has no column 'item' (option 'item')" in refused("csv", **options)
+    # Not "did you mean 'title'": that column is taken.
+    assert "items.csv:1: has no column 'item' (option 'item_in_items'); valid: sku;" in refused(
+        "csv", **options
+    )
     assert told("csv", **options, item_in_items="sku") == []
     assert "has no column 'sk' (option 'item_in_items'); did you mean 'sku'?" in refused(
         "csv", **options, item_in_items="sk"

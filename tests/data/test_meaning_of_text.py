@@ -34,7 +34,9 @@ def test_files_without_a_header(tmp_path: Path, separator: str, name: str) -> No
 def test_a_file_of_blanks(tmp_path: Path) -> None:
     options = csv_files(tmp_path, SOUND)
     (tmp_path / "items.csv").write_text("  \n\n")
-    assert "items.csv:1: has no column 'item' (option 'item'); valid:   ;" in refused("csv", **options)
+    assert "items.csv:1: has no column 'item' (option 'item_in_items'); valid:   ;" in refused(
+        "csv", **options
+    )
 
 
 def test_a_header_that_holds_one_value_twice_is_data(tmp_path: Path) -> None:

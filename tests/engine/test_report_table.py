@@ -131,3 +131,9 @@ def test_a_folder_without_results_is_a_mistake(tmp_path: Path, stored: str | Non
         (tmp_path / "metrics.json").write_text(stored)
     with pytest.raises(UserError, match=message):
         report([tmp_path])
+
+
+def test_a_run_by_a_wrong_name(tmp_path: Path) -> None:
+    (tmp_path / "quickstart").mkdir()
+    with pytest.raises(UserError, match=r"there is no such folder; did you mean 'quickstart'\?$"):
+        report([tmp_path / "quikstart"])

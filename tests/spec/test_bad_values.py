@@ -99,6 +99,18 @@ def mistakes(folder: Path, catalogue: Catalogue, text: str) -> tuple[str, ...]:
             f"name: {'x' * (LONGEST_NAME + 1)}\n{STAGES}",
             f"s.yaml:1: name: must be at most {LONGEST_NAME} characters long",
         ),
+        (
+            f"max_history: 1{'0' * 18}\n{STAGES}",
+            f"s.yaml:1: max_history: must be < 2147483648 (got 1{'0' * 18})",
+        ),
+        (
+            "stages: {t: {use: tokenize, quantizer: {use: rq_vae, hidden: [3000000000]}}}\n",
+            "s.yaml:1: stages.t.quantizer.hidden: must be < 2147483648 (got a list)",
+        ),
+        (
+            "stages: {t: tokenize, g: {use: sft, depth_policy: {use: mlp, n_max: 1000000000}}}\n",
+            "s.yaml:1: stages.g.depth_policy.n_max: must be <= 1000 (got 1000000000)",
+        ),
         ('extends: "a\\0b"\n', "s.yaml:1: extends: is no path: "),
         ("extends: " + "x" * 5000 + "\n", "s.yaml:1: extends: is no path: "),
         ("#" * LARGEST + "\n" + STAGES, "s.yaml: is larger than 1 MiB, so hardly a spec"),

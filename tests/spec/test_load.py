@@ -172,7 +172,7 @@ def test_mistakes_in_overrides(folder: Folder) -> None:
         "--set =3: must read key.key=value",
         "--set a..b=1: must read key.key=value",
         "--set x: is not YAML: while parsing a flow node, "
-        "expected the node content, but found '<stream end>'",
+        "expected the node content, but found the end of the file",
     ]
     assert sorted(folder.mistakes("seed=-1", "stages.ground.lr=1", "stages.report.from=x", spec=STAGES)) == [
         "--set seed: seed: must be >= 0 (got -1)",
@@ -223,6 +223,30 @@ def test_mistakes_name_the_file_they_are_in(folder: Folder) -> None:
 )
 def test_what_cannot_be_extended(folder: Folder, text: str, line: str) -> None:
     assert folder.mistakes(spec=text) == [line]
+
+
+def test_a_file_that_is_not_there_may_be_the_one_beside_it(folder: Folder) -> None:
+    Path("base.yaml").write_text(STAGES)
+    for name in ("bsae.yaml", "base", "./base.yml"):
+        (line,) = folder.mistakes(spec=f"extends: {name}")
+        assert line.endswith("; did you mean 'base.yaml'?")
+    with pytest.raises(UserError, match=r"^base: no such file; did you mean 'base.yaml'\?$"):
+        load_spec(Path("base"), (), folder.catalogue)
+
+
+def test_a_stage_that_is_changed_by_a_wrong_name(folder: Folder) -> None:
+    Path("base.yaml").write_text(STAGES)
+    extending = "extends: base.yaml\nstages: {grond: {epochs: 3}}\n"
+    assert folder.mistakes("stages.reprt.from=ground", "stages.x.epochs=1", spec=extending) == [
+        "--set stages.reprt.from: stages.reprt.use: is missing: which stage?; did you mean 'report'?",
+        "--set stages.x.epochs: stages.x.use: is missing: which stage?",
+        "spec.yaml:2: stages.grond.use: is missing: which stage?; did you mean 'ground'?",
+    ]
+
+
+def test_a_name_that_is_taken_back_is_that_of_the_file(folder: Folder) -> None:
+    assert folder.load("name=", spec="name: mine\n" + STAGES).spec.name == "spec"
+    assert folder.load("name=other", spec=STAGES).spec.name == "other"
 
 
 def test_a_long_circle(folder: Folder) -> None:

@@ -115,7 +115,25 @@ def test_every_value_has_its_line() -> None:
         ("a: 1\n---\nb: 2", ["spec.yaml:2: is not YAML: holds a second document; a spec is one"]),
         ("a:\n\tb: 1", ["spec.yaml:2: is not YAML: a tab; indent with spaces"]),
         ("a: 1\nb: [1, 2", ["spec.yaml:2: is not YAML: while parsing a flow sequence"]),
-        ("a: b: c", ["spec.yaml:1: is not YAML: mapping values are not allowed here"]),
+        ("a: b: c", ["spec.yaml:1: is not YAML: a ':' where none can stand; indent as the line before, "]),
+        ("a:\n  b:c\n  d: e", ["spec.yaml:3: is not YAML: a ':' where none can stand; "]),
+        ("a:\n  b: 1\n c: 2", ["spec.yaml:3: is not YAML: is not indented as the lines above"]),
+        ("a: b\n- c", ["spec.yaml:2: is not YAML: is not indented as the lines above"]),
+        ("a: 'it's'", ["spec.yaml:1: is not YAML: a text where a key should stand; are quotes missing, "]),
+        (
+            "a: [1, 2\nb: 3",
+            [
+                "spec.yaml:2: is not YAML: while parsing a flow sequence, expected ',' or ']', but got ':'; "
+                "it begins on line 1"
+            ],
+        ),
+        (
+            "a: {b: 1",
+            [
+                "spec.yaml:1: is not YAML: while parsing a flow mapping, expected ',' or '}', "
+                "but got the end of the file"
+            ],
+        ),
         ("a: 1\nb: \x07", ["spec.yaml:2: is not YAML: the character U+0007 is not allowed"]),
         ("[" * 3000, ["spec.yaml: is nested too deeply"]),
     ],

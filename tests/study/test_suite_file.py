@@ -87,7 +87,8 @@ def test_a_scale_replaces_keys_and_the_command_line_the_data(suite: Path) -> Non
         ("rows:", "against: no rl\nrows:", "two.yaml:5: against: no row is called 'no rl'; did you mean "
          "'no RL'?"),
         ("{set:", "{sets:", "two.yaml:7: rows.no RL.sets: unknown key; did you mean 'set'?"),
-        ("rl: null", "rll: {epochs: 1}", "two.yaml:7: stages.rll.use: is missing: which stage?"),
+        ("rl: null", "rll: {epochs: 1}", "two.yaml:7: stages.rll.use: is missing: which stage?; did you mean "
+         "'rl'?"),
         ("aligner: none", "epochs: -1", "two.yaml:7: stages.reason.epochs: must be > 0 (got -1)"),
         ("hidden_size: 24", "hidden_sise: 24", "two.yaml:3: backbone.hidden_sise: unknown option of qwen3; "
          "did you mean 'hidden_size'?"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -54,10 +54,10 @@ class Table:
         """A row, as errors name it."""
         return f"{self.path}: row {number}" if self.binary else f"{self.path}:{number}"
 
-    def column(self, option: str, name: str) -> int:
-        """The position of a column that the option `option` names."""
+    def column(self, option: str, name: str, taken: Collection[int] = ()) -> int:
+        """The position of a column that the option `option` names; those `taken` are hardly meant by it."""
         if name not in self.columns:
-            hint = nearest(name, self.columns)
+            hint = nearest(name, (one for place, one in enumerate(self.columns) if place not in taken))
             place = self.path if self.binary else self.place(1)
             if self.doubt and not hint.startswith("did"):
                 raise UserError(f"{place}: {self.doubt}")
@@ -169,4 +169,5 @@ def _parsed(path: Path, lines: Iterator[tuple[int, str]], layout: Layout) -> Ite
             if cells:
                 yield reader.line_num, cells
     except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: is not a table of this kind: {error}") from None
+        why = "a quote is not closed" if str(error) == "unexpected end of data" else error
+        raise UserError(f"{path}:{reader.line_num}: is not a table of this kind: {why}") from None

@@ -129,7 +129,7 @@ def read_items(
     """Text of the `wanted` items; `categories` rewrites that column."""
     columns = text_columns(table, options)
     own = options.item_in_items
-    key = table.column("item" if own is None else "item_in_items", options.item if own is None else own)
+    key = table.column("item_in_items", options.item if own is None else own, taken=columns.values())
     text: dict[str, ItemText] = {}
     lines: dict[str, int] = {}
     for number, (item, *cells) in table.rows([key, *columns.values()]):
@@ -174,7 +174,12 @@ def load(
         )
         why = "".join(_why_missing(kept, missing, table.lines))
         if options.missing_items == "error":
-            raise UserError(f"{lack}{why}; 'missing_items: empty' gives them empty text")
+            mend = "'missing_items: empty' gives them empty text"
+            if len(missing) == len(kept.items) and table.lines and not why:
+                mend = (
+                    f"its own are such as {next(iter(table.lines))!r}; is 'item_in_items' the right column?"
+                )
+            raise UserError(f"{lack}{why}; {mend}")
         remarks += (lack + why,) if why else ()
     reading = Reading(
         item_file=items.path.name,

@@ -10,11 +10,10 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lasar_kit.errors import UserError
+from lasar_kit.errors import UserError, nearest_file
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -40,9 +39,7 @@ def require_file(path: Path) -> Path:
             raise UserError(f"{path}: is a folder, expected a file")
         if not path.parent.is_dir():
             raise UserError(f"{path}: no such file, nor the folder {path.parent}")
-        beside = sorted(p.name for p in path.parent.iterdir() if p.is_file())
-    close = get_close_matches(path.name, beside, n=1)
-    raise UserError(f"{path}: no such file" + (f"; did you mean {close[0]!r}?" if close else ""))
+    raise UserError(f"{path}: no such file{nearest_file(path)}")
 
 
 def only_file(folder: Path, pattern: str) -> Path:

@@ -10,7 +10,7 @@ from lasar_kit.spec import DepthPolicyConfig
 class DepthMlpConfig(DepthPolicyConfig):
     """A two-layer head that reads the prompt's last state."""
 
-    n_max: int = Field(8, ge=1, description="Most thoughts it may choose.")
+    n_max: int = Field(8, ge=1, le=1000, description="Most thoughts it may choose.")
     allow_zero: bool = Field(False, description="Whether it may choose not to think at all.")
     detach_h0: bool = Field(False, description="Keep the head's gradient from reaching the backbone.")
 
