@@ -50,17 +50,28 @@ class AnchorStore:
         """A store to be filled in by `put`, or the one that was begun here; `places` must ascend."""
         keys, offsets = _keys(places), np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))])
         assert (np.diff(keys) > 0).all(), "places must ascend"
-        if (folder / PROGRESS).is_file():
-            begun = cls.open(folder, "r+")
-            if np.array_equal(begun.offsets, offsets):
-                return begun
-            (folder / PROGRESS).unlink()  # of other texts: a machine went down before they were on disk
+        begun = cls._begun(folder)
+        if begun is not None and np.array_equal(begun.offsets, offsets):
+            return begun
+        # Of other texts, if any: a machine went down before they were on disk.
+        (folder / PROGRESS).unlink(missing_ok=True)
         np.save(folder / "keys.npy", keys)
         np.save(folder / "offsets.npy", offsets)
         shape = (int(offsets[-1]), width)
         states = np.lib.format.open_memmap(folder / "states.npy", mode="w+", dtype=dtype, shape=shape)
         write_json(folder / PROGRESS, 0)
         return cls(keys, offsets, states, folder)
+
+    @classmethod
+    def _begun(cls, folder: Path) -> AnchorStore | None:
+        """The store that was begun here; None where there is none, or a machine went down before its files
+        were on disk."""
+        if not (folder / PROGRESS).is_file():
+            return None
+        try:
+            return cls.open(folder, "r+")
+        except (OSError, ValueError, EOFError):
+            return None
 
     @classmethod
     def open(cls, folder: Path, mode: Literal["r", "r+"] = "r") -> AnchorStore:

@@ -334,3 +334,16 @@ def test_float32_holds_what_float16_cannot(begun: Path, monkeypatch: pytest.Monk
     assert store.states.dtype == np.float32
     assert np.abs(store.states).max() > 65504
     assert torch.isfinite(store.batch([[(0, 1)]], 1)[0].states).all()
+
+
+@pytest.mark.parametrize("name", ["keys.npy", "offsets.npy", "states.npy"])
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_store_of_which_not_all_came_to_the_disk_is_begun_anew(
+    tmp_path: Path, name: str, left: int
+) -> None:
+    begun = AnchorStore.begin(tmp_path, [(0, 1), (0, 2)], [2, 1], 3, "float32")
+    begun.put(np.ones((3, 3), dtype=np.float32))
+    assert AnchorStore.begin(tmp_path, [(0, 1), (0, 2)], [2, 1], 3, "float32").filled == 3
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:left])
+    again = AnchorStore.begin(tmp_path, [(0, 1), (0, 2)], [2, 1], 3, "float32")
+    assert (again.filled, again.states.shape) == (0, (3, 3))
