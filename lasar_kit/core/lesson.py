@@ -82,7 +82,8 @@ class Lesson:
 
     `targets` are the answers, and `inline` says that they stand in the chain itself, right behind their
     prompts. `anchors` are the states of written reasoning, `depth` how long to think (without any, the policy
-    chooses) and `label` what the depth policy is to learn, both 0 where there is no reasoning. `rationale`
+    chooses) and `label` what the depth policy is to learn, both 0 where there is no reasoning. Where depths
+    are `settled`, 0 is one, and the policy chooses none. `rationale`
     are the token ids of written reasoning between prompt and answer, -1 past its end. `rows` are the samples
     of objectives that have their own, by the objective's name. `epoch` counts the epochs of training before
     this one.
@@ -97,6 +98,7 @@ class Lesson:
     rationale: Int[Tensor, "B R W"] | None = None
     rows: Mapping[str, TaskRows] = field(default_factory=dict)
     epoch: int = 0
+    settled: bool = False
 
     def to(self, device: torch.device | str) -> Lesson:
         """Move to a device."""

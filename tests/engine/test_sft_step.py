@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ import torch
 from lasar_kit.core.lesson import TaskRows
 from lasar_kit.core.values import Env, Prompt
 from lasar_kit.model.recommender import Recommender
+from lasar_kit.stages.sft.stage import _SftTraining
 from lasar_kit.stages.sft.step import SftStep
 from lasar_kit.stages.sft.view import LessonView
 from lasar_plugins.sft_objective.answer.config import AnswerConfig
@@ -132,6 +134,25 @@ def test_each_prompt_is_thought_about_as_long_as_told(build: Build) -> None:
     for depth in (None, torch.tensor([[1], [4], [0], [9]])):
         assert LessonView(recommender, scorer, replace(lesson, depth=depth)).trace is None
     assert seen == [[3, 3, 3, 3], [1, 4, 3, 4]]
+
+
+def test_a_depth_of_none_that_was_settled_is_not_chosen_again(build: Build) -> None:
+    """Under dropout the policy would; what is counted by a prompt's depth was counted before."""
+    recommender = build("sid_only", thinks=True, embedding_dropout=0.5).train()
+    scorer = SftStep(recommender, "vocabulary", TERMS).scorer
+    lesson = recommender.prompts.answered([(row, 5) for row in WINDOWS])
+    recommender.depth_policy.support = tuple(range(len(recommender.depth_policy.support)))
+    none = torch.zeros(len(WINDOWS), 1, dtype=torch.long)
+    with torch.no_grad():
+        recommender.depth_policy.output.bias[0] = -9.0
+    assert LessonView(recommender, scorer, replace(lesson, depth=none)).depth.all()
+    assert not LessonView(recommender, scorer, replace(lesson, depth=none, settled=True)).depth.any()
+    told = SimpleNamespace(
+        updater=SimpleNamespace(plain=recommender, depths=lambda batch: none),
+        accelerator=SimpleNamespace(device="cpu"),
+    )
+    [(settled, weight)] = _SftTraining._settled(told, [(lesson, 1.0)])  # type: ignore[arg-type]
+    assert (settled.settled, weight) == (True, 1.0)
 
 
 def test_a_second_reading_thinks_as_long_as_the_first(build: Build) -> None:

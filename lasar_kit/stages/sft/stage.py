@@ -238,8 +238,9 @@ class _SftTraining(Training):
         """The passes with the depth of each prompt settled: an objective that counts prompts by their depth
         must be asked before the first gradient."""
         self.updater.plain.eval()
+        device = self.accelerator.device
         return [
-            (replace(lesson, depth=self.updater.depths(lesson.to(self.accelerator.device)).cpu()), weight)
+            (replace(lesson, depth=self.updater.depths(lesson.to(device)).cpu(), settled=True), weight)
             for lesson, weight in passes
         ]
 

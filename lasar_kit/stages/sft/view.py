@@ -57,7 +57,8 @@ class LessonView:
         if depth is None:
             return chosen
         support = supported(self.depth_policy, depth.device)
-        return torch.where(depth > 0, support[nearest_choice(self.depth_policy, depth)], chosen)
+        given = depth >= 0 if self.lesson.settled else depth > 0
+        return torch.where(given, support[nearest_choice(self.depth_policy, depth)], chosen)
 
     @cached_property
     def trace(self) -> LatentTrace:
