@@ -1,4 +1,4 @@
-"""Modules and scripts run as commands: in interpreters that load their libraries themselves, or have them already."""
+"""Modules and scripts run as commands: each loads its libraries itself, or begins with them loaded."""
 
 from __future__ import annotations
 
