@@ -63,5 +63,5 @@ def nearest_file(path: str | os.PathLike[str]) -> str:
 
 
 def _alike(name: str, other: str) -> bool:
-    stems = (os.path.splitext(one)[0] for one in (name, other))
-    return difflib.SequenceMatcher(None, *stems).ratio() >= 0.5
+    stem, other = os.path.splitext(name)[0], os.path.splitext(other)[0]
+    return difflib.SequenceMatcher(None, stem, other).ratio() >= 0.5

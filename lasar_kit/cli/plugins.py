@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lasar_kit.errors import UserError
-
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
 
@@ -80,14 +78,13 @@ def plugins_check(
     ] = "cpu",
 ) -> None:
     """Hold a component against the laws of its kind; exit 1 if it breaks one."""
-    from lasar_kit.process.screen import quiet_libraries
     from lasar_kit.spec.load import set_options
     from lasar_kit.testing import check_component
+    from lasar_kit.testing.command import prepare
 
     catalogue = discovered(plugin)
     options = set_options(set_ or (), kind, name, catalogue)
-    _require_device(device)
-    quiet_libraries()
+    prepare(device)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", folder)  # else it leaves one in the cwd
         results = check_component(kind, name, options, catalogue, device)
@@ -96,16 +93,6 @@ def plugins_check(
     print(as_text(f"{kind} {name}", results))
     if not all(result.ok for result in results):
         raise typer.Exit(1)
-
-
-def _require_device(device: str) -> None:
-    """`UserError` for a device of no such name, or one that is not there."""
-    import torch
-
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {device}: {str(error).splitlines()[0]}") from None
 
 
 @plugins.command("new")

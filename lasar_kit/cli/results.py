@@ -65,6 +65,7 @@ def report(
 
         catalogue = discovered(plugin)
         write_page(runs, html, lambda run, histories: explained(run, histories, catalogue), thoughts)
+        print(f"page in {html}, its figures in {html.with_name(html.stem)}_figures")
         return
     from lasar_kit.report.table import report as show
 

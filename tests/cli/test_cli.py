@@ -300,3 +300,9 @@ def test_libraries_show_no_bars_of_their_own(call: Call, monkeypatch: pytest.Mon
     assert call("plugins", "check", "aligner", "stepwise", "--device", "meta").err[1] == "on meta"
     (line,) = call("plugins", "check", "aligner", "stepwise", "--device", "gpu").err
     assert line.startswith("--device gpu: ")
+
+
+def test_where_a_page_is_written_is_said(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lasar_kit.report.html.write_page", lambda *_: None)
+    result = call("report", "runs/mine", "--html", "pages/mine.html")
+    assert (result.code, result.out) == (0, "page in pages/mine.html, its figures in pages/mine_figures\n")
