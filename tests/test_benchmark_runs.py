@@ -42,6 +42,7 @@ def load() -> Iterator[Callable[[str], Any]]:
         ("rl_trl", "latent"),
         ("scale", "scale"),
         ("sft", "sft"),
+        ("thinking_update", "sft"),
         ("item_softmax", "sft"),
         ("profile_update", "sft"),
     ],
@@ -144,6 +145,23 @@ def test_thoughts_of_the_benchmark_are_those_asked_for(
     assert depths == [[2, 3, 2, 3], [8] * 4, [0] * 4]
     assert [trace.mask.shape[-1] for trace in seen] == [3, 8, 0]
     assert not torch.allclose(seen[0].last, seen[1].last)
+
+
+def test_an_update_that_thinks_loses_the_same_by_both_forms_of_the_softmax(
+    load: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load("sft")
+    script = load("thinking_update")
+    monkeypatch.setattr(script.answers, "taken", script.taken)
+    monkeypatch.setattr(script, "BACKBONE", {**script.BACKBONE, **SMALL})
+    args = Namespace(ways=["plain", "each"], users=3, lengths=[4], items=30, repeats=1)
+    result = json.loads(json.dumps(script.measure(args)))
+    assert result["equal"]
+    assert result["answers"] == 3 * 3
+    ((_, rows),) = script.tables(result)
+    assert [row[0] for row in rows] == [script.WAYS[way][0] for way in args.ways]
+    assert rows[0][2] == rows[0][4] == "1.00 x"
+    assert "LOSSES THAT DIFFER" in script.text({**result, "equal": False})
 
 
 def test_one_prompt_for_all_candidates_has_the_losses_of_a_prompt_for_each(
