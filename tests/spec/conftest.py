@@ -1,7 +1,8 @@
-"""A small catalogue that needs no plugin."""
+"""A small catalogue that needs no plugin, and a folder of specs that are loaded by it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
@@ -9,7 +10,16 @@ from pydantic import Field, JsonValue
 
 from lasar_kit.catalogue.registry import Entry
 from lasar_kit.errors import UserError, nearest
-from lasar_kit.spec import ComponentConfig, DecoderConfig, SpecModel, SpecPath, StageConfig, component
+from lasar_kit.spec import (
+    ComponentConfig,
+    DecoderConfig,
+    LoadedSpec,
+    SpecModel,
+    SpecPath,
+    StageConfig,
+    component,
+    load_spec,
+)
 
 
 class Demo(ComponentConfig):
@@ -110,3 +120,33 @@ class FakeCatalogue:
 @pytest.fixture
 def catalogue() -> FakeCatalogue:
     return FakeCatalogue()
+
+
+STAGES = "stages:\n  tokenize: tokenize\n  ground: {use: train, optimizer: {lr: 5e-4}}\n  report: report\n"
+
+
+class Folder:
+    """Writes specs into the current folder and loads them."""
+
+    def __init__(self, catalogue: FakeCatalogue) -> None:
+        self.catalogue: Any = catalogue
+
+    def load(self, *overrides: str, **files: str) -> LoadedSpec:
+        for name, text in files.items():
+            Path(f"{name}.yaml").write_text(text)
+        return load_spec(Path("spec.yaml"), overrides, self.catalogue)
+
+    def mistakes(self, *overrides: str, **files: str) -> list[str]:
+        with pytest.raises(UserError) as caught:
+            self.load(*overrides, **files)
+        return list(caught.value.lines)
+
+
+@pytest.fixture
+def folder(catalogue: FakeCatalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    monkeypatch.chdir(tmp_path)
+    return Folder(catalogue)
+
+
+def options(config: ComponentConfig) -> dict[str, Any]:
+    return config.model_dump()
