@@ -1,7 +1,6 @@
-"""A whole run on a small shop: what it leaves behind, what it reuses, what a failure leaves."""
+"""A whole run on a small shop: what it leaves behind, and what it reuses."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,33 +13,10 @@ from lasar_kit.core import metrics
 from lasar_kit.errors import UserError
 from lasar_kit.report.compare import compare
 from lasar_kit.report.table import SHOWN
-from lasar_kit.run import runner
 from lasar_kit.run.dry_run import dry_run
 from lasar_kit.serve.recommend import recommend
 from lasar_kit.spec import load_spec
-from lasar_kit.stages.evaluate.stage import EvaluateStage
-from lasar_kit.stages.sft.stage import SftStage
-
-SPEC = """
-name: small
-dataset: {use: demo, users: 80, items: 60}
-max_history: 8
-backbone: {use: qwen3, hidden_size: 16, layers: 1, heads: 2, text_vocabulary: 300}
-prompt: sid_only
-decoder: {use: trie_beam, width: 20}
-stages:
-  tokenize: {use: tokenize, text_encoder: {use: tfidf_svd}, quantizer: {use: rq_kmeans, levels: 3, codes: 8}}
-  ground: {use: sft, samples: packed, epochs: 2, eval_users: 20, eval_width: 10, log_every: 1, score: trie}
-  evaluate: {use: evaluate, keep: 20}
-"""
-
-
-def run(folder: Path, *overrides: str, use_cache: bool = True, spec: str = SPEC) -> Path:
-    (folder.parent / "small.yaml").write_text(spec)
-    catalogue = Catalogue.discover()
-    loaded = load_spec(folder.parent / "small.yaml", overrides, catalogue)
-    runner.run_spec(loaded, catalogue, folder, use_cache)
-    return folder
+from tests.engine.shop_run import SPEC, run
 
 
 @pytest.fixture(scope="module")
@@ -171,49 +147,6 @@ def test_a_dry_run_writes_nothing(finished: Path, capsys: pytest.CaptureFixture[
     assert "keep: 3" in shown
     assert shown.count("reuse") == 3
     assert not (finished.parent / "dry").exists()
-
-
-def test_a_stage_that_fails_leaves_no_half_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: EvaluateStage, context: object) -> None:
-        (context.folder / "half.txt").write_text("half")  # type: ignore[attr-defined]
-        raise RuntimeError("killed")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EvaluateStage, "run", broken)
-        with pytest.raises(RuntimeError, match="killed"):
-            run(tmp_path / "run")
-    assert {path.name for path in (tmp_path / "run" / "stages").iterdir()} == {
-        "dataset",
-        "tokenize",
-        "ground",
-    }
-    assert not (tmp_path / "run" / "metrics.json").exists()
-    run(tmp_path / "run")
-    assert (tmp_path / "run" / "metrics.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("change", "keeps"),
-    [("stages.evaluate.keep=5", {"model"}), ("stages.ground.epochs=3", set()), ("seed=1", set())],
-)
-def test_results_of_an_earlier_run_do_not_pass_for_those_of_one_that_is_cut_off(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, keeps: set[str]
-) -> None:
-    """Another seed gives other semantic IDs, which a model of before would spell items by all the same."""
-    folder = tmp_path / "run"
-    shutil.copytree(finished, folder)
-
-    def killed(self: object, context: object) -> None:
-        raise RuntimeError("killed")
-
-    monkeypatch.setattr(SftStage, "run", killed)
-    monkeypatch.setattr(EvaluateStage, "run", killed)
-    with pytest.raises(RuntimeError, match="killed"):
-        run(folder, change)
-    assert {"metrics.json", "predictions.jsonl", "model"} & {path.name for path in folder.iterdir()} == keeps
-    if not keeps:
-        with pytest.raises(UserError, match="is not finished, it holds no model/"):
-            recommend(folder, [("--history", ["item-00001"])], 4, Catalogue.discover())
 
 
 def test_recommend_ranks_titles_for_raw_ids(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
