@@ -2,6 +2,7 @@
 
 python benchmarks/systems.py --data scientific=data/Scientific --data beauty=data/Beauty --workers 12
 python benchmarks/systems.py --data scientific=data/Scientific --only TIGER --seed 2    # one run
+python benchmarks/systems.py --data scientific=data/Scientific --only TIGER --set stages.train.epochs=17
 python benchmarks/systems.py --merge elsewhere    # takes what another machine stored
 python benchmarks/systems.py --table              # prints what benchmarks/results holds
 
@@ -33,18 +34,21 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
 
 
-def one(data: str, folder: Path, name: str, seed: int, minutes: float, device: str) -> tuple[Result, Ranks]:
+def one(
+    data: str, folder: Path, name: str, seed: int, minutes: float, device: str, beside: Sequence[str] = ()
+) -> tuple[Result, Ranks]:
     """Run a spec; its metrics by stage, its best validation, and users' ranks by stage that is a row.
 
-    A run that fails has `error` in place of these.
+    `beside` is set of the spec last, as `--set` takes it. A run that fails has `error` in place of metrics.
     """
     started = time.perf_counter()
     versions = {"python": python_version(), **{of: version(of) for of in ("torch", "transformers")}}
     about = {"data": data, "name": name, "seed": seed, "device": device, "versions": versions}
+    about |= {"set": list(beside)} if beside else {}
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "run"
         command = [sys.executable, "-m", "lasar_kit", "run", f"tutorials/baselines/{SYSTEMS[name].spec}.yaml"]
-        for setting in settings(data, folder.resolve(), name, seed, minutes):
+        for setting in (*settings(data, folder.resolve(), name, seed, minutes), *beside):
             command += ["--set", setting]
         done = subprocess.run([*command, "--output", str(path)], cwd=ROOT, capture_output=True, text=True)
         about["seconds"] = round(time.perf_counter() - started)
@@ -90,7 +94,7 @@ def measure(arguments: argparse.Namespace) -> bool:
     """All runs, so many at once; each is stored and printed as it ends. True if none failed."""
     sets = dict(entry.split("=", 1) for entry in arguments.data)
     seeds: Sequence[int] = arguments.seed or range(arguments.seeds)
-    limits = (arguments.minutes, arguments.device)
+    limits = (arguments.minutes, arguments.device, arguments.set)
     good = True
     with ThreadPoolExecutor(arguments.workers) as pool:
         jobs = product(sets.items(), arguments.only or SYSTEMS, seeds)
@@ -113,6 +117,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, action="append", help="this one, and each one so named")
     parser.add_argument("--workers", type=int, default=2, help="runs at once")
     parser.add_argument("--minutes", type=float, default=30.0, help="most of a training stage")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the spec, last")
     parser.add_argument("--device", default=_device(), help="a word on the machine, kept with each run")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of what is stored")
     parser.add_argument("--merge", type=Path, metavar="FOLDER", help="take what it holds, and run nothing")
