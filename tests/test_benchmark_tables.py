@@ -104,6 +104,18 @@ def test_the_tables_of_systems(load: Callable[[str], Any]) -> None:
         assert between(page, name) == systems.study(stored, "scientific", name)
 
 
+def test_the_table_of_speed(load: Callable[[str], Any]) -> None:
+    """Of what is stored; each row names a script that is there; a ratio is worked out by hand."""
+    speed = load("speed")
+    assert between(ROOT / "docs" / "speed.md", "speed") == speed.table()
+    stored = {name: json.loads((speed.RESULTS / f"{name}.json").read_text()) for name in ("decode", "live")}
+    stored["live"]["rows"] = [{"items": 7, "built_ms": 60.0, "one_ms": 4.0}]
+    rows = speed.decoding(stored)
+    assert rows[-1][:3] == ("an item comes to 7", "the trie built anew", "15 x as fast")
+    assert rows[1].limit == "2.17 x the tokens"  # (128 + 3 x 50) / 128
+    assert all((ROOT / "benchmarks" / row.script).exists() for row in rows)
+
+
 def test_the_plan_for_many_cards(load: Callable[[str], Any]) -> None:
     """Its sizes are those of the models that transformers builds; a row is worked out by hand."""
     plan = load("plan")
