@@ -78,11 +78,18 @@ def _closure(parent: Int[Tensor, "B Q"]) -> tuple[Bool[Tensor, "B Q Q"], Int[Ten
     """
     rows, new = parent.shape
     self_index = torch.arange(new, device=parent.device).expand(rows, new)
-    reach = torch.eye(new, dtype=torch.bool, device=parent.device).expand(rows, new, new)
     inside = parent >= 0
     # A single token has no parent beside it. On an accelerator a look would cost more than the rounds do.
-    if new == 1 or (parent.device.type == "cpu" and not bool(inside.any())):
-        return reach, self_index
+    apart, paths = new == 1, False
+    if parent.device.type == "cpu" and not apart:
+        apart, paths = not bool(inside.any()), bool((~inside | (parent == self_index - 1)).all())
+    if apart:
+        return torch.eye(new, dtype=torch.bool, device=parent.device).expand(rows, new, new), self_index
+    if paths:  # one behind the other, as texts are
+        first = self_index.masked_fill(inside, 0).cummax(dim=1).values
+        seen, sees = self_index[:, None], self_index[..., None]
+        return (seen <= sees) & (seen >= first[..., None]), first
+    reach = torch.eye(new, dtype=torch.bool, device=parent.device).expand(rows, new, new)
     jump = torch.where(inside, parent, self_index)
     for _ in range((new - 1).bit_length()):
         reach = reach | reach.gather(1, jump[..., None].expand(-1, -1, new))

@@ -11,14 +11,23 @@ from lasar_kit.core.token_tree import TokenTree, additive, chain_parents, chain_
 
 @st.composite
 def forests(draw: st.DrawFn) -> tuple[list[list[int]], list[int]]:
-    """Parents of B rows of up to 12 tokens, often beginning as a padded chain, and where to cut the calls."""
+    """Parents of B rows of up to 12 tokens, often a padded chain first, often paths behind it; and where to
+    cut the calls."""
+    paths = draw(st.booleans())
     rows, nodes = draw(st.integers(1, 3)), draw(st.integers(1, 12))
     chain = draw(st.integers(0, nodes))
     parents = []
     for _ in range(rows):
         pads = draw(st.integers(0, max(chain - 1, 0)))
         head = [-1 if node <= pads else node - 1 for node in range(chain)]
-        parents.append(head + [draw(st.integers(-1, node - 1)) for node in range(chain, nodes)])
+        anywhere = st.integers(-1, chain - 1)
+        parents.append(
+            head
+            + [
+                draw(st.just(node - 1) | anywhere if paths else st.integers(-1, node - 1))
+                for node in range(chain, nodes)
+            ]
+        )
     cuts = draw(st.sets(st.integers(1, nodes)))
     return parents, sorted({*cuts, nodes, *([chain] if chain else [])})
 
