@@ -102,6 +102,7 @@ def test_the_tables_of_systems(load: Callable[[str], Any]) -> None:
         assert between(page, data) == systems.table(stored, data)
     for name in ("thinking", "held", "LASAR"):
         assert between(page, name) == systems.study(stored, "scientific", name)
+    assert between(page, "LASAR beauty") == systems.study(stored, "beauty", "LASAR")
 
 
 def test_the_table_of_speed(load: Callable[[str], Any]) -> None:
