@@ -123,6 +123,9 @@ STUDIES: Mapping[str, Study] = {
             "e_pause_rl": "pauses (RL)",
             "e_reason": "LASAR (SFT)",
             "e_rl": "LASAR (RL)",
+            "m_more_rl": "MiniOneRec trained as long (RL), with memory",
+            "m_pause_rl": "pauses (RL), with memory",
+            "m_rl": "LASAR (RL), with memory",
         },
     ),
 }
