@@ -146,7 +146,8 @@ class Contract:
     came out by name, for the checks that all kinds share; `settle(component, inputs)` comes before, where a
     component is not ready for use once it is built. `types` are those that results may have, `changeable`
     says whether inputs could be changed at all, `learns` whether a component may hold state that is saved,
-    `trains` whether training puts it into training mode, `forgets` whether a use of it may leave nothing behind.
+    `trains` whether training puts it into training mode, `forgets` whether a use of it may leave nothing
+    behind.
     Hooks have no `interface`: they implement what they want of many.
     """
 
