@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lasar_kit.core.allowed import Allowed
 from lasar_kit.serve.engine import Answer, Asked
 from lasar_kit.serve.http import service as service_module
+from lasar_kit.serve.http.app import Options, create_app
 from lasar_kit.serve.http.batches import Batches, _Waiting
 from lasar_kit.serve.http.bodies import RecommendBody
 from lasar_kit.serve.http.meters import Meters
