@@ -25,6 +25,9 @@ def export(
     plugin: Plugin = None,
 ) -> None:
     """Write the model of a run for other engines: weights, tokenizer, SIDs, trie, model card."""
+    from lasar_kit.store.run_folder import check_run
+
+    check_run(run)
     catalogue = discovered(plugin)
     from lasar_kit.serve.export.folder import export as write
 

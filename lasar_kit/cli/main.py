@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 # By version Typer uses the installed click or a copy of its own; what it exports has the right base in both.
-UsageError = cast(type[Exception], typer.BadParameter.__base__)
+UsageError = cast(type[typer.BadParameter], typer.BadParameter.__base__)
 
 MODULES = {
     "run": "main",
@@ -250,7 +250,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except Stopped as error:
         _fail(error.args, error.code)
     except UsageError as error:
-        text = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        text = " ".join(error.format_message().split())
         _fail((f"lasar-kit: {text.rstrip('.')}; see --help",), 2)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED

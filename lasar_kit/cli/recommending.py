@@ -38,15 +38,19 @@ def recommend(
     plugin: Plugin = None,
 ) -> None:
     """Recommend the next items after histories, with the model of a run."""
+    from lasar_kit.store.run_folder import check_run
+
     if output is not None:
         if histories is None or history is not None or as_json:
             raise UserError("recommend: --output needs --histories FILE, and neither --history nor --json")
+        check_run(run)
         options = (k, exclude_history, refuse)
         _write(context, processes, run, histories, output, options, plugin)
         return
     if processes > 1:
         raise UserError("recommend: --processes needs --output FILE.parquet")
     asked = read(history, histories)
+    check_run(run)
     catalogue = discovered(plugin)
     from lasar_kit.serve.recommend import recommend as show
 

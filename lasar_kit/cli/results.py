@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lasar_kit.cli.histories import Histories, History
 from lasar_kit.cli.histories import histories as read
 from lasar_kit.cli.plugins import Plugin, discovered
+
+if TYPE_CHECKING:
+    from lasar_kit.serve.explain import Explained
 
 
 def explain(
@@ -28,7 +32,10 @@ def explain(
     plugin: Plugin = None,
 ) -> None:
     """Show what the model of a run thinks: how long, and what it would answer after each thought."""
+    from lasar_kit.store.run_folder import check_run
+
     asked = read(history, histories, "explain")
+    check_run(run)
     catalogue = discovered(plugin)
     from lasar_kit.serve.explain import explain as show
 
@@ -61,10 +68,15 @@ def report(
     """Print the tables that runs ended with, or write a page about them: tables, curves, figures."""
     if html is not None:
         from lasar_kit.report.html import write_page
-        from lasar_kit.serve.explain import explained
 
         catalogue = discovered(plugin)
-        write_page(runs, html, lambda run, histories: explained(run, histories, catalogue), thoughts)
+
+        def thoughts_of(run: Path, histories: Sequence[list[str]]) -> Sequence[Explained]:
+            from lasar_kit.serve.explain import explained
+
+            return explained(run, histories, catalogue)
+
+        write_page(runs, html, thoughts_of, thoughts)
         print(f"page in {html}, its figures in {html.with_name(html.stem)}_figures")
         return
     from lasar_kit.report.table import report as show

@@ -27,6 +27,9 @@ def serve(
     plugin: Plugin = None,
 ) -> None:
     """Serve the model of a run over HTTP."""
+    from lasar_kit.store.run_folder import check_run
+
+    check_run(run)
     try:
         from lasar_kit.serve.http import app, server
     except ModuleNotFoundError as error:

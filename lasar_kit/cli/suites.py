@@ -50,7 +50,6 @@ def suite(
     dry_run: DryRun = False,
 ) -> None:
     """Run a table: specs, or changes of one, on data sets, under seeds; and print what came of it."""
-    from lasar_kit.run.suite import check_cells
     from lasar_kit.spec.suite import load_suite
 
     catalogue = _begin("suite", plugin)
@@ -58,7 +57,6 @@ def suite(
     folder = output or Path("runs") / loaded.suite.name
     numbers = range(seeds or loaded.suite.seeds)
     cells = _planned(loaded, folder, numbers, set_ or [], catalogue)
-    check_cells(cells)
     if dry_run:
         _tell(cells, catalogue)
         return
@@ -81,12 +79,14 @@ def _begin(command: str, plugin: list[Path] | None) -> Catalogue:
 def _planned(
     loaded: LoadedSuite, folder: Path, seeds: range, overrides: list[str], catalogue: Catalogue
 ) -> list[list[Cell]]:
-    from lasar_kit.run.suite import Cell
+    from lasar_kit.run.suite import Cell, check_cells
 
-    return [
+    cells = [
         Cell.of(one.at.title, folder / one.folder, seeds, one.spec, [*one.changes, *overrides], catalogue)
         for one in loaded.planned()
     ]
+    check_cells(cells)
+    return cells
 
 
 def _tell(cells: list[list[Cell]], catalogue: Catalogue) -> None:
@@ -146,14 +146,12 @@ def study(
 ) -> None:
     """Does thinking help? The spec against no thoughts, pauses, noise and fixed depths, in one table."""
     from lasar_kit.run.controls import rows_of
-    from lasar_kit.run.suite import check_cells
 
     catalogue = _begin("study", plugin)
     overrides = set_ or []
     rows = rows_of(spec, overrides, catalogue, max_depth)
     folder = output or Path("runs") / f"study-{spec.stem}"
     cells = _controls(rows, spec, overrides, folder, seeds, catalogue)
-    check_cells(cells)
     if dry_run:
         _tell(cells, catalogue)
         for name, reason in rows.skipped.items():
@@ -167,15 +165,17 @@ def _controls(
     rows: Rows, spec: Path, overrides: list[str], folder: Path, seeds: int, catalogue: Catalogue
 ) -> list[list[Cell]]:
     """A study's runs: it is a suite whose rows are the spec and its controls."""
-    from lasar_kit.run.suite import Cell
+    from lasar_kit.run.suite import Cell, check_cells
     from lasar_kit.spec import load_spec
 
     first = load_spec(spec, overrides, catalogue).spec.seed
     numbers = range(first, first + seeds)
-    return [
+    cells = [
         Cell.of(row.name, folder / row.folder, numbers, spec, [*overrides, *row.changes], catalogue)
         for row in rows.rows
     ]
+    check_cells(cells)
+    return cells
 
 
 def _report(rows: Rows, cells: list[list[Cell]], folder: Path, catalogue: Catalogue) -> None:

@@ -91,7 +91,7 @@ def token_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
     """A tokenizer that knows these tokens and no words."""
     index = {word: place for place, word in enumerate(words)}
     pad, bos, eos = SPECIAL
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel(index, unk_token=pad)),
         pad_token=pad,
         bos_token=bos,

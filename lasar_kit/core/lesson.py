@@ -138,4 +138,5 @@ def mapped(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
         result = replace(value, **{name: mapped(getattr(value, name), change) for name in names})
     elif isinstance(value, Mapping):
         result = {name: mapped(part, change) for name, part in value.items()}
-    return result  # type: ignore[no-any-return]
+    changed: Value = result
+    return changed

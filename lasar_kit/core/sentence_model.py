@@ -102,9 +102,9 @@ def _carried_by(package: str, component: str) -> Path:
 def _without_progress_bars() -> Iterator[None]:
     """Loading draws bars on stderr that no argument turns off."""
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            logging.enable_progress_bar()

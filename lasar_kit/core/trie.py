@@ -207,19 +207,19 @@ def _level(
     """One level from its nodes' parents and tokens, both sorted by parent, then token."""
     nodes = int(parent[-1]) + 1
     tokens, code = codes(token)
-    child = np.arange(len(token))
-    first = np.searchsorted(parent, np.arange(nodes + 1))
-    widest = int(np.diff(first).max())
-    full = len(tokens) <= WIDE or widest * THIN > len(tokens)
-    if full and nodes * len(tokens) * 4 <= budget:
+    fits = nodes * len(tokens) * 4 <= budget
+    if fits and (len(tokens) <= WIDE or int(np.bincount(parent).max()) * THIN > len(tokens)):
         rows = Rows.empty(nodes, len(tokens), "cpu")
         dense = rows.table[:nodes].numpy()
         dense.fill(-1)
-        dense[parent, code] = child
+        dense[parent, code] = np.arange(len(token))
         if torch.device(device).type != "cpu":  # where room takes memory, it is made when it is needed
             rows = Rows(rows.table[:nodes].to(device), nodes)
         return DenseLevel(torch.from_numpy(tokens).to(device), rows, nodes)
-    return SparseLevel(torch.from_numpy(first).to(device), torch.from_numpy(token).to(device), widest)
+    first = np.searchsorted(parent, np.arange(nodes + 1))
+    return SparseLevel(
+        torch.from_numpy(first).to(device), torch.from_numpy(token).to(device), int(np.diff(first).max())
+    )
 
 
 class OpenNodes:

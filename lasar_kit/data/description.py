@@ -21,7 +21,8 @@ Facts = dict[str, Any]
 def describe(dataset: Dataset) -> Facts:
     """All there is to tell, ready for JSON.
 
-    Interactions are those that the filters left. `repeats` are interactions with an item that the user took
+    Interactions are those that the filters left. `sparsity` is the share of pairs of a user and an item that
+    none is of. `repeats` are interactions with an item that the user took
     before, `copies` those among them at the same time too, and `in_a_row` those with the item just before.
     `ties` counts interactions, and targets, whose user took another item at the same time; it is null where
     times are not known. `targets` stand in the history they are asked with (`in_history`), are its last item
@@ -29,13 +30,13 @@ def describe(dataset: Dataset) -> Facts:
     """
     reading, sequences = dataset.reading, dataset.sequences
     users, items, count = len(dataset.users), len(dataset.items), len(sequences.items)
-    lengths = sequences.lengths
+    lengths, repeats = sequences.lengths, _repeats(dataset)
     trained = np.bincount(dataset.train.items, minlength=items) > 0
     return {
         "users": users,
         "items": items,
         "interactions": count,
-        "sparsity": 1 - count / (users * items) if users and items else 0.0,
+        "sparsity": 1 - (count - repeats["repeats"]) / (users * items) if users and items else 0.0,
         "lengths": {
             "min": int(lengths.min(initial=count)),
             "mean": float(lengths.mean()) if users else 0.0,
@@ -45,7 +46,7 @@ def describe(dataset: Dataset) -> Facts:
         "samples": _samples(dataset),
         "found": asdict(reading.found) if reading.found else None,
         "left_out": {name: asdict(gone) for name, gone in reading.left_out.items()},
-        **_repeats(dataset),
+        **repeats,
         "ties": _ties(dataset),
         "untrained_items": int((~trained).sum()),
         "targets": _targets(dataset, trained),

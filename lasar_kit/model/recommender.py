@@ -105,7 +105,8 @@ class Recommender(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where its weights are."""
-        return next(self.backbone.parameters()).device  # type: ignore[no-any-return]
+        device: torch.device = next(self.backbone.parameters()).device
+        return device
 
     def read(self, prompts: Prompts) -> Prompt:
         """Read a batch's prompts."""

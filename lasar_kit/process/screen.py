@@ -132,7 +132,7 @@ def quiet_libraries() -> None:
     """Keep the progress bars of libraries off the screen, where ours tell more."""
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
 
 
 def duration(seconds: float) -> str:

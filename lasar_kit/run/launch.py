@@ -52,7 +52,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": "1"}
     options = ["--standalone", "--nproc-per-node", str(processes), "--module", "lasar_kit"]
     try:
-        run.run(run.get_args_parser().parse_args([*options, *arguments]))  # type: ignore[no-untyped-call]
+        run.run(run.get_args_parser().parse_args([*options, *arguments]))
     except ChildFailedError as error:
         # One that was killed says nothing; the others fail for want of it, perhaps within the same second.
         for rank, failure in error.failures.items():
@@ -100,14 +100,16 @@ def _join() -> Any:
     import torch
     import torch.distributed as dist
     from accelerate import PartialState
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     forced = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
     PartialState(cpu=forced or device is None or device.type == "mps", timeout=PATIENCE)
     if not dist.is_initialized():
         return None
-    store, _, _ = next(dist.rendezvous("env://", timeout=PATIENCE))  # type: ignore[attr-defined]
-    return dist.PrefixStore("lasar_kit", store)  # type: ignore[attr-defined]
+    store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+    return PrefixStore("lasar_kit", store)
 
 
 def _wait() -> None:

@@ -23,7 +23,7 @@ from lasar_kit.errors import UserError, nearest
 from lasar_kit.spec.load import load_spec
 from lasar_kit.store.artifacts import Artifact
 from lasar_kit.store.layout import LOCK, MODEL
-from lasar_kit.store.run_folder import lacking, reading_run
+from lasar_kit.store.run_folder import check_run, reading_run
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
@@ -125,8 +125,7 @@ class Stock:
 
 def find(run: Path, catalogue: Catalogue) -> Origin:
     """Where a run has its last model's items. `UserError` where the folder holds no finished model."""
-    if not (run / LOCK).is_file():
-        raise UserError(f"{run}: is not the folder of a run, {lacking(run, LOCK)}")
+    check_run(run)
     loaded = load_spec(run / LOCK, [], catalogue)
     sids = _last_checkpoint(run, loaded).inputs["sids"]
     if not (run / MODEL).is_dir():

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from lasar_kit.errors import UserError, nearest
+from lasar_kit.errors import UserError, nearest, nearest_file
 from lasar_kit.spec import messages, presets
 from lasar_kit.spec.component import SpecModel
 from lasar_kit.spec.paths import resolved
@@ -175,15 +175,19 @@ def load_suite(
         suite = Suite.model_validate(tree.plain())
     except ValidationError as error:
         raise UserError(*messages.lines(error, tree)) from None
-    if wrong := [
-        f"{messages.find(tree, key)[1]}: {messages.dotted(key)}: {text}" for key, text in _wrong(suite)
-    ]:
+    if wrong := [_line(tree, key, text) for key, text in _wrong(suite)]:
         raise UserError(*wrong)
     return LoadedSuite(path, suite, tree)
 
 
+def _line(tree: Node, key: messages.Path, text: str) -> str:
+    place = messages.find(tree, key)[1]
+    return f"{place}: {text}" if place.line is None else f"{place}: {messages.dotted(key)}: {text}"
+
+
 def _wrong(suite: Suite) -> Iterator[tuple[messages.Path, str]]:
-    """Names of rows that there are none of, and rows without a spec: the keys, and what is wrong."""
+    """Names of rows that there are none of, rows without a spec, and specs that are not there: the keys, and
+    what is wrong."""
     named: list[tuple[messages.Path, str | None]] = [(("against",), suite.against)]
     named += [(("show", number, "rows"), name) for number, one in enumerate(suite.show) for name in one.rows]
     for key, name in named:
@@ -192,6 +196,22 @@ def _wrong(suite: Suite) -> Iterator[tuple[messages.Path, str]]:
     for name, row in suite.rows.items():
         if (row.spec or suite.spec) is None:
             yield ("rows", name), "has no 'spec', and the suite has none either"
+    specs: list[tuple[messages.Path, str | None]] = [(("spec",), suite.spec)]
+    specs += [(("rows", name, "spec"), row.spec) for name, row in suite.rows.items()]
+    for key, spec in specs:
+        if spec is not None and (why := _absent(spec)):
+            yield key, why
+
+
+def _absent(spec: str) -> str:
+    """Say that a spec's file, or a preset, is not there; nothing of one that is."""
+    if not spec.startswith(presets.PREFIX):
+        return "" if Path(spec).exists() else f"no such file: {spec}{nearest_file(spec)}"
+    try:
+        presets.preset(spec.removeprefix(presets.PREFIX))
+    except UserError as error:
+        return error.lines[0]
+    return ""
 
 
 def _scale(path: Path, value: Mapping[str, Node], scale: str) -> dict[str, Node]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from lasar_kit.errors import nearest
 from lasar_kit.spec.component import SpecModel
@@ -109,6 +110,8 @@ def _of_kind(value: object) -> object:
     if not isinstance(value, Mapping):
         return value
     use = value.get("use")
+    if use is None:
+        raise PydanticCustomError("raised", "use: is missing; {valid}", {"valid": nearest("", KINDS)})
     if use not in KINDS:
         raise ValueError(f"use: is no kind of table or figure (got {use!r}); {nearest(str(use), KINDS)}")
     return KINDS[str(use)].model_validate(value)

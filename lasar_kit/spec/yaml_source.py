@@ -118,7 +118,8 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode):
             items = [self.build(item, item.start_mark.line + 1) for item in node.value]
             return Node(items, self.at(line))
-        value = read_scalar(node.value) if node.style is None else node.value  # type: ignore[attr-defined]
+        assert isinstance(node, yaml.ScalarNode)
+        value = read_scalar(node.value) if node.style is None else node.value
         return Node(value, self.at(line))
 
     def table(self, node: yaml.MappingNode) -> dict[str, Node]:

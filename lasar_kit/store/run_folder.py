@@ -57,6 +57,12 @@ def lacking(folder: Path, file: str) -> str:
     return f"it holds no {file}" if folder.exists() else f"there is no such folder{nearest_file(folder)}"
 
 
+def check_run(folder: Path) -> None:
+    """`UserError` unless a folder is that of a run. Quick: what reads the run takes seconds to import."""
+    if not (folder / LOCK).is_file():
+        raise UserError(f"{folder}: is not the folder of a run, {lacking(folder, LOCK)}")
+
+
 def check_settings(folder: Path, loaded: LoadedSpec, overrides: Sequence[str]) -> None:
     """`UserError` where `--set` would have the run that a folder holds replaced by one of other settings.
 

@@ -51,7 +51,7 @@ def on(device: str) -> Iterator[None]:
     if torch.device(device).type == "cpu":
         yield
         return
-    doubles = (tiny.backbone, tiny.coarse_backbone)
+    doubles = (tiny.backbone, tiny.frozen, tiny.coarse_backbone)
     try:
         for made in doubles:
             made.cache_clear()

@@ -146,7 +146,8 @@ class Contract:
     came out by name, for the checks that all kinds share; `settle(component, inputs)` comes before, where a
     component is not ready for use once it is built. `types` are those that results may have, `changeable`
     says whether inputs could be changed at all, `learns` whether a component may hold state that is saved,
-    `trains` whether training puts it into training mode.
+    `trains` whether training puts it into training mode, `forgets` whether a use of it may leave nothing
+    behind.
     Hooks have no `interface`: they implement what they want of many.
     """
 
@@ -163,12 +164,14 @@ class Contract:
         changeable: bool = True,
         learns: bool = False,
         trains: bool = False,
+        forgets: bool = False,
         examples: int = 25,
     ) -> None:
         self.kind, self.interface, self.cases = kind, interface, cases
         self.given, self.act, self.settle = given, act, settle
         self.types = types or {}
         self.changeable, self.learns, self.trains = changeable, learns, trains
+        self.forgets = forgets
         self.examples = examples
         self.checks: list[Check] = []
 

@@ -215,6 +215,44 @@ def test_nothing_is_imported_that_a_command_does_without(
     assert found.stderr == ""
 
 
+RUN_COMMANDS = [
+    ["recommend", "gone", "--history", "a"],
+    ["recommend", "gone", "--histories", "spec.yaml", "--output", "lists.parquet"],
+    ["explain", "gone", "--history", "a"],
+    ["serve", "gone"],
+    ["export", "gone", "--to", "there"],
+    ["items", "add", "gone", "items.csv"],
+    ["items", "withdraw", "gone", "a"],
+    ["items", "list", "gone"],
+    ["report", "gone"],
+    ["report", "gone", "--html", "page.html"],
+    ["compare", "gone"],
+    ["suite", "gone.yaml"],
+    ["study", "gone.yaml"],
+]
+
+
+def test_what_is_not_there_is_told_before_torch_is_loaded(spec: Path) -> None:
+    """In a process a command, all of one that has loaded nothing heavy."""
+    program = (
+        "import os, sys\nfrom lasar_kit.cli.main import main\n"
+        f"for arguments in {RUN_COMMANDS!r}:\n"
+        "    sys.stdout.flush()\n    if os.fork():\n        os.wait()\n        continue\n"
+        "    sys.stderr = sys.stdout\n    try:\n        main(arguments)\n"
+        "    except SystemExit as done:\n        print(done.code, 'torch' in sys.modules)\n"
+        "        sys.exit()\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{program}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = found.stdout.splitlines()
+    assert lines[1::2] == ["2 False"] * len(RUN_COMMANDS), found.stdout + found.stderr
+    told = ["gone: is not the folder of a run, there is no such folder"] * 8
+    told += ["gone: is not the folder of a finished run, there is no such folder"] * 3
+    assert lines[::2] == [*told, *["gone.yaml: no such file"] * 2]
+
+
 def test_every_command_is_where_it_is_said_to_be(call: Call) -> None:
     result = call("--help")
     rows = [line[2:] for line in result.out.partition("Commands")[2].splitlines() if line.startswith("│ ")]

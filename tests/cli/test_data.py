@@ -50,7 +50,7 @@ def test_a_data_set_is_described(call: Run, given: tuple[str, ...]) -> None:
         cells[0]: cells[1] for line in out.splitlines() if len(cells := re.split(r"\s{2,}", line.strip())) > 1
     }
     assert rows["users"] == rows["items"] == "6"
-    assert rows["sparsity"] == "0.000%"
+    assert rows["sparsity"] == "16.667%"
     assert rows["items a user"] == "6 to 6, mean 6.00, median 6"
     assert rows["samples"] == "18 training, 6 validation, 6 test"
     assert rows["repeats"] == "6, 6 of them exact copies; 6 of the item just before"

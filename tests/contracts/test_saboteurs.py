@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -35,6 +35,48 @@ def test_a_check_catches_its_saboteur(kind: str, check: Check) -> None:
     assert len(lines) == 2
     assert lines[0].startswith(f"{check.name}: ")
     assert lines[1] == check.mend
+
+
+class KeepsNorm(tiny.TinyLoop):
+    """Feeds states as long as the embeddings were when it was first asked."""
+
+    norm: Any = None
+
+    def step(self, backbone: Any, h: Any, parent: Any, context: Any) -> Any:
+        self.norm = backbone.embedding_norm() if self.norm is None else self.norm
+        return super().step(backbone, self.norm * h / h.norm(dim=-1, keepdim=True), parent, context)
+
+
+class KeepsScale(tiny.TinyAligner):
+    """Divides by the largest state that it was first given."""
+
+    scale: Any = None
+
+    def loss(self, trace: Any, anchors: Any) -> Any:
+        if self.scale is None and anchors.states.numel():
+            self.scale = float(anchors.states.abs().max())
+        return super().loss(trace, anchors) / (self.scale or 1.0)
+
+
+class KeepsHead(tiny.TinyDecoder):
+    """Searches by the model that it was first given, until another catalogue is bound."""
+
+    def bind(self, table: Any) -> None:
+        super().bind(table)
+        self.model: Any = None
+
+    def scores(self, backbone: Any, trace: Any) -> Any:
+        self.model = deepcopy(backbone) if self.model is None else self.model
+        return super().scores(self.model, trace)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keeps"), [("latent_loop", KeepsNorm), ("aligner", KeepsScale), ("decoder", KeepsHead)]
+)
+def test_what_is_kept_of_a_first_use_is_caught(kind: str, keeps: Any) -> None:
+    named = next(check for check in checks_for(kind) if check.name == "earlier_uses_are_forgotten")
+    result = run_check(named, Subject(kind, keeps.__name__, lambda env: keeps(None, env)))
+    assert result.found.startswith("used before, on other weights, it differs: ")
 
 
 NUMPY = ("text_encoder", "ranker")

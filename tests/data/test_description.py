@@ -55,6 +55,7 @@ def test_counts(rows: Rows) -> None:
         "test": len(rows),
     }
     assert facts["repeats"] == sum(len(row) - len(set(row)) for row in items)
+    assert facts["sparsity"] == 1 - sum(len(set(row)) for row in items) / (len(rows) * 6)
     assert facts["copies"] == sum(len(row) - len(set(row)) for row in rows)
     assert facts["in_a_row"] == sum(a == b for row in items for a, b in pairwise(row))
 

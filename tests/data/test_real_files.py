@@ -34,12 +34,12 @@ def counted(rows: Rows, items: int) -> dict[str, Any]:
     """The facts of a data table, one user at a time."""
     trained = {item for row in rows.values() for item in row[:-2]}
     lengths = sorted(map(len, rows.values()))
-    total = sum(lengths)
+    total, pairs = sum(lengths), sum(len(set(row)) for row in rows.values())
     return {
         "users": len(rows),
         "items": items,
         "interactions": total,
-        "sparsity": pytest.approx(1 - total / len(rows) / items),
+        "sparsity": pytest.approx(1 - pairs / len(rows) / items),
         "lengths": {
             "min": lengths[0],
             "mean": pytest.approx(total / len(rows)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import numpy as np
 import pytest
 import torch
@@ -75,6 +77,20 @@ def test_dense_tables_stop_at_the_budget() -> None:
     assert kinds[256] == [DenseLevel] * 4
     within = Trie.of(SidTable(codes), 5, "cpu").levels[:3]
     assert sum(level.nbytes for level in within if isinstance(level, DenseLevel)) <= 5 * 2**20
+
+
+def test_a_narrow_level_with_a_table_counts_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes longer than the rest of it."""
+
+    def counted(*_: object) -> NoReturn:
+        raise AssertionError("children are counted")
+
+    table = SidTable(torch.tensor([[0, 3], [1, 4], [1, 5]]))
+    for name in ("searchsorted", "bincount"):
+        monkeypatch.setattr(np, name, counted)
+    assert {type(level) for level in Trie.of(table, 1, "cpu").levels} == {DenseLevel}
+    with pytest.raises(AssertionError):
+        Trie.of(table, 0, "cpu")
 
 
 @pytest.mark.parametrize(("tokens", "kind"), [(1024, DenseLevel), (1025, SparseLevel)])

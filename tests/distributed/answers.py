@@ -38,6 +38,8 @@ CATALOGUE = Catalogue.discover()
 SAMPLES = [([4, 9], 2), ([1], 7), ([5, 3, 8, 8], 11), ([20, 2], 4), ([6, 17, 3], 29)]
 """Histories and answers; how long they are thought about, by label, follows."""
 LABELS = [1, 3, 2, 2, 1]
+TEXTS = {0: "soap and", 1: "brush"}
+"""What is written behind some of them: nothing behind those of one process, or of both."""
 ROWS = [[0, 1, 2, 3, 4], [2], [4, 1, 0], [3, 2, 1, 0]]
 """The samples of each batch: shares of 3 and 2, 1 and 0, 2 and 1, 2 and 2 of them."""
 
@@ -62,18 +64,19 @@ def backbone(lora: bool) -> Any:
     return config("backbone", "qwen3", pretrained=folder, lora={"rank": 3, "alpha": 12})
 
 
-def recommender(lora: bool = False) -> Recommender:
+def recommender(lora: bool = False, loop: str = "coconut") -> Recommender:
     """Ranks thirty items, thinks up to three steps."""
     leaves = torch.randperm(60, generator=torch.Generator().manual_seed(3))[:30]
     sids = Sids(torch.stack([leaves // 12, leaves // 3 % 4, leaves % 3], dim=1), (5, 4, 3))
     parts = Parts(
         backbone(lora),
         config("prompt", "sid_only"),
-        config("latent_loop", "coconut"),
+        config("latent_loop", loop),
         config("depth_policy", "mlp", n_max=3),
         6,
     )
-    env = Env(seed=5, vocabulary=sids.vocabulary, corpus=lambda: ["soap and brush"])
+    vocabulary = (*sids.vocabulary, *parts.latent_loop.tokens)
+    env = Env(seed=5, vocabulary=vocabulary, corpus=lambda: ["soap and brush"])
     return Recommender.build(CATALOGUE, parts, config("decoder", "trie_beam", width=10), sids, env)
 
 
@@ -121,15 +124,26 @@ class Sharding(Accelerator):
 
 def sft(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
     """Losses of four SFT updates on unequal shares with unequal depths, and what is recommended then."""
-    model = recommender(lora)
-    step = SftStep(model, "trie", _sft_objectives(model))
+    names = {"ce": "answer", "align": "align", "policy": "depth_label"}
+    return _taught(accelerator, recommender(lora), names, _batch)
+
+
+def words(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
+    """The same of a loop that reads what is written."""
+    names = {"ce": "answer", "words": "rationale"}
+    return _taught(accelerator, recommender(lora, "written"), names, _written)
+
+
+def _taught(accelerator: Accelerator, model: Recommender, names: dict[str, str], batch: Any) -> Any:
+    step = SftStep(model, "trie", _sft_objectives(model, names))
     updater = Updater(accelerator, step, OptimizerConfig(lr=3e-3, warmup=0), len(ROWS))
     made = []
     for rows in ROWS:
         mine, there = _share(accelerator, rows)
-        count = len(rows)
-        terms = {"ce": Term(1.0, 3 * count), "align": Term(0.1, count), "policy": Term(0.1, count)}
-        made.append(updater.update([(lambda mine=mine: _batch(model, mine), there)], terms))
+        count, texts = len(rows), sum(row in TEXTS for row in rows)
+        known = {"ce": Term(1.0, 3 * count), "align": Term(0.1, count), "policy": Term(0.1, count)}
+        terms = {name: {**known, "words": Term(0.1, texts)}[name] for name in names}
+        made.append(updater.update([(lambda mine=mine: batch(model, mine), there)], terms))
     return _told(updater, made, accelerator)
 
 
@@ -165,9 +179,8 @@ def _aligner(model: Recommender, name: str) -> Any:
     return CATALOGUE.build("aligner", config("aligner", name), env)
 
 
-def _sft_objectives(model: Recommender) -> dict[str, Any]:
+def _sft_objectives(model: Recommender, names: dict[str, str]) -> dict[str, Any]:
     env = Env(seed=0, hidden_size=16, head=model.backbone.logits)
-    names = {"ce": "answer", "align": "align", "policy": "depth_label"}
     return {
         term: CATALOGUE.build("sft_objective", config("sft_objective", name), env)
         for term, name in names.items()
@@ -212,6 +225,13 @@ def _batch(model: Recommender, rows: list[int]) -> Any:
     states = torch.stack([torch.randn(3, 16, generator=torch.Generator().manual_seed(int(r))) for r in rows])
     anchors = Anchors(states[:, None], torch.arange(3) < label[..., None])
     return replace(batch, label=label, anchors=anchors)
+
+
+def _written(model: Recommender, rows: list[int]) -> Any:
+    texts = [model.backbone.tokenizer(TEXTS.get(row, ""))["input_ids"] for row in rows]
+    longest = max(map(len, texts))
+    padded = [[*ids, *[-1] * (longest - len(ids))] for ids in texts]
+    return replace(_batch(model, rows), rationale=torch.tensor(padded, dtype=torch.int64)[:, None])
 
 
 class Half(nn.Module):
@@ -264,9 +284,8 @@ def main(folder: Path) -> None:
             "embeddings": embeddings(),
             **{
                 f"{kind.__name__} {how} {'lora' if lora else 'all'}": kind(make(), lora)
-                for kind in (sft, rl)
+                for kind, lora in ((sft, False), (sft, True), (rl, False), (rl, True), (words, False))
                 for how, make in (("whole", lambda: training_processes(0)), ("sharded", Sharding))
-                for lora in (False, True)
             },
             "unreached": unreached(),
         }

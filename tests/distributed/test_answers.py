@@ -65,12 +65,14 @@ def test_lists_and_embeddings_are_equal_to_the_last_bit(
     assert two[0][part] == getattr(answers, part)()
 
 
-@pytest.mark.parametrize("trained", ["all", "lora"])
-@pytest.mark.parametrize("kind", ["sft", "rl"])
+@pytest.mark.parametrize(
+    ("kind", "trained"), [("sft", "all"), ("sft", "lora"), ("rl", "all"), ("rl", "lora"), ("words", "all")]
+)
 def test_updates_are_those_of_one_process(
     two: list[dict[str, Any]], answers: ModuleType, kind: str, trained: str
 ) -> None:
-    """Unequal shares, thought about for 1 to 3 steps; weights whole, and sharded by `fully_shard`."""
+    """Unequal shares, thought about for 1 to 3 steps, or with a text behind some; weights whole, and sharded
+    by `fully_shard`."""
     alone = getattr(answers, kind)(answers.training_processes(0), trained == "lora")
     for how in ("whole", "sharded"):
         found = two[0][f"{kind} {how} {trained}"]

@@ -18,6 +18,7 @@ from lasar_kit.core.values import Env, LatentTrace, Prompt
 from lasar_kit.core.vocabulary import END_THINK, LATENT_TOKENS, THINK, sid_tokens
 from lasar_kit.testing.lessons import Teaching, TinyView
 from lasar_kit.testing.tiny import TinyBackbone, environment
+from lasar_kit.testing.tiny.backbone import Nodes
 from lasar_plugins.latent_loop.written.config import WrittenConfig
 from lasar_plugins.latent_loop.written.draws import inverted, numbers_of
 from lasar_plugins.latent_loop.written.loop import WrittenLoop
@@ -157,6 +158,23 @@ def test_depth_0_answers_directly(writer: TinyBackbone) -> None:
     assert torch.equal(nothing.last, prompt.h0)
     assert nothing.written is not None
     assert nothing.context.length == made.spell(writer, prompt, nothing.written).context.length
+
+
+def test_processes_that_share_weights_read_alike(
+    writer: TinyBackbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has no text reads as often as the others, and its answer's gradient passes what it read."""
+    prompt = read(writer, [[3, 7, 5], [4, 9, 3]])
+    nothing = torch.full((2, 1, 2), -1)
+    alone = loop(limit=4).spell(writer, prompt, nothing)
+    assert alone.context is prompt.context
+    monkeypatch.setattr("lasar_plugins.latent_loop.written.paths.several", lambda: True)
+    trace = loop(limit=4).spell(writer, prompt, nothing)
+    assert isinstance(trace.context, Nodes)
+    assert (trace.context.length, trace.context.states.requires_grad) == (prompt.context.length + 1, True)
+    for name in ("last", "tip", "written", "written_logp"):
+        assert torch.equal(getattr(trace, name), getattr(alone, name))
+    assert not trace.mask.any()
 
 
 @torch.no_grad()

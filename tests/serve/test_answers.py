@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lasar_kit.core.allowed import Allowed
 from lasar_kit.serve.engine import Answer, Asked
 from lasar_kit.serve.http import service as service_module
+from lasar_kit.serve.http.app import Options, create_app
 from lasar_kit.serve.http.batches import Batches, _Waiting
 from lasar_kit.serve.http.bodies import RecommendBody
 from lasar_kit.serve.http.meters import Meters
@@ -262,3 +263,36 @@ def test_an_unknown_id_is_named_or_skipped(served: Serve) -> None:
     assert ids(found) == [["i5"], ["i5"]]
     alone = ask(client, histories=[["i1"], ["i2"]], allow=["i5"], k=3)
     assert ids(alone) == ids(found)
+
+
+class Breaks(Service):
+    """Raises on histories that hold one of `bad` rows; on all where it is None."""
+
+    bad: tuple[int, ...] | None = ()
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        if self.bad is None or any(row in one.history for one in asked for row in self.bad):
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        return super().answer(asked)
+
+
+def test_a_server_whose_model_fails_is_not_ready(model: LoadedRun) -> None:
+    """Neither is it for good: while nothing is asked, `/ready` asks. One request that fails is no reason."""
+    service = Breaks(model, "shop")
+    with TestClient(create_app(service, Options()), raise_server_exceptions=False) as client:
+
+        def status() -> tuple[int, int]:
+            return client.post("/recommend", json={"histories": [["i1", "i2"]]}).status_code, client.get(
+                "/ready"
+            ).status_code
+
+        assert status() == (200, 200)
+        service.bad = (2,)
+        assert status() == (500, 200)
+        service.bad = None
+        assert status() == (500, 503)
+        assert client.get("/ready").json() == {"errors": [{"field": "", "message": "not now"}]}
+        service.bad = ()
+        assert client.get("/ready").status_code == 200
+        service.bad = None
+        assert client.get("/ready").status_code == 200, "nobody has asked since"

@@ -36,8 +36,10 @@ def suite(tmp_path: Path) -> Path:
     return tmp_path / "two.yaml"
 
 
-def load_all(path: Path, scale: str | None = None, data: Sequence[str] = ()) -> None:
-    for one in load_suite(path, scale, data=data).planned():
+def load_all(
+    path: Path, scale: str | None = None, spec: Path | None = None, data: Sequence[str] = ()
+) -> None:
+    for one in load_suite(path, scale, spec, data).planned():
         load_spec(one.spec, one.changes, Catalogue.discover())
 
 
@@ -93,6 +95,12 @@ def test_a_scale_replaces_keys_and_the_command_line_the_data(suite: Path) -> Non
         ("hidden_size: 24", "hidden_sise: 24", "two.yaml:3: backbone.hidden_sise: unknown option of qwen3; "
          "did you mean 'hidden_size'?"),
         ("spec: shop.yaml\n", "", "two.yaml:5: rows.as it is: has no 'spec', and the suite has none either"),
+        ("shop.yaml", "shp.yaml", "two.yaml:2: spec: no such file: shp.yaml; did you mean 'shop.yaml'?"),
+        ("{set:", "{spec: non.yaml, set:", "two.yaml:7: rows.no RL.spec: no such file: non.yaml"),
+        ("{set:", "{spec: preset:beuty/lasar, set:", "two.yaml:7: rows.no RL.spec: preset:beuty/lasar: no "
+         "such preset; did you mean 'beauty/lasar'?"),
+        ("rows:", "show: [{rows: []}]\nrows:", "two.yaml:5: show[0]: use: is missing; valid: bars, by_depth, "
+         "curves, depths, dynamics, segments, table, times"),
         ("rows:", "show: [{use: tables}]\nrows:", "two.yaml:5: show[0]: use: is no kind of table or figure "
          "(got 'tables'); did you mean 'table'?"),
         ("rows:", "show: [{use: bars, metric: hr10}]\nrows:", "two.yaml:5: show[0].metric: must be 'hr@5', "
@@ -108,6 +116,8 @@ def test_a_mistake_is_a_line_with_its_place(suite: Path, old: str, new: str, lin
 def test_a_scale_and_data_that_are_not_there(suite: Path) -> None:
     (line,) = lines(suite, "Two", "Two", scale="larg")
     assert line == "--scale larg: two.yaml has no such scale; did you mean 'large'?"
+    (line,) = lines(suite, "Two", "Two", spec=Path("gone.yaml"))
+    assert line == f"--spec: no such file: {Path.cwd() / 'gone.yaml'}"
     assert lines(suite, "Two", "Two", data=["B"]) == ("--data B: must read NAME=SOURCE",)
 
 

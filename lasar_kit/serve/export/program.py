@@ -69,7 +69,7 @@ class Reader(nn.Module):
 
 
 def _layer(keys: Tensor, values: Tensor) -> Any:
-    layer: Any = DynamicLayer()  # type: ignore[no-untyped-call]
+    layer: Any = DynamicLayer()
     layer.lazy_initialization(keys, values)
     layer.keys, layer.values, layer.is_initialized = keys, values, True
     return layer

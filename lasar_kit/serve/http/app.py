@@ -196,8 +196,8 @@ def create_app(service: Service, options: Options) -> FastAPI:
 
     @app.get("/ready", responses={503: {"model": Refusal}})
     async def ready() -> Any:
-        """Whether requests are taken: the model is loaded, and the queue has room."""
-        if not server.ready or len(server.batches.queue) >= options.room:
+        """Whether requests are taken: the model is loaded and answers, and the queue has room."""
+        if not (server.ready and await server.batches.able(service.simple)):
             return _refused(503, [Mistake(field="", message="not now")])
         return {"status": "ready"}
 

@@ -55,6 +55,8 @@ class Batches:
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="model")
         self.seconds_each = 0.0
         """What a history took lately."""
+        self.failed = False
+        """Whether no history of the last batch could be answered."""
 
     async def ask(self, asked: Sequence[Asked]) -> list[Answer]:
         """The answers, in order; `Full` where there is no room for all of them.
@@ -78,6 +80,14 @@ class Batches:
                 self.queue = deque(one for one in self.queue if not one.answer.cancelled())
                 self._changed()
 
+    async def able(self, simple: Asked) -> bool:
+        """Whether there is room, and the model answers: where it last failed, it is asked for something
+        `simple`, since nobody else may ask a server that is not ready."""
+        if self.failed and len(self.queue) < self.room:
+            with suppress(Exception):
+                await self.ask([simple])
+        return not self.failed and len(self.queue) < self.room
+
     async def run(self) -> None:
         """Answer until cancelled."""
         loop = asyncio.get_running_loop()
@@ -88,6 +98,7 @@ class Batches:
             taken = time.monotonic() - start
             self.seconds_each = taken / len(batch)
             self.meters.batch(len(batch), taken)
+            self.failed = not any(isinstance(answer, Answer) for answer in found)
             for one, answer in zip(batch, found, strict=True):
                 if one.answer.done():
                     continue  # nobody waits for it any more

@@ -61,6 +61,6 @@ class Meters:
         """All numbers, of all processes where they count together."""
         if SHARED in os.environ:
             every = CollectorRegistry()
-            multiprocess.MultiProcessCollector(every)  # type: ignore[no-untyped-call]
+            multiprocess.MultiProcessCollector(every)
             return generate_latest(every)
         return generate_latest(self.registry)

@@ -53,6 +53,8 @@ class Service:
             self.takes_newcomers = True
         except UserError:
             self.takes_newcomers = False
+        self.simple = Asked(np.zeros(1, dtype=np.int64), 1, model.width)
+        """What any model of a run answers that answers at all: behind the first item."""
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         """One batch."""

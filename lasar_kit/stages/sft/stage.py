@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ class _SftTraining(Training):
             words = Words(recommender.backbone.tokenizer, objective_env(context, recommender).vocabulary)
             folder = context.inputs["anchors"]
             self.rationales = Rationales(folder, dataset.users, words, config.rationale_tokens)
-        self.recent: deque[Mapping[str, float]] = deque(maxlen=self.per_epoch)
+        self.recent: deque[Mapping[str, Sequence[float]]] = deque(maxlen=self.per_epoch)
         step = SftStep(recommender, config.score, objectives)
         self.updater = Updater(
             accelerator, step, config.optimizer, self.updates, config.precision, compiler=config.compile
@@ -174,12 +175,12 @@ class _SftTraining(Training):
         device = self.accelerator.device
         moved = [(partial(lesson.to, device), weight) for lesson, weight in passes]
         update = self.updater.update(moved, terms)
-        self.recent.append(update.terms)
+        self.recent.append({name: (mean, terms[name].count) for name, mean in update.terms.items()})
         packed = self.config.samples == "packed"
         return update, {"items": sum(map(len, windows)) - len(windows) if packed else len(windows)}
 
     def memory(self) -> dict[str, Any]:
-        """The terms of the last epoch."""
+        """The terms of the last epoch: of each update their means, and over how many things."""
         return {"recent": list(self.recent)}
 
     def recall(self, memory: Mapping[str, Any]) -> None:
@@ -285,9 +286,11 @@ class _SftTraining(Training):
         return lesson
 
     def _report(self, done: int) -> dict[str, Any]:
-        """With the mean of each term over the last epoch."""
-        names = self.recent[-1] if self.recent else ()
-        losses = {name: sum(terms[name] for terms in self.recent) / len(self.recent) for name in names}
+        """With the mean of each term over all that it counted in the last epoch."""
+        losses = {}
+        for name in self.recent[-1] if self.recent else ():
+            means, counts = zip(*(terms[name] for terms in self.recent), strict=True)
+            losses[name] = sum(map(mul, means, counts)) / max(sum(counts), 1)
         report = {**super()._report(done), "losses": losses}
         if self.config.samples == "packed":
             assert isinstance(self.windows, samples.Windows), "of `_windows`"

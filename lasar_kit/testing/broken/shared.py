@@ -61,6 +61,7 @@ def saboteurs() -> Saboteurs:
         "results_have_type_and_device": lambda kind: _twisted(
             kind, lambda self, out, inputs: _each(out, _cast)
         ),
+        "earlier_uses_are_forgotten": lambda kind: _twisted(kind, _counts_uses),
     }
     return {
         (kind, check.name): makers[check.name](kind)
@@ -149,6 +150,12 @@ def _half_saved(kind: str) -> Subject:
 
 def _raises(self: Any, out: Any, inputs: tuple[Any, ...]) -> Any:
     raise ValueError("no use")
+
+
+def _counts_uses(self: Any, out: Any, inputs: tuple[Any, ...]) -> Any:
+    """Move a result by how often it was asked before."""
+    self.uses = getattr(self, "uses", -1) + 1
+    return _each(out, lambda value: _moved(value, self.uses))
 
 
 def _each(out: Any, change: Callable[[Any], Any]) -> Any:

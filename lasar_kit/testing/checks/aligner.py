@@ -30,7 +30,14 @@ def _act(component: Aligner, inputs: Inputs) -> dict[str, Any]:
 
 
 aligner = Contract(
-    "aligner", Aligner, alignments(), _given, _act, types={"loss": (torch.float32,)}, trains=True
+    "aligner",
+    Aligner,
+    alignments(),
+    _given,
+    _act,
+    types={"loss": (torch.float32,)},
+    trains=True,
+    forgets=True,
 )
 
 

@@ -7,7 +7,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from torch import nn
 
+from lasar_kit.core.capabilities import DrawsByRow
 from lasar_kit.errors import nearest
 from lasar_kit.spec import ComponentConfig, SpecModel
+from lasar_kit.testing import tiny
 from lasar_kit.testing.compare import difference, snapshot
 from lasar_kit.testing.contract import Check, Contract, Subject, expect
 
@@ -119,6 +122,20 @@ def results_have_type_and_device(contract: Contract, subject: Subject, case: Any
             expect(on == torch.device(subject.device).type, f"{name} is on {on}, not on {subject.device}")
 
 
+def earlier_uses_are_forgotten(contract: Contract, subject: Subject, case: tuple[Any, Any]) -> None:
+    """What it was used on before does not matter, nor do the weights that it and the model had then."""
+    earlier, now = case
+    used, new = subject.fresh(), subject.fresh()
+    if isinstance(used, DrawsByRow):
+        return  # goes on drawing where it stopped
+    for component in (used, new):
+        contract.settle(component, contract.given(now))
+    with _other_weights(used, tiny.backbone(), tiny.coarse_backbone()):
+        contract.act(used, contract.given(earlier))
+    first, second = (snapshot(contract.act(each, contract.given(now))) for each in (new, used))
+    expect(not (where := difference(first, second)), f"used before, on other weights, it differs: {where}")
+
+
 SHARED: tuple[tuple[Law, str], ...] = (
     (has_its_interface, "See lasar_kit.core.interfaces for what this kind must have."),
     (nothing_is_raised, "Look at the named place: shapes, types and empty inputs are the usual causes."),
@@ -135,6 +152,10 @@ SHARED: tuple[tuple[Law, str], ...] = (
         results_have_type_and_device,
         "Cast results, and make new tensors on the device of what you were given.",
     ),
+    (
+        earlier_uses_are_forgotten,
+        "Compute anew in each call what hangs on its inputs or on weights; training changes both.",
+    ),
 )
 ONCE = (has_its_interface, options_survive_a_round_trip, options_are_described)
 """Those that no drawn case matters to."""
@@ -149,15 +170,23 @@ def checks(contract: Contract) -> list[Check]:
         inputs_are_left_as_they_were: not contract.changeable,
         state_survives_saving: not contract.learns,
         results_have_type_and_device: not contract.types,
+        earlier_uses_are_forgotten: not contract.forgets,
     }
     return [_bound(contract, law, mend) for law, mend in SHARED if not left_out.get(law)]
 
 
 def _bound(contract: Contract, law: Law, mend: str) -> Check:
     cases, examples = (st.none(), 1) if law in ONCE else (contract.cases, min(contract.examples // 3, 8) or 1)
+    cases = _pairs(cases) if law is earlier_uses_are_forgotten else cases
     says = " ".join((law.__doc__ or "").split())
     bound = partial(law, contract)
     return Check(law.__name__, contract.kind, says, mend, bound, cases, examples, law in ANY_DRAW)
+
+
+@cache
+def _pairs(cases: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """One and the same strategy each time, or its examples would be drawn anew for each component."""
+    return st.tuples(cases, cases)
 
 
 def draws_numbers(contract: Contract, subject: Subject, case: Any) -> bool:
@@ -171,6 +200,22 @@ def _used(contract: Contract, component: Any, inputs: Any) -> dict[str, Any]:
     """Return what comes out of a component that is settled and used once."""
     contract.settle(component, inputs)
     return contract.act(component, inputs)
+
+
+@contextmanager
+def _other_weights(*parts: Any) -> Iterator[None]:
+    """Modules with other weights, changed in place as an optimizer does, and back to the bit afterwards."""
+    weights = [weight for part in parts if isinstance(part, nn.Module) for weight in part.parameters()]
+    before = [weight.detach().clone() for weight in weights]
+    with torch.no_grad():
+        for weight in weights:
+            weight.mul_(1.25).add_(0.05)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, value in zip(weights, before, strict=True):
+                weight.copy_(value)
 
 
 def _type_names(types: Iterable[Any]) -> list[str]:

@@ -46,13 +46,12 @@ def _bind(component: Decoder, inputs: dict[str, Any]) -> None:
 
 
 def _act(component: Decoder, inputs: dict[str, Any]) -> dict[str, Any]:
-    _bind(component, inputs)
     beams = component.search(inputs["backbone"], inputs["trace"], inputs["width"])
     return {"items": beams.items, "logp": beams.logp}
 
 
 TYPES = {"items": (torch.int64,), "logp": (torch.float32,)}
-decoder = Contract("decoder", Decoder, searches(), _given, _act, settle=_bind, types=TYPES)
+decoder = Contract("decoder", Decoder, searches(), _given, _act, settle=_bind, types=TYPES, forgets=True)
 
 
 def _search(subject: Subject, case: Search) -> Beams:

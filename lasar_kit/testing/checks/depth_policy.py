@@ -25,7 +25,15 @@ def _act(component: DepthPolicy, inputs: Prompt) -> dict[str, Any]:
 
 FLOATS = (torch.float32, torch.float64)
 depth_policy = Contract(
-    "depth_policy", DepthPolicy, STATES, _given, _act, types={"logits": FLOATS}, learns=True, trains=True
+    "depth_policy",
+    DepthPolicy,
+    STATES,
+    _given,
+    _act,
+    types={"logits": FLOATS},
+    learns=True,
+    trains=True,
+    forgets=True,
 )
 
 

@@ -38,7 +38,7 @@ def _act(component: LatentLoop, inputs: dict[str, Any]) -> dict[str, Any]:
 
 TYPES = {"thoughts": FLOAT, "mask": (torch.bool,), "last": FLOAT, "tip": (torch.int64,)}
 latent_loop = Contract(
-    "latent_loop", LatentLoop, thinkings(), _given, _act, types=TYPES, learns=True, trains=True
+    "latent_loop", LatentLoop, thinkings(), _given, _act, types=TYPES, learns=True, trains=True, forgets=True
 )
 
 

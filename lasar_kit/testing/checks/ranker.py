@@ -37,6 +37,7 @@ ranker = Contract(
     _act,
     settle=_settle,
     types={"scores": (np.dtype(np.float64),)},
+    forgets=True,
 )
 
 

@@ -25,7 +25,7 @@ def _act(component: Reward, inputs: Judged) -> dict[str, Any]:
     return {"reward": component.reward(inputs)}
 
 
-reward = Contract("reward", Reward, groups(), _given, _act, types={"reward": (torch.float32,)})
+reward = Contract("reward", Reward, groups(), _given, _act, types={"reward": (torch.float32,)}, forgets=True)
 
 
 @reward.check("Return one number a candidate; divide by nothing that may be 0.")

@@ -13,7 +13,9 @@ def _act(component: Segmenter, inputs: str) -> dict[str, Any]:
     return {"segments": component.segment(inputs)}
 
 
-segmenter = Contract("segmenter", Segmenter, TEXTS, lambda case: case, _act, changeable=False, examples=40)
+segmenter = Contract(
+    "segmenter", Segmenter, TEXTS, lambda case: case, _act, changeable=False, forgets=True, examples=40
+)
 
 
 @segmenter.check("Strip segments and drop the empty ones.")

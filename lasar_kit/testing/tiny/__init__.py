@@ -89,8 +89,8 @@ def environment() -> Env:
         table=SidTable(torch.tensor([[item // 4, 4 + item % 4] for item in range(len(ITEM_IDS))])),
         tokenizer=backbone().tokenizer,
         head=lambda hidden: backbone().logits(hidden.float()),
-        frozen_head=lambda: lambda hidden: backbone().logits(hidden.float()),
-        frozen=lambda: copy.deepcopy(backbone()),
+        frozen_head=lambda: lambda hidden: frozen().logits(hidden.float()),
+        frozen=lambda: copy.deepcopy(frozen()),
         written=lambda teacher, rule, most: list(
             zip(
                 (Window(0, 0, 2), Window(1, 0, 3), Window(2, 1, 4)),
@@ -128,6 +128,12 @@ def _items() -> pl.DataFrame:
 @cache
 def backbone() -> TinyBackbone:
     """The tiny backbone that other components are tried on."""
+    return TinyBackbone(None, _surroundings(4, 4)).eval()
+
+
+@cache
+def frozen() -> TinyBackbone:
+    """The tiny backbone as it was built, whatever weights it is given since."""
     return TinyBackbone(None, _surroundings(4, 4)).eval()
 
 

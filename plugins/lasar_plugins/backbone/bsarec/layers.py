@@ -26,6 +26,8 @@ def low_pass(window: int, kept: int) -> Float[Tensor, "W W"]:
 class Filter(nn.Module):
     """Low frequencies as they are, all others scaled channel by channel (Eqs. 6 to 8)."""
 
+    low: Float[Tensor, "W W"]
+
     def __init__(self, config: BsaRecConfig) -> None:
         super().__init__()
         self.sqrt_beta = nn.Parameter(torch.empty(config.hidden_size))
@@ -35,7 +37,7 @@ class Filter(nn.Module):
 
     def forward(self, x: Float[Tensor, "N W D"]) -> Float[Tensor, "N W D"]:
         """The filtered sequence, behind its residual and norm."""
-        low = self.low.to(x.dtype) @ x  # type: ignore[operator]
+        low = self.low.to(x.dtype) @ x
         scaled: Tensor = self.norm(x + self.dropout(low + self.sqrt_beta**2 * (x - low)))
         return scaled
 

@@ -177,7 +177,7 @@ def _branch(layers: tuple[KeysValues, ...]) -> Cache:
     """
     grown: list[Any] = []
     for keys, values in layers:
-        layer = DynamicLayer()  # type: ignore[no-untyped-call]
+        layer = DynamicLayer()
         layer.lazy_initialization(keys, values)
         layer.keys, layer.values = keys, values
         layer.is_initialized = True

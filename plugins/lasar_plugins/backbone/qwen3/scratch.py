@@ -27,7 +27,7 @@ def train_tokenizer(corpus: Iterable[str], size: int, max_length: int) -> PreTra
     )
     bpe.train_from_iterator(corpus, trainer)
     pad, bos, eos = SPECIAL_TOKENS
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         pad_token=pad,
         bos_token=bos,

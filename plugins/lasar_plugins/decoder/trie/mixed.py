@@ -67,7 +67,8 @@ class MixedTrie(TrieWalk, nn.Module):
         """Return the log-odds of the prior's share behind states that answer."""
         if self.gate is None:
             return last.new_full(last.shape[:-1], _log_odds(self.config.weight), dtype=torch.float32)
-        return self.gate(last.to(self.gate.weight.dtype))[..., 0].float()  # type: ignore[no-any-return]
+        found: Float[Tensor, "*S"] = self.gate(last.to(self.gate.weight.dtype))[..., 0].float()
+        return found
 
     def remembered(self, train: Sequences) -> Remembered:
         """Fit the prior on these sequences alone, and leave the one that ranks as it is."""

@@ -27,8 +27,8 @@ class DepthMlp(nn.Module):
         self.config = config
         self.support: tuple[int, ...] = config.support
         width = env.hidden_size
-        self.hidden: nn.Linear = skip_init(nn.Linear, width, width)  # type: ignore[no-untyped-call]
-        self.output: nn.Linear = skip_init(nn.Linear, width, len(self.support))  # type: ignore[no-untyped-call]
+        self.hidden: nn.Linear = skip_init(nn.Linear, width, width)
+        self.output: nn.Linear = skip_init(nn.Linear, width, len(self.support))
         # Salted: with the bare seed, W1 would be a multiple of the first weights that a backbone draws.
         generator = torch.Generator().manual_seed(zlib.crc32(f"depth_mlp {env.seed}".encode()))
         for layer, std in ((self.hidden, width**-0.5), (self.output, OUTPUT_STD)):

@@ -18,7 +18,7 @@ class Projection(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.linear: nn.Linear = skip_init(nn.Linear, width, width, bias=False)  # type: ignore[no-untyped-call]
+        self.linear: nn.Linear = skip_init(nn.Linear, width, width, bias=False)
         self.norm = nn.RMSNorm(width, eps=EPSILON)
         nn.init.eye_(self.linear.weight)
         nn.init.constant_(self.norm.weight, width**-0.5)

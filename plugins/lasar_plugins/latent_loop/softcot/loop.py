@@ -43,7 +43,7 @@ class SoftcotLoop(nn.Module):
         )
         self.assistant = Assistant(backbone, env.table.tokens.to(env.device), start)
         width = env.hidden_size
-        self.projection: nn.Linear = skip_init(nn.Linear, width, width)  # type: ignore[no-untyped-call]
+        self.projection: nn.Linear = skip_init(nn.Linear, width, width)
         nn.init.eye_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
 

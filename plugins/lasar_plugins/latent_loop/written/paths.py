@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.values import Context, Prompt
+from lasar_kit.process.world import several
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,12 @@ class Paths:
 
     @classmethod
     def of(cls, count: Int[Tensor, "B R"], longest: int) -> Paths:
-        """Paths of so many tokens, none of more than `longest`."""
-        return cls(count, count.cumsum(1) - count, longest, int(count.sum(1).max()))
+        """Paths of so many tokens, none of more than `longest`.
+
+        On several processes a row reads a token at least: where weights are sharded each read is an exchange,
+        which waits for those that have something to read.
+        """
+        return cls(count, count.cumsum(1) - count, longest, max(int(count.sum(1).max()), int(several())))
 
     def read(
         self, backbone: Backbone, ids: Int[Tensor, "B R longest"], prompt: Prompt

@@ -114,7 +114,7 @@ class HfTeacher:
             )
         ends = self._ends(model, tokenizer)
         # The folder's own settings may sample or penalise; what ours leave open would be taken from them.
-        greedy = model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        greedy = model.generation_config = GenerationConfig(
             do_sample=False,
             max_new_tokens=self.config.max_new_tokens,
             pad_token_id=tokenizer.pad_token_id,
