@@ -1,20 +1,25 @@
 """Runs combinations of components of all kinds: what `lasar-kit check` accepts, does `run` carry through?
 
-python benchmarks/combinations.py                  # all pairs; writes benchmarks/results/combinations.json
-python benchmarks/combinations.py --cases 100      # the first so many
+python benchmarks/combinations.py --cases 300      # writes benchmarks/results/combinations.json
 python benchmarks/combinations.py --seed 1         # other combinations
+python benchmarks/combinations.py --table          # prints the table that docs/errors.md shows
+
+A place is where a component stands in a spec of all stages, or where a name, a truth value or one of a few
+sizes does; what may stand there is read off the catalogue. Combinations are put together so that pairs of
+values which none before had stand in them, with options of components drawn, and all that `check` refuses is
+left out. Each then runs to its end on a small shop, is asked by `recommend` and `explain`, and is watched: a
+traceback, an exit code other than 0 or 2, a number that is none, or a listed objective that is 0 throughout
+with no warning is a defect. A run may refuse data that `check` does not read.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
-import json
 import shutil
 import tempfile
-import time
 import warnings
-import importlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,19 +30,24 @@ from bad_input.harness import OUTPUT
 from report import Result, Shown, machine, machine_text, main
 
 from combined.case import Outcome, outcome
-from combined.cover import Checker, Cover
+from combined.cover import Checker, Combination, Cover, Pair
 from combined.values import Values
-from combined.workshop import Workshop, workshop
+from combined.workshop import workshop
 
 RESULTS = Path(__file__).parent / "results" / "combinations.json"
-
-
-LIBRARIES = ("torch._dynamo", "transformers.models.qwen3.modeling_qwen3", "accelerate", "sklearn.decomposition", "sklearn.cluster", "sklearn.feature_extraction.text", "scipy.stats", "peft", "lasar_kit.run.runner", "lasar_kit.train.updater", "lasar_kit.serve.explain", "lasar_kit.serve.recommend")
+LIBRARIES = (
+    *("torch._dynamo", "transformers.models.qwen3.modeling_qwen3", "accelerate", "peft", "scipy.stats"),
+    *("sklearn.decomposition", "sklearn.cluster", "sklearn.feature_extraction.text"),
+    *("lasar_kit.run.runner", "lasar_kit.train.updater", "lasar_kit.serve.explain"),
+)
+"""Loaded once; each case is a fork."""
 
 
 @contextmanager
 def prepared() -> Iterator[Values]:
     """All values, in a folder with what some of them read."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
     with tempfile.TemporaryDirectory() as scratch, workshop(Path(scratch)) as place:
         values = Values.discover(place)
         (made := place.folder / "made").mkdir()
@@ -47,38 +57,73 @@ def prepared() -> Iterator[Values]:
         yield values
 
 
+def tried(values: Values, one: Combination) -> Outcome:
+    """How one of them goes, in a folder that is then gone."""
+    (case := values.workshop.folder / "case").mkdir()
+    try:
+        return outcome(values.spec(one.chosen, one.line), case)
+    finally:
+        shutil.rmtree(case)
+
+
 def measure(args: argparse.Namespace) -> Result:
     warnings.simplefilter("ignore")
-    for name in LIBRARIES:
-        importlib.import_module(name)
+    counts: Counter[str] = Counter()
+    troubles: list[dict[str, Any]] = []
+    told: Counter[str] = Counter()
+    ran: set[Pair] = set()
     with prepared() as values:
-        folder = values.workshop.folder
-        cover = Cover(values, Checker(folder), args.seed)
-        for number, one in enumerate(itertools.islice(cover, args.skip, args.cases)):
-            case = folder / "case"
-            case.mkdir()
-            spec = values.spec(one.chosen, one.line)
-            found = outcome(spec, case)
-            if args.keep:
-                with args.keep.open("a") as file:
-                    file.write(json.dumps({"n": number + args.skip, "spec": spec, "chosen": sorted(map(str, one.chosen)), "left": len(cover.left), **vars(found)}) + "\n")
-            print(number, found.result, found.seconds, len(cover.left), found.said[-300:], found.idle, flush=True)
-            shutil.rmtree(case)
-    return {}
+        cover = Cover(values, Checker(values.workshop.folder), args.seed)
+        for one in itertools.islice(cover, args.cases):
+            found = tried(values, one)
+            silent = [part for part in found.idle if "objective" in part]
+            kind = "defect" if silent and not found.warnings else found.result
+            counts[kind] += 1
+            if kind == "ran":
+                ran |= one.pairs()
+            elif kind == "refused":
+                told[found.said.splitlines()[0].replace(str(values.workshop.folder), "FOLDER")] += 1
+            else:
+                said = (found.said or "; ".join(silent))[-600:]
+                troubles.append({"chosen": sorted(map(str, one.chosen)), "said": said})
+            print(sum(counts.values()), kind, found.seconds, found.said[-200:], flush=True)
+        return {
+            **machine(),
+            "seed": args.seed,
+            "cases": sum(counts.values()),
+            "counts": dict(counts),
+            "places": len(values.places),
+            "values": sum(map(len, values.places.values())),
+            "pairs": len(cover.pairs),
+            "pairs_ran": len(ran),
+            "pairs_refused": len(cover.refused),
+            "refused_by_run": dict(told),
+            "troubles": troubles,
+        }
 
 
 def text(result: Result) -> str:
-    return ""
+    share = result["pairs_ran"] / result["pairs"]
+    return (
+        f"{result['cases']:,} combinations of {result['values']} values at {result['places']} places, seed "
+        f"{result['seed']}: {share:.0%} of {result['pairs']:,} pairs ran, {result['pairs_refused']} of those "
+        f"that were tried are refused by `check`; {len(result['troubles'])} defects "
+        f"({machine_text(result)})."
+    )
 
 
 def tables(result: Result) -> list[Shown]:
-    return []
+    """Combinations by how they went."""
+    rows = [
+        ("ran to the end", "ran"),
+        ("refused by `run` for the data", "refused"),
+        ("traceback, hang, no number, or silent", "defect"),
+    ]
+    return [(("went", "combinations"), [(label, str(result["counts"].get(kind, 0))) for label, kind in rows])]
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cases", type=int, default=None)
-    parser.add_argument("--skip", type=int, default=0)
-    parser.add_argument("--keep", type=Path, default=None)
+    parser.add_argument("--cases", type=int, default=300, help="combinations at most")
     main(parser, RESULTS, measure, text, tables)

@@ -116,7 +116,11 @@ class Cover:
             places = {value.place for value in own}
             kept = {value: o for value, o in known.chosen.items() if value.place not in places}
             kept |= {value: known.chosen.get(value, {}) for value in own}
-            line = next(line for line in LINES if set(line) >= {*known.line, *(v.stage for v in own if v.stage in LINES[0])})
+            line = next(
+                line
+                for line in LINES
+                if set(line) >= {*known.line, *(v.stage for v in own if v.stage in LINES[0])}
+            )
             tries.append(Combination(kept, line))
         for one in tries:
             if self._accepts(one):

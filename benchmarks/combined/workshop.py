@@ -110,7 +110,9 @@ def _data(folder: Path) -> dict[str, dict[str, Any]]:
         for user in range(USERS)
         for step in range(5 + user % 3)
     ]
-    items = [{"item": f"i{n}", "title": f"{'red' if n % 2 else 'green'} soap number {n}"} for n in range(ITEMS)]
+    items = [
+        {"item": f"i{n}", "title": f"{'red' if n % 2 else 'green'} soap number {n}"} for n in range(ITEMS)
+    ]
     given = {}
     for name, make in formats.FORMATS.items():
         files, options = make(log, items)
