@@ -27,12 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from bad_input.harness import OUTPUT
-from report import Result, Shown, machine, machine_text, main
-
 from combined.case import Outcome, outcome
 from combined.cover import Checker, Combination, Cover, Pair
 from combined.values import Values
 from combined.workshop import workshop
+from report import Result, Shown, machine, machine_text, main
 
 RESULTS = Path(__file__).parent / "results" / "combinations.json"
 LIBRARIES = (

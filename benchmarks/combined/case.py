@@ -102,7 +102,7 @@ def _judged(spec: Mapping[str, Any], folder: Path) -> Outcome:
     asked = _asked(folder)
     if asked:
         return Outcome("defect", asked, warnings)
-    idle = tuple((*watch.idle(), *_silent_terms(spec, folder / OUTPUT)))
+    idle = (*watch.idle(), *_silent_terms(spec, folder / OUTPUT))
     return Outcome("ran", "", warnings, idle)
 
 

@@ -1,4 +1,4 @@
-"""The places of a run where a component or a choice stands, and all that may stand there, by the catalogue."""
+"""The places of a run where a component or a choice stands, and what may stand there, by the catalogue."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from bad_input import formats
 from bad_input.harness import Files
 from bad_input.models import causal, encoder

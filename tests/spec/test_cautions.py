@@ -39,13 +39,13 @@ def test_anchors_of_a_backbone_that_saw_no_text(tmp_path: Path) -> None:
     [
         (
             "latent_loop: coconut",
-            "coconut thinks as long as depth_policy says, and none has depth 0 alone, so it never thinks; set "
-            "'depth_policy: mlp' or 'depth_policy: fixed'",
+            "coconut thinks as long as depth_policy says, and none has depth 0 alone, so it never thinks; "
+            "set 'depth_policy: mlp' or 'depth_policy: fixed'",
         ),
         (
             "latent_loop: coconut, depth_policy: {use: fixed, depth: 0}",
-            "coconut thinks as long as depth_policy says, and fixed has depth 0 alone, so it never thinks; set "
-            "'depth_policy: mlp' or 'depth_policy: fixed'",
+            "coconut thinks as long as depth_policy says, and fixed has depth 0 alone, so it never thinks; "
+            "set 'depth_policy: mlp' or 'depth_policy: fixed'",
         ),
         (
             "depth_policy: mlp",
@@ -64,8 +64,8 @@ def test_a_loop_and_a_policy_need_each_other(tmp_path: Path, stage: str, expecte
 def test_anchors_of_a_backbone_without_words(tmp_path: Path) -> None:
     """It cannot be taught any either."""
     assert told(tmp_path, BASE, "backbone=sasrec", "prompt=sid_only") == [
-        "spec.yaml:4: stages.anchors: backbone sasrec has no words, so its states of the teacher's texts mean "
-        "nothing; name a 'reader', a pretrained language model"
+        "spec.yaml:4: stages.anchors: backbone sasrec has no words, so its states of the teacher's texts "
+        "mean nothing; name a 'reader', a pretrained language model"
     ]
 
 

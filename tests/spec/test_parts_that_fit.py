@@ -61,8 +61,8 @@ def test_what_fits_is_let_in(tmp_path: Path) -> None:
         ),
         (
             "stages.train.objectives=[{objective: depth_label}]",
-            "stages.train.objectives: depth_label needs anchors, from a teacher's texts; add a stage 'anchors' "
-            "before this one",
+            "stages.train.objectives: depth_label needs anchors, from a teacher's texts; add a stage "
+            "'anchors' before this one",
         ),
     ],
 )
@@ -254,3 +254,19 @@ def test_thinking_between_answer_tokens_needs_decoders_that_let_it(
         f"stages.rl.rollout: {why}",
         f"stages.evaluate.decoder: {why}",
     ]
+
+
+@pytest.mark.parametrize(("loop", "expected"), [("written", False), ("coconut_curriculum", True)])
+def test_a_reward_that_looks_for_what_is_never_written(tmp_path: Path, loop: str, expected: bool) -> None:
+    (tmp_path / "spec.yaml").write_text(COT)
+    reason = f"stages.reason={{latent_loop: {loop}, objectives: [{{objective: rationale}}]}}"
+    try:
+        load_spec(tmp_path / "spec.yaml", [reason, "stages.rl.rewards=[{reward: format_gate}]"], CATALOGUE)
+        found = []
+    except UserError as error:
+        found = [line.partition(": ")[2] for line in error.lines]
+    line = (
+        "stages.rl.rewards.0: format_gate looks for </think> in what is written, and coconut_curriculum writes "
+        "none; leave it out, or set 'latent_loop: written' in the stage sft before"
+    )
+    assert found == [line] * expected
