@@ -266,7 +266,7 @@ def test_a_reward_that_looks_for_what_is_never_written(tmp_path: Path, loop: str
     except UserError as error:
         found = [line.partition(": ")[2] for line in error.lines]
     line = (
-        "stages.rl.rewards.0: format_gate looks for </think> in what is written, and coconut_curriculum writes "
-        "none; leave it out, or set 'latent_loop: written' in the stage sft before"
+        "stages.rl.rewards.0: format_gate looks for </think> in what is written, and coconut_curriculum "
+        "writes none; leave it out, or set 'latent_loop: written' in the stage sft before"
     )
     assert found == [line] * expected
