@@ -48,7 +48,7 @@ def _saved(model: Any) -> Files:
 
 
 @cache
-def _causal() -> Files:
+def causal() -> Files:
     torch.manual_seed(0)
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4}
     config = Qwen3Config(
@@ -58,7 +58,7 @@ def _causal() -> Files:
 
 
 @cache
-def _encoder() -> Files:
+def encoder() -> Files:
     torch.manual_seed(0)
     files = _saved(BertModel(BertConfig(**SIZES, num_attention_heads=2, max_position_embeddings=512)))
     modules = [
@@ -97,7 +97,7 @@ READERS = ("backbone", "teacher hf", "text encoder")
 def wrong_models(draw: st.DrawFn, label: str) -> Case:
     """A model folder with one fault, read by one of the three that read such folders."""
     reader = draw(st.sampled_from(ONLY.get(label, READERS)))
-    files = dict(_encoder() if reader == "text encoder" else _causal())
+    files = dict(encoder() if reader == "text encoder" else causal())
     expect, names = FAULTS[label](draw, files)
     if reader == "teacher hf" and expect == "accepted":
         expect = "either"  # random weights may well write nothing

@@ -30,6 +30,7 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
         "max_history",
         "table",
         "written",
+        "catalogue",
     ),
     "rl_objective": ("items", "table"),
     "decoder": ("items", "train", "table", "head", "hidden_size", "catalogue"),

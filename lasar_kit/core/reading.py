@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 
 @dataclass(frozen=True)
@@ -44,3 +44,7 @@ class Reading:
     without_row: int = 0
     rows_of_no_item: int = 0
     remarks: tuple[str, ...] = ()
+
+    def of_interactions(self, kept: Bool[np.ndarray, " N"]) -> Reading:
+        """Return the findings about some of the interactions of `sequences`."""
+        return self if self.times is None else replace(self, times=self.times[kept])

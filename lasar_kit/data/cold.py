@@ -91,6 +91,7 @@ def hold_out(dataset: Dataset, held: Held, seed: int) -> tuple[Dataset, Cold]:
         items=dataset.items.filter(pl.Series(~cold)),
         sequences=Sequences(offsets, row[sequences.items[stays]].astype(np.int32)).of_users(left),
         cuts=cuts[left],
+        reading=dataset.reading.of_interactions(stays),
     )
     return warm, Cold(dataset.items.filter(pl.Series(cold)), asked)
 

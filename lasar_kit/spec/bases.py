@@ -190,6 +190,15 @@ class AlignerConfig(ComponentConfig):
         return False
 
 
+class RewardConfig(ComponentConfig):
+    """Options of a reward. A plugin's need not derive from it, and are then taken to be as here.
+
+    `tokens`: those of the loop's own that it looks for in a text, where there is one.
+    """
+
+    tokens: ClassVar[tuple[str, ...]] = ()
+
+
 class TeacherConfig(ComponentConfig):
     """Options of a teacher. One without `plain_text` writes tokens of the model, not words."""
 

@@ -118,7 +118,8 @@ class Training(ABC):
             tick(self.done)
             self._validate_if_due()
             for batch in self._batches():
-                if self.best.out_of_patience or self.stopped:
+                # Without an update there is a model to keep only where one that was whole goes on.
+                if self.best.out_of_patience or (self.stopped and (self.done or self.goes_on)):
                     break
                 self._make_update([self.windows[index] for index in batch], tick)
                 keeper.keep()

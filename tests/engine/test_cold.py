@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.dataset import ITEM_COLUMNS, Dataset, Sequences
+from lasar_kit.core.reading import Reading
 from lasar_kit.data import stored_dataset
 from lasar_kit.data.cold import Cold, hold_out
+from lasar_kit.data.description import describe
 from lasar_kit.data.sids import Sids, load_cold
 from lasar_kit.errors import UserError
 from lasar_kit.run import runner
@@ -38,6 +41,16 @@ def shop(rows: list[list[int]], items: int = 6) -> Dataset:
     columns = {name: [f"{name}{n}" for n in range(items)] for name in ITEM_COLUMNS}
     table = pl.DataFrame(columns | {"id": [f"i{n}" for n in range(items)]})
     return Dataset(tuple(f"u{n}" for n in range(len(rows))), table, Sequences.of(rows))
+
+
+def test_times_go_with_what_is_held_out() -> None:
+    """A data set that is described tells of the interactions that it has."""
+    whole = shop([[0, 1, 2, 3, 4], [1, 4, 1], [2, 3, 5, 0]])
+    whole = replace(whole, reading=Reading(times=np.arange(12.0)))
+    warm, _ = hold_out(whole, ("i4", "i1"), 0)
+    assert warm.reading.times is not None
+    assert warm.reading.times.tolist() == [0, 2, 3, 8, 9, 10, 11]
+    assert describe(warm)["ties"]["distinct_times"] == 7
 
 
 def test_by_hand(tmp_path: Path) -> None:

@@ -151,6 +151,13 @@ def test_a_validation_that_is_good_enough_is_the_last(whole: Path, tmp_path: Pat
     assert report["stopped"].endswith("at least 0")
 
 
+def test_a_stage_that_is_good_enough_from_the_start_leaves_a_model(tmp_path: Path) -> None:
+    """The model before the first update is only looked at, so one update is made."""
+    report = go(tmp_path / "run", "[{use: target, value: 0}]", "stages.ground.validate_first=true")
+    assert (report["updates"], [one["update"] for one in report["validations"]]) == (1, [0, 1])
+    assert (ground(tmp_path / "run") / "model.safetensors").is_file()
+
+
 def test_other_stages_and_a_misspelt_number(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

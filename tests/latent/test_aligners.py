@@ -215,6 +215,17 @@ def test_anchors_are_read_by_the_head_as_it_was(kind: str) -> None:
 
 
 @BOTH
+def test_tokens_that_came_since_the_anchors_are_left_out(kind: str) -> None:
+    """A loop's own tokens stand behind those that the head knew which read the anchors."""
+    weight = draw(9, 5, seed=2)
+    old, new = (lambda states, rows=rows: states @ weight[:rows].T for rows in (7, 9))
+    h, c = trace(draw(1, 1, 1, 5), [[1]]), anchors(draw(1, 1, 1, 5, seed=1), [[1]])
+    found = aligner(kind, Env(head=new, frozen_head=lambda: old), space="vocab").loss(h, c)
+    expected = aligner(kind, Env(head=old, frozen_head=lambda: old), space="vocab").loss(h, c)
+    assert torch.equal(found, expected)
+
+
+@BOTH
 def test_anchors_are_read_in_the_type_of_the_head(kind: str) -> None:
     """They are stored wider than a head in bfloat16 can read."""
     head = torch.nn.Linear(5, 7, bias=False).requires_grad_(False)

@@ -19,6 +19,7 @@ from lasar_kit.core.vocabulary import LATENT_END, LATENT_START, LATENT_TOKENS, s
 from lasar_kit.testing import tiny
 from lasar_kit.testing.tiny import TinyBackbone
 from lasar_plugins.latent_loop.coconut_curriculum.config import END
+from lasar_plugins.latent_loop.coconut_curriculum.steps import numbered
 
 CATALOGUE = Catalogue.discover()
 
@@ -169,3 +170,9 @@ def test_the_term_is_the_mean_over_words_of_each_prompt() -> None:
     view: Any = SimpleNamespace(lesson=lesson, trace=trace)
     assert float(made.loss(view)) == pytest.approx(2.0 + 0.5)
     assert made.count(lesson, None) == 2
+
+
+def test_steps_of_a_text_of_no_token() -> None:
+    """As where no prompt of a batch has a text, and a heading is spelled by several tokens."""
+    nothing = torch.zeros(2, 1, 0, dtype=torch.long)
+    assert numbered(nothing, torch.tensor([7, 8, 9])).shape == nothing.shape

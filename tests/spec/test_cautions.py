@@ -34,6 +34,41 @@ def test_anchors_of_a_backbone_that_saw_no_text(tmp_path: Path) -> None:
     assert told(tmp_path, BASE) == ["spec.yaml:4: " + TEXTLESS.format("'ground'", "ground")]
 
 
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        (
+            "latent_loop: coconut",
+            "coconut thinks as long as depth_policy says, and none has depth 0 alone, so it never thinks; "
+            "set 'depth_policy: mlp' or 'depth_policy: fixed'",
+        ),
+        (
+            "latent_loop: coconut, depth_policy: {use: fixed, depth: 0}",
+            "coconut thinks as long as depth_policy says, and fixed has depth 0 alone, so it never thinks; "
+            "set 'depth_policy: mlp' or 'depth_policy: fixed'",
+        ),
+        (
+            "depth_policy: mlp",
+            "depth_policy mlp says how long to think, and latent_loop none does not think; set "
+            "'latent_loop: coconut', or leave depth_policy out",
+        ),
+        ("latent_loop: coconut, depth_policy: fixed", ""),
+        ("depth_policy: {use: fixed, depth: 0}", ""),
+    ],
+)
+def test_a_loop_and_a_policy_need_each_other(tmp_path: Path, stage: str, expected: str) -> None:
+    spec = f"stages:\n  tokenize: tokenize\n  think: {{use: sft, {stage}}}\n"
+    assert told(tmp_path, spec) == ([f"spec.yaml:3: stages.think: {expected}"] if expected else [])
+
+
+def test_anchors_of_a_backbone_without_words(tmp_path: Path) -> None:
+    """It cannot be taught any either."""
+    assert told(tmp_path, BASE, "backbone=sasrec", "prompt=sid_only") == [
+        "spec.yaml:4: stages.anchors: backbone sasrec has no words, so its states of the teacher's texts "
+        "mean nothing; name a 'reader', a pretrained language model"
+    ]
+
+
 def test_options_without_effect(tmp_path: Path) -> None:
     """A spec that extends one from scratch keeps its sizes beside the model it names."""
     backbone = "backbone: {{use: qwen3, pretrained: {}, hidden_size: 64, layers: 2}}\n"

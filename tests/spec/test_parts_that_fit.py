@@ -54,6 +54,16 @@ def test_what_fits_is_let_in(tmp_path: Path) -> None:
             "stages.train.objectives: align needs anchors, from a teacher's texts; add a stage 'anchors' "
             "before this one",
         ),
+        (
+            "stages.train.objectives=[{objective: {use: align, aligner: none}}]",
+            "stages.train.objectives: align needs anchors, from a teacher's texts; add a stage 'anchors' "
+            "before this one",
+        ),
+        (
+            "stages.train.objectives=[{objective: depth_label}]",
+            "stages.train.objectives: depth_label needs anchors, from a teacher's texts; add a stage "
+            "'anchors' before this one",
+        ),
     ],
 )
 def test_an_objective_that_lacks_what_it_needs(tmp_path: Path, override: str, line: str) -> None:
@@ -98,6 +108,39 @@ def test_an_objective_that_cannot_train_the_loop(tmp_path: Path, override: str, 
 def test_a_term_is_weighed_in_one_place(tmp_path: Path) -> None:
     found = told(tmp_path, "stages.train.objectives=[{objective: align}]", "stages.train.align_weight=0.2")
     assert found[0].startswith("stages.train: objectives lists align, so align_weight would do nothing")
+
+
+@pytest.mark.parametrize("name", ["align", "depth_label", "answer"])
+def test_a_listed_objective_in_a_spec_filled_in(tmp_path: Path, name: str) -> None:
+    """A finished run is read by `spec.lock.yaml`, where all options have a line."""
+    spec = SPEC.replace("  train:", "  ground: sft\n  anchors: anchors\n  train:")
+    (tmp_path / "spec.yaml").write_text(spec)
+    loaded = load_spec(
+        tmp_path / "spec.yaml", [f"stages.train.objectives=[{{objective: {name}}}]"], CATALOGUE
+    )
+    (tmp_path / "lock.yaml").write_text(loaded.dump())
+    assert load_spec(tmp_path / "lock.yaml", (), CATALOGUE).dump() == loaded.dump()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ((), True),
+        (("stages.train.depth_policy=mlp",), False),
+        (("stages.rl.objectives=[{objective: reinforce}, {objective: grpo}]",), False),
+        (("stages.train.latent_loop=halting",), False),
+    ],
+)
+def test_rl_on_the_depth_alone_needs_a_choice(
+    tmp_path: Path, overrides: tuple[str, ...], expected: bool
+) -> None:
+    found = told(tmp_path, "stages.rl.objectives=[{objective: reinforce}]", *overrides)
+    line = (
+        "stages.rl.objectives: reinforce teaches how long to think, and depth policy fixed has one depth "
+        "alone, so there is nothing to learn; set 'depth_policy: mlp' in the stage sft before, or add "
+        "'{objective: grpo}'"
+    )
+    assert found == [line] * expected
 
 
 def test_packed_training_needs_a_causal_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,3 +254,19 @@ def test_thinking_between_answer_tokens_needs_decoders_that_let_it(
         f"stages.rl.rollout: {why}",
         f"stages.evaluate.decoder: {why}",
     ]
+
+
+@pytest.mark.parametrize(("loop", "expected"), [("written", False), ("coconut_curriculum", True)])
+def test_a_reward_that_looks_for_what_is_never_written(tmp_path: Path, loop: str, expected: bool) -> None:
+    (tmp_path / "spec.yaml").write_text(COT)
+    reason = f"stages.reason={{latent_loop: {loop}, objectives: [{{objective: rationale}}]}}"
+    try:
+        load_spec(tmp_path / "spec.yaml", [reason, "stages.rl.rewards=[{reward: format_gate}]"], CATALOGUE)
+        found = []
+    except UserError as error:
+        found = [line.partition(": ")[2] for line in error.lines]
+    line = (
+        "stages.rl.rewards.0: format_gate looks for </think> in what is written, and coconut_curriculum "
+        "writes none; leave it out, or set 'latent_loop: written' in the stage sft before"
+    )
+    assert found == [line] * expected

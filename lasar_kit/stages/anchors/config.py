@@ -82,6 +82,12 @@ class AnchorsConfig(StageConfig):
         """States of texts mean nothing where the backbone has never seen text."""
         if not backbone.from_scratch or not self.teacher.plain_text or self.reader is not None:
             return
+        if not backbone.reads_text:
+            yield (
+                f"backbone {backbone.use} has no words, so its states of the teacher's texts mean nothing; "
+                "name a 'reader', a pretrained language model"
+            )
+            return
         names = []
         for name, stage in line:
             if stage.trains_text:

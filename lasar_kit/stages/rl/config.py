@@ -12,6 +12,7 @@ from lasar_kit.spec import (
     BackboneConfig,
     ComponentConfig,
     DecoderConfig,
+    RewardConfig,
     RlObjectiveConfig,
     SpecModel,
     component,
@@ -168,7 +169,45 @@ class RlConfig(TrainingConfig):
                 ),
             )
 
+        if not self._can_learn(around):
+            assert around.policy is not None
+            names = " and ".join(dict.fromkeys(entry.objective.use for entry in self.objectives))
+            yield (
+                "objectives",
+                (
+                    f"{names} teaches how long to think, and depth policy {around.policy.use} has one "
+                    "depth alone, so there is nothing to learn; set 'depth_policy: mlp' in the stage sft "
+                    "before, or add '{objective: grpo}'"
+                ),
+            )
         yield from self._texts_that_do_not_fit(around)
+        yield from self._rewards_that_do_not_fit(around)
+
+    def _rewards_that_do_not_fit(self, around: Around) -> Iterator[tuple[str, str]]:
+        loop = around.loop
+        for number, entry in enumerate(self.rewards):
+            wanted = entry.reward.tokens if isinstance(entry.reward, RewardConfig) else ()
+            if loop is not None and loop.writes and (lacking := [t for t in wanted if t not in loop.tokens]):
+                yield (
+                    f"rewards.{number}",
+                    (
+                        f"{entry.reward.use} looks for {' and '.join(lacking)} in what is written, and "
+                        f"{loop.use} writes none; leave it out, or set 'latent_loop: written' in the stage "
+                        "sft before"
+                    ),
+                )
+
+    def _can_learn(self, around: Around) -> bool:
+        """Whether an objective teaches answers, or there is a choice of depths, or anchors hold thoughts."""
+        support = None if around.policy is None else around.policy.support
+        depth_alone = all(
+            entry.objective.draws_depth and not entry.objective.compares_candidates
+            for entry in self.objectives
+        )
+        ends_itself = around.loop is not None and (around.loop.halts or around.loop.writes)
+        aligner = self.own_aligner if "anchors" in around.inputs else None
+        held = aligner is not None and aligner.use != "none"
+        return not depth_alone or support is None or len(support) > 1 or ends_itself or held
 
     def _texts_that_do_not_fit(self, around: Around) -> Iterator[tuple[str, str]]:
         writes = around.loop is not None and around.loop.writes

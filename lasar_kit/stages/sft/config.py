@@ -108,8 +108,8 @@ class SftConfig(TrainingConfig):
         own = [entry.objective for entry in self.objectives]
         listed = {objective.use for objective in own} | {objective.instead_of for objective in own}
         for name in sorted(set(INSTEAD_OF).intersection(listed)):
-            if idle := self.model_fields_set.intersection(INSTEAD_OF[name]):
-                raise ValueError(f"objectives lists {name}, so {', '.join(sorted(idle))} would do nothing")
+            if idle := [option for option in INSTEAD_OF[name] if self._changed(option)]:
+                raise ValueError(f"objectives lists {name}, so {', '.join(idle)} would do nothing")
         short = [term for term in self._short(info) if term.objective.use not in listed]
         names = [term.name for term in short]
         for entry in self.objectives:
@@ -122,6 +122,12 @@ class SftConfig(TrainingConfig):
             short.append(SftTerm(name, entry.weight, entry.objective, "objectives"))
         self._terms = tuple(short)
         return self
+
+    def _changed(self, option: str) -> bool:
+        """Whether an option is not as it is by default, and so is no line of a spec filled in."""
+        value = getattr(self, option)
+        default = type(self).model_fields[option].default
+        return bool((value.use if isinstance(value, ComponentConfig) else value) != default)
 
     def _short(self, info: ValidationInfo) -> Iterator[SftTerm]:
         """Yield what `tasks`, `aligner`, `policy_weight`, `text` and `reasoning_text` are short for."""
@@ -253,6 +259,7 @@ class SftConfig(TrainingConfig):
                 f"{self.latent_loop.use} writes, but no objective here teaches it to; add "
                 "'objectives: [{objective: rationale}]'"
             )
+        yield from self._no_thought()
         asked = []
         if "anchors" in inputs:
             name, anchors = inputs["anchors"]
@@ -265,6 +272,20 @@ class SftConfig(TrainingConfig):
             if rule not in (None, self.prompt_rule):
                 what = "prompts it never sees" if rule == "sliding" else "few of its prompts"
                 yield f"samples is {self.samples!r} but {option} is {rule!r}: texts are of {what}"
+
+    def _no_thought(self) -> Iterator[str]:
+        """A loop and a policy of which one does nothing without the other."""
+        loop, policy = self.latent_loop, self.depth_policy
+        if loop.use != "none" and policy.support == (0,):
+            yield (
+                f"{loop.use} thinks as long as depth_policy says, and {policy.use} has depth 0 alone, so it "
+                "never thinks; set 'depth_policy: mlp' or 'depth_policy: fixed'"
+            )
+        if loop.use == "none" and policy.support != (0,):
+            yield (
+                f"depth_policy {policy.use} says how long to think, and latent_loop none does not think; set "
+                "'latent_loop: coconut', or leave depth_policy out"
+            )
 
 
 def _options(short: SpecModel, only: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -44,6 +44,9 @@ class _Comparison:
             with torch.no_grad():
                 anchors = self.anchor_head(anchors.to(states.dtype))
             states = self.head(states)
+            # Tokens of a loop's own stand behind all others; those that came since the anchors are left out.
+            both = min(states.shape[-1], anchors.shape[-1])
+            states, anchors = states[..., :both], anchors[..., :both]
         distance: Tensor = self.measure(states, anchors)
         return distance
 

@@ -13,8 +13,8 @@ def numbered(ids: Int[Tensor, "B R W"], heading: Int[Tensor, " n"]) -> Int[Tenso
     >>> numbered(torch.tensor([[[5, 7, 1, 7, 2, -1]]]), torch.tensor([7]))
     tensor([[[0, 0, 0, 1, 1, 1]]])
     """
-    wide = torch.nn.functional.pad(ids, (0, len(heading) - 1), value=-1)
-    begins = (wide.unfold(-1, len(heading), 1) == heading).all(-1)
+    wide = torch.nn.functional.pad(ids, (0, len(heading)), value=-1)
+    begins = (wide.unfold(-1, len(heading), 1) == heading).all(-1)[..., : ids.shape[-1]]
     return (begins.cumsum(-1) - 1).clamp_min(0)
 
 

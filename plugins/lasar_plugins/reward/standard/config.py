@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from lasar_kit.spec import ComponentConfig, component
+from lasar_kit.core.vocabulary import END_THINK
+from lasar_kit.spec import ComponentConfig, RewardConfig, component
 
 
 class RuleConfig(ComponentConfig):
@@ -32,8 +33,10 @@ class PrefixConfig(ComponentConfig):
         return values
 
 
-class FormatGateConfig(ComponentConfig):
+class FormatGateConfig(RewardConfig):
     """Another reward, for candidates behind a text of the right form alone."""
+
+    tokens: ClassVar[tuple[str, ...]] = (END_THINK,)
 
     reward: Annotated[ComponentConfig, component("reward")] = Field(
         "prefix", validate_default=True, description="What a candidate earns if its text has the form."

@@ -20,5 +20,5 @@ class AlignConfig(SftObjectiveConfig):
 
     @property
     def wants(self) -> tuple[str, ...]:
-        """Anchors, unless there is nothing to hold to them."""
-        return () if self.aligner.use == "none" else ("anchors",)
+        """Anchors."""
+        return ("anchors",)

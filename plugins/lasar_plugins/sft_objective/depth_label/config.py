@@ -7,3 +7,8 @@ from lasar_kit.spec import SftObjectiveConfig
 
 class DepthLabelConfig(SftObjectiveConfig):
     """No options: the stage's `depth` says what the policy is to learn."""
+
+    @property
+    def wants(self) -> tuple[str, ...]:
+        """Anchors, whose number it is."""
+        return ("anchors",)

@@ -1,0 +1,1 @@
+"""Components of all kinds, put together."""
