@@ -108,16 +108,10 @@ def decoding(stored: Stored) -> list[Row]:
     ]
 
 
-def training(stored: Stored) -> list[Row]:
-    """Updates of SFT and RL beside the usual way to compute them, and two processes beside one."""
-    sft, rl, trl = stored["sft"], stored["rl_step"], stored["rl_trl"]
-    taken, softmax = sft["seconds"], stored["item_softmax"]["rows"][1]
-    whole, parts = softmax["whole"], softmax["parts"]
-    candidates, before = rl["sizes"]["candidates"], rl["prompt"] + rl["mean_depth"] + 2
-    shared, repeated = before + 3 * candidates, candidates * (before + 3)
-    prompt, trl_candidates = trl["prompt"], trl["sizes"]["candidates"]
-    trl_tokens = trl_candidates * (prompt + 4) / (prompt + 4 * trl_candidates)
-    one, two = (sorted(stored["scaling"]["seconds"][processes])[1] for processes in "12")
+def supervised(stored: Stored) -> list[Row]:
+    """Updates of SFT beside the usual way to compute them."""
+    sft, softmax = stored["sft"], stored["item_softmax"]["rows"][1]
+    taken, whole, parts = sft["seconds"], softmax["whole"], softmax["parts"]
     return [
         Row(
             "SFT, packed",
@@ -155,6 +149,18 @@ def training(stored: Stored) -> list[Row]:
             "1.33 x the products",
             "item_softmax.py",
         ),
+    ]
+
+
+def reinforced(stored: Stored) -> list[Row]:
+    """Steps of RL beside the usual way to compute them, and two processes beside one."""
+    rl, trl = stored["rl_step"], stored["rl_trl"]
+    candidates, before = rl["sizes"]["candidates"], rl["prompt"] + rl["mean_depth"] + 2
+    shared, repeated = before + 3 * candidates, candidates * (before + 3)
+    prompt, trl_candidates = trl["prompt"], trl["sizes"]["candidates"]
+    trl_tokens = trl_candidates * (prompt + 4) / (prompt + 4 * trl_candidates)
+    one, two = (sorted(stored["scaling"]["seconds"][processes])[1] for processes in "12")
+    return [
         Row(
             f"RL step, {candidates} candidates behind one reading",
             "a row a candidate",
@@ -250,7 +256,7 @@ def table() -> str:
     stored = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
     for path in RESULTS.glob("gpu*.jsonl"):
         stored[path.stem] = [json.loads(line) for line in path.read_text().splitlines()]
-    rows = [*thinking(stored), *decoding(stored), *training(stored), *data(stored)]
+    rows = [*thinking(stored), *decoding(stored), *supervised(stored), *reinforced(stored), *data(stored)]
     return markdown("On a CPU:", [_shown(rows)]) + "\n\n" + markdown("On one H200:", [_shown(gpu(stored))])
 
 

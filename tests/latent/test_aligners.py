@@ -220,9 +220,8 @@ def test_tokens_that_came_since_the_anchors_are_left_out(kind: str) -> None:
     weight = draw(9, 5, seed=2)
     old, new = (lambda states, rows=rows: states @ weight[:rows].T for rows in (7, 9))
     h, c = trace(draw(1, 1, 1, 5), [[1]]), anchors(draw(1, 1, 1, 5, seed=1), [[1]])
-    found = aligner(kind, Env(head=new, frozen_head=lambda: old), space="vocab").loss(h, c)
-    expected = aligner(kind, Env(head=old, frozen_head=lambda: old), space="vocab").loss(h, c)
-    assert torch.equal(found, expected)
+    envs = [Env(head=head, frozen_head=lambda: old) for head in (new, old)]
+    assert torch.equal(*(aligner(kind, env, space="vocab").loss(h, c) for env in envs))
 
 
 @BOTH
