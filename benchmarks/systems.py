@@ -56,6 +56,10 @@ def one(
             return {**about, "error": (done.stderr or done.stdout)[-500:]}, {}
         metrics = json.loads((path / "metrics.json").read_text())
         log = [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
+        about["trained"] = trained(log)
+        for stage, found in about["trained"].items():
+            made = json.loads((path / "stages" / stage / "artifact.json").read_text())
+            found["seconds"] = round(made["seconds"])
         shown = [
             stage
             for stage in metrics
@@ -63,7 +67,6 @@ def one(
         ]
         ranks = {key(about, stage): _ranks(path / "stages" / stage / "predictions.jsonl") for stage in shown}
     best = max(line.get("validation_ndcg@10", 0.0) for line in log)
-    about["trained"] = trained(log)
     stages = {
         stage: {p: {metric: row[p][metric] for metric in METRICS} for p in PROTOCOLS}
         for stage, row in metrics.items()
@@ -72,7 +75,10 @@ def one(
 
 
 def trained(log: Sequence[Result]) -> dict[str, Result]:
-    """Of each training stage that validates: its updates, the best validation, and the update that had it."""
+    """Of each training stage that validates: its updates, the best validation, and the update that had it.
+
+    `seconds`, beside them, are told by the run's folder.
+    """
     found: dict[str, Result] = {}
     for line in log:
         if "step" not in line:

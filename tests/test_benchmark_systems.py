@@ -137,6 +137,32 @@ def test_tables_of_rows_that_some_runs_lack(parts: Any, tmp_path: Path) -> None:
     assert note.endswith("the median over seeds: a box; TIGER: a phone.")
 
 
+def test_a_study_tells_what_each_row_was_validated_at_and_cost(parts: Any, tmp_path: Path) -> None:
+    """By hand: the mean of two validations, the median of two times; blank where one of the runs has none."""
+    stages = ("evaluate", "e_more", "e_rl", "m_rl")
+    both = {"train": {"updates": 9, "validation": 0.25, "seconds": 60}, "rl": {"validation": 0.5}}
+    runs = [
+        a_run("LASAR", 0, stages=stages, trained=both),
+        a_run(
+            "LASAR",
+            1,
+            stages=stages,
+            trained={"train": {"validation": 0.75, "seconds": 120}, "rl": both["rl"]},
+        ),
+    ]
+    parts.add(tmp_path, runs, {})
+    half = "0.5000 ± 0.0000 |  | 0.5000 ± 0.0000 | "
+    head, _, *rows, _, note = parts.study(parts.read(tmp_path).results, "shop", "LASAR").splitlines()
+    assert head.endswith("| not excluded: NDCG@10 | p | validation | minutes |")
+    assert rows == [
+        f"| MiniOneRec (SFT) | {half} | 0.5000 | 1.5 |",
+        f"| MiniOneRec trained as long (SFT) | {half} |  |  |",
+        f"| LASAR (RL) | {half} | 0.5000 |  |",
+        f"| LASAR (RL), with memory | {half} |  |  |",
+    ]
+    assert note.endswith("the median over seeds: 1.5, a box.")
+
+
 def test_what_is_kept_of_a_runs_training(parts: Any) -> None:
     """The first of equal validations, as the stage keeps it; stages that validate nothing are left out."""
     log = [

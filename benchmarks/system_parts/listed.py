@@ -71,6 +71,7 @@ SYSTEMS: Mapping[str, System] = {
     "thinking": System("thinking", rows={}),
     "held": System("held", rows={}),
     "LASAR": System("lasar_id", rows={}),
+    "LASAR, each prefix a sample": System("lasar_prefixes", rows={}),
 }
 """What tables call a model."""
 OPTIONS: Mapping[tuple[str, str], tuple[str, ...]] = {
@@ -90,6 +91,22 @@ class Study(NamedTuple):
     rows: Mapping[str, str]
 
 
+_LASAR = Study(
+    "e_more_rl",
+    {
+        "evaluate": "MiniOneRec (SFT)",
+        "e_more": "MiniOneRec trained as long (SFT)",
+        "e_more_rl": "MiniOneRec trained as long (RL) (control)",
+        "e_noise": "noise (SFT)",
+        "e_pause": "pauses (SFT)",
+        "e_pause_rl": "pauses (RL)",
+        "e_reason": "LASAR (SFT)",
+        "e_rl": "LASAR (RL)",
+        "m_more_rl": "MiniOneRec trained as long (RL), with memory",
+        "m_pause_rl": "pauses (RL), with memory",
+        "m_rl": "LASAR (RL), with memory",
+    },
+)
 STUDIES: Mapping[str, Study] = {
     "thinking": Study(
         "e_more",
@@ -112,22 +129,8 @@ STUDIES: Mapping[str, Study] = {
             "e_each3": "three thoughts, each held to the answer",
         },
     ),
-    "LASAR": Study(
-        "e_more_rl",
-        {
-            "evaluate": "MiniOneRec (SFT)",
-            "e_more": "MiniOneRec trained as long (SFT)",
-            "e_more_rl": "MiniOneRec trained as long (RL) (control)",
-            "e_noise": "noise (SFT)",
-            "e_pause": "pauses (SFT)",
-            "e_pause_rl": "pauses (RL)",
-            "e_reason": "LASAR (SFT)",
-            "e_rl": "LASAR (RL)",
-            "m_more_rl": "MiniOneRec trained as long (RL), with memory",
-            "m_pause_rl": "pauses (RL), with memory",
-            "m_rl": "LASAR (RL), with memory",
-        },
-    ),
+    "LASAR": _LASAR,
+    "LASAR, each prefix a sample": _LASAR,
 }
 """Systems that have a table of their own."""
 

@@ -40,27 +40,46 @@ def table(stored: Result, data: str) -> str:
 
 
 def study(stored: Result, data: str, name: str) -> str:
-    """Markdown: what more training gave, with thoughts and without; a stage that no run has is left out."""
+    """Markdown: what more training gave, with thoughts and without.
+
+    A stage that no run has is left out, as is what is not known of any.
+    """
     runs = _of(stored["runs"], data, name)
-    lines = [
-        f"| {len(runs)} seed{'s' * (len(runs) > 1)} | excluded: NDCG@10 | p | not excluded: NDCG@10 | p |",
-        "|---|---:|---:|---:|---:|",
+    heads = [
+        f"{len(runs)} seed{'s' * (len(runs) > 1)}",
+        "excluded: NDCG@10",
+        "p",
+        "not excluded: NDCG@10",
+        "p",
     ]
+    heads += ["validation", "minutes"]
+    cells = []
     for stage, row in STUDIES[name].rows.items():
         if not (own := [run for run in runs if stage in run["stages"]]):
             continue
-        cells = []
+        cells.append([row + ("" if len(own) == len(runs) else f" ({len(own)} of {len(runs)} seeds)")])
         for protocol in PROTOCOLS:
             p = stored["study"].get(data, {}).get(name, {}).get(protocol, {}).get(stage)
-            cells += [
-                shown([run["stages"][stage][protocol]["ndcg@10"] for run in own]),
-                "" if p is None else f"{p:.3f}",
-            ]
-        seeds = "" if len(own) == len(runs) else f" ({len(own)} of {len(runs)} seeds)"
-        lines.append(f"| {row}{seeds} | {' | '.join(cells)} |")
+            cells[-1].append(shown([run["stages"][stage][protocol]["ndcg@10"] for run in own]))
+            cells[-1].append("" if p is None else f"{p:.3f}")
+        cells[-1] += _trained(own, stage)
+    known = [place for place in range(len(heads)) if place < 5 or any(row[place] for row in cells)]
+    first, *others = (f"| {' | '.join(line[place] for place in known)} |" for line in (heads, *cells))
     where = _where({name: runs})
-    lines += ["", f"Minutes of one run, all these stages, the median over seeds: {_minutes(runs)}, {where}."]
-    return "\n".join(lines)
+    note = f"Minutes of one run, all these stages, the median over seeds: {_minutes(runs)}, {where}."
+    return "\n".join([first, f"|---|{'---:|' * (len(known) - 1)}", *others, "", note])
+
+
+def _trained(runs: Sequence[Result], stage: str) -> list[str]:
+    """Of the training stage that an evaluate stage is named after: what it was kept at, and its minutes."""
+    name = "train" if stage == "evaluate" else stage.removeprefix("e_")
+    told = [run.get("trained", {}).get(name, {}) for run in runs]
+    validations = [found["validation"] for found in told if "validation" in found]
+    seconds = [found["seconds"] for found in told if "seconds" in found]
+    return [
+        f"{mean(validations):.4f}" if len(validations) == len(runs) else "",
+        f"{median(seconds) / 60:.1f}" if len(seconds) == len(runs) else "",
+    ]
 
 
 def _of(runs: Sequence[Result], data: str, name: str) -> list[Result]:
