@@ -49,6 +49,7 @@ SYSTEMS: Mapping[str, System] = {
     "SASRec, each prefix a sample": System("sasrec_prefixes"),
     "BSARec": System("bsarec_memory"),
     "Qwen3": System("qwen3_memory"),
+    "Qwen3, each prefix a sample": System("qwen3_prefixes"),
     "Qwen3, a thought from the first epoch": System("qwen3_id", _thinks(1)),
     "Qwen3, three thoughts from the first epoch": System("qwen3_id", _thinks(3)),
     # The spec's first model is the one of one token an item, which has a row of its own.
@@ -70,6 +71,7 @@ SYSTEMS: Mapping[str, System] = {
     "LC-Rec": System("lcrec"),
     "thinking": System("thinking", rows={}),
     "held": System("held", rows={}),
+    "ReaRec's steps": System("rearec", rows={}),
     "LASAR": System("lasar_id", rows={}),
     "LASAR, each prefix a sample": System("lasar_prefixes", rows={}),
 }
@@ -127,6 +129,14 @@ STUDIES: Mapping[str, Study] = {
             "e_more": "ten more epochs",
             "e_pause_each3": "three pauses, each held to the answer (control)",
             "e_each3": "three thoughts, each held to the answer",
+        },
+    ),
+    "ReaRec's steps": Study(
+        "evaluate",
+        {
+            "evaluate": "SASRec at ReaRec's temperature (control)",
+            "e_erl": "two steps, ensemble (ERL)",
+            "e_prl": "two steps, progressive (PRL)",
         },
     ),
     "LASAR": _LASAR,
