@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from system_parts.listed import METRICS, PROTOCOLS, STUDIES, SYSTEMS, settings
 from system_parts.stored import Ranks, Result, add, key, read
-from system_parts.tables import study, table
+from system_parts.tables import study, table, tried
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -141,6 +141,7 @@ def main() -> None:
     for data, studies in stored["study"].items():
         for name in studies:
             print(f"{data}, {name}\n\n{study(stored, data, name)}\n")
+        print(f"{data}, ways that were tried\n\n{tried(stored, data)}\n")
     sys.exit(0 if good else 1)
 
 

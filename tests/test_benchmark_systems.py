@@ -163,6 +163,23 @@ def test_a_study_tells_what_each_row_was_validated_at_and_cost(parts: Any, tmp_p
     assert note.endswith("the median over seeds: 1.5, a box.")
 
 
+def test_what_was_tried_stands_beside_the_same_without_it(parts: Any, tmp_path: Path) -> None:
+    """A run of one training has its own validation and minutes, a study its stages'; none, no row."""
+    kept = {"more": {"validation": 0.25, "seconds": 60}, "reason": {"validation": 0.5, "seconds": 150}}
+    runs = [
+        a_run("SASRec", 0, seconds=60),
+        a_run("ReaRec ERL", 0, seconds=90, validation=0.2),
+        a_run("ReaRec ERL", 1, seconds=150, validation=0.4),
+        a_run("LASAR", 0, trained=kept | {"noise": {}}),
+        a_run("LARES", 0, data="another shop"),
+    ]
+    parts.add(tmp_path, runs, {})
+    assert parts.tried(parts.read(tmp_path).results, "shop").splitlines()[2:] == [
+        "| ReaRec ERL | 0.3000 | 2.0 | 0.1000 | 1.0 |",
+        "| LASAR (SFT), packed | 0.5000 | 2.5 | 0.2500 | 1.0 |",
+    ]
+
+
 def test_what_is_kept_of_a_runs_training(parts: Any) -> None:
     """The first of equal validations, as the stage keeps it; stages that validate nothing are left out."""
     log = [

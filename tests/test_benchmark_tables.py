@@ -103,6 +103,9 @@ def test_the_tables_of_systems(load: Callable[[str], Any]) -> None:
     for name in ("thinking", "held", "LASAR"):
         assert between(page, name) == systems.study(stored, "scientific", name)
     assert between(page, "LASAR beauty") == systems.study(stored, "beauty", "LASAR")
+    for data in ("scientific", "beauty"):
+        assert between(page, f"prefixes {data}") == systems.study(stored, data, "LASAR, each prefix a sample")
+        assert between(page, f"tried {data}") == systems.tried(stored, data)
 
 
 def test_the_table_of_speed(load: Callable[[str], Any]) -> None:

@@ -145,6 +145,46 @@ STUDIES: Mapping[str, Study] = {
 """Systems that have a table of their own."""
 
 
+class Try(NamedTuple):
+    """A way to think and what it is held against: systems, with a stage where they train several times."""
+
+    way: str
+    system: str
+    without: str
+    stage: str = ""
+    control: str = ""
+
+
+def _tries(of: str, ending: str) -> tuple[Try, ...]:
+    """The ways of a study of LASAR, each against as much more training without thoughts."""
+    kinds = {"reason": "LASAR (SFT)", "pause": "pauses, each held to the answer", "noise": "noise held to it"}
+    rl = {"rl": "LASAR (RL)", "pause_rl": "such pauses, then RL"}
+    return tuple(
+        Try(way + ending, of, of, stage, control)
+        for ways, control in ((kinds, "more"), (rl, "more_rl"))
+        for stage, way in ways.items()
+    )
+
+
+TRIED: tuple[Try, ...] = (
+    Try("a thought from the first epoch, SASRec", "SASRec, a thought from the first epoch", "SASRec"),
+    Try("three of them", "SASRec, three thoughts from the first epoch", "SASRec"),
+    Try("three pauses", "SASRec, three pauses", "SASRec"),
+    Try("three times noise", "SASRec, three times noise", "SASRec"),
+    Try("ReaRec ERL", "ReaRec ERL", "SASRec"),
+    Try("ReaRec PRL, dot products", "ReaRec PRL, dot products", "SASRec"),
+    Try("ReaRec PRL, cosines (cut by time)", "ReaRec PRL", "SASRec"),
+    Try("PLR (cut by time)", "PLR", "SASRec"),
+    Try("ManCAR (cut by time)", "ManCAR", "SASRec"),
+    Try("LARES (cut by time)", "LARES", "SASRec"),
+    Try("a thought from the first epoch, Qwen3", "Qwen3, a thought from the first epoch", "Qwen3"),
+    Try("three of them, Qwen3", "Qwen3, three thoughts from the first epoch", "Qwen3"),
+    *_tries("LASAR", ", packed"),
+    *_tries("LASAR, each prefix a sample", ", prefixes"),
+)
+"""What was tried to make thinking pay, in the order of the page."""
+
+
 def settings(data: str, folder: Path, name: str, seed: int, minutes: float) -> list[str]:
     """All that a run sets of its system's spec, as `--set` takes it."""
     system = SYSTEMS[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import mean, median, mode, stdev
 
-from system_parts.listed import METRICS, PROTOCOLS, STUDIES, SYSTEMS
+from system_parts.listed import METRICS, PROTOCOLS, STUDIES, SYSTEMS, TRIED
 from system_parts.stored import Result
 
 
@@ -68,6 +68,27 @@ def study(stored: Result, data: str, name: str) -> str:
     where = _where({name: runs})
     note = f"Minutes of one run, all these stages, the median over seeds: {_minutes(runs)}, {where}."
     return "\n".join([first, f"|---|{'---:|' * (len(known) - 1)}", *others, "", note])
+
+
+def tried(stored: Result, data: str) -> str:
+    """Markdown: what each way to think was validated at and took, beside the same without it."""
+    lines = [
+        "| | validation | minutes | without it: validation | minutes |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for one in TRIED:
+        own, other = (_of(stored["runs"], data, name) for name in (one.system, one.without))
+        if own and other and (cost := _cost(own, one.stage))[0]:
+            cells = [*cost, *_cost(other, one.control)]
+            lines.append(f"| {one.way} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cost(runs: Sequence[Result], stage: str) -> list[str]:
+    """What a stage of training was kept at and its minutes; of the whole run where it has one alone."""
+    if stage:
+        return _trained(runs, f"e_{stage}")
+    return [f"{mean(run['validation'] for run in runs):.4f}", _minutes(runs)]
 
 
 def _trained(runs: Sequence[Result], stage: str) -> list[str]:
