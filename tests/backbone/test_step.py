@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from lasar_kit.core.values import Env
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
-from lasar_plugins.backbone.hf_causal.room import SPARE
+from lasar_plugins.backbone.hf_causal.room import SPARE, Room
 from lasar_plugins.backbone.qwen3 import backbone as module
 from lasar_plugins.backbone.qwen3.backbone import Qwen3Backbone, TreeContext
 from lasar_plugins.backbone.qwen3.config import Qwen3Config
@@ -56,7 +57,7 @@ def same(ours: list[Tensor], theirs: list[Tensor]) -> bool:
 def test_states_and_caches_are_those_of_transformers(double: Tiny, data: st.DataObject) -> None:
     """Random trees in random calls, read both ways; single tokens take a path of their own in attention."""
     backbone = double("sdpa")
-    sizes = data.draw(st.lists(st.sampled_from([1, 1, 2, 5]), min_size=1, max_size=5))
+    sizes = data.draw(st.lists(st.sampled_from([1, 1, 2, 5, 17]), min_size=1, max_size=5))
     with torch.no_grad():
         ours = theirs = begin(backbone)
         for call, size in enumerate(sizes):
@@ -102,6 +103,29 @@ def test_tokens_are_added_in_place_while_there_is_room(tiny: Tiny) -> None:
     assert rooms[SPARE + 1] is not rooms[0]
     assert rooms[0] is not None
     assert rooms[0].used == rooms[0].data.shape[-2] == 7 + SPARE
+
+
+def test_many_tokens_are_read_among_places_that_nobody_sees(double: Tiny) -> None:
+    """Keys up to a multiple, whatever stands behind the context; the context is as long as it was, and where
+    the room ends before that multiple it is not passed."""
+    backbone, parent, inputs = double("sdpa"), torch.full((2, 20), 5), noise(double("sdpa"), 20, seed=3)
+    with torch.no_grad():
+        _, past = backbone.advance(noise(backbone, 1), torch.full((2, 1), 5), begin(backbone))
+        with transformers_alone():
+            expected, theirs = backbone.advance(inputs, parent, past)
+        assert past.room is not None
+        for size in (past.room.data.shape[-2], past.length + 20):
+            data = past.room.data[..., :size, :].clone()
+            data[..., past.length :, :] = float("nan")
+            room = Room(data, past.length)
+            state, context = backbone.advance(inputs, parent, replace(past, room=room))
+            assert_same(state, expected)
+            assert context.length == room.used == past.length + 20
+            for our, their in zip(keys_values(context), keys_values(theirs), strict=True):
+                assert_same(our, their)
+            mask = torch.zeros(2, 1, 20, room.used)
+            wide = room.even(mask, context.layers)[0].shape[-1]
+            assert wide == (32 if size > 32 else 27)
 
 
 def test_a_context_from_inference_mode_goes_on_outside_it(double: Tiny) -> None:

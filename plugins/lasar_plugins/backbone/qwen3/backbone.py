@@ -67,8 +67,8 @@ class Qwen3Backbone(HfCausalBackbone):
         assert reading.seen is not None
         room = Room.for_more(past.room, past.layers, parent.shape[1])
         fresh, layers = room.take(parent.shape[1])
-        mask = additive(reading.seen, inputs.dtype)
-        hidden = step(self.model.model, inputs, mask, reading.position, fresh, layers)
+        mask, read = room.even(additive(reading.seen, inputs.dtype), layers)
+        hidden = step(self.model.model, inputs, mask, reading.position, fresh, read)
         return hidden, TreeContext(reading.tree, layers, room)
 
 

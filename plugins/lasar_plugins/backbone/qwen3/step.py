@@ -36,7 +36,8 @@ def step(
 ) -> Float[Tensor, "B Q D"]:
     """States after the final norm of Q tokens that see what `mask` leaves of `layers`.
 
-    `layers` hold the context and, last, the places of these tokens, which are written through `fresh`.
+    `layers` hold the context and then the places of these tokens, which are written through `fresh`; places
+    behind those are seen by none.
     """
     batch, count, width = inputs.shape
     cos, sin = (table.flatten(0, 1)[:, None] for table in model.rotary_emb(inputs, position))
