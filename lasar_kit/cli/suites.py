@@ -85,6 +85,8 @@ def _planned(
         Cell.of(one.at.title, folder / one.folder, seeds, one.spec, [*one.changes, *overrides], catalogue)
         for one in loaded.planned()
     ]
+    places = zip(loaded.places(), cells, strict=True)
+    loaded.check_stages({at: first.loaded.spec.stages for at, (first, *_) in places})
     check_cells(cells)
     return cells
 

@@ -268,14 +268,16 @@ THINKS = SPEC.replace("ground: sft", "ground: {use: sft, latent_loop: coconut, d
 
 
 def test_mistakes_of_many_runs_are_told_before_torch_is_loaded(spec: Path) -> None:
-    """In what a row changes, in a file that a run reads, and in where its runs are to go."""
+    """In what a row changes, in a file that a run reads, in what is shown, and in where runs are to go."""
     Path("spec.yaml").write_text(THINKS)
     Path("data.yaml").write_text(THINKS + "dataset: {use: csv, interactions: a}\n")
     names = [f"suite{number}.yaml" for number in range(len(MISTAKES))]
     for name, change in zip(names, MISTAKES, strict=True):
         Path(name).write_text(SUITE.format(change))
-    commands = [["suite", name] for name in names]
+    Path("shown.yaml").write_text(SUITE.format("seed: 1") + "show: [{use: curves, stage: grund}]\n")
+    commands = [["suite", name] for name in (*names, "shown.yaml")]
     told = [f"{name}:2: {line}" for name, line in zip(names, MISTAKES.values(), strict=True)]
+    told.append("shown.yaml:3: show[0].stage: no run has a stage 'grund'; did you mean 'ground'?")
     commands += [["study", "spec.yaml", "--set", "seed=-1"], ["study", "data.yaml"]]
     told += ["--set seed: seed: must be >= 0 (got -1)", f"data.yaml:5: {[*MISTAKES.values()][-1]}"]
     commands.append(["study", "spec.yaml", "--output", "spec.yaml"])
