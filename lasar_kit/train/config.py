@@ -101,6 +101,10 @@ class TrainingConfig(StageConfig):
         """Whether the backbone learns from any text besides its prompt's."""
         return False
 
+    def teaches_depth(self, inputs: Inputs) -> bool:
+        """Yes, unless a stage says otherwise: `check` warns only of what it knows."""
+        return True
+
     def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
         """Weights in bfloat16 lose small updates to rounding; adapters have float32 weights of their own. An
         aligner that the spec names does nothing where there are no anchors, and what the head predicts from
