@@ -315,5 +315,33 @@ def test_a_beam_that_ends_before_the_last_place_that_is_measured(tmp_path: Path)
     assert told(tmp_path, own, "stages.test.decoder.width=20") == []
 
 
+MIXED = """\
+decoder: {use: mixed_trie, learned: true}
+stages:
+  tokenize: tokenize
+  ground: {use: sft, objectives: [{objective: mixture, weight: 1}]}
+  evaluate: evaluate
+"""
+
+
+def test_a_decoder_whose_weights_nothing_trains(tmp_path: Path) -> None:
+    """The spec's, or that of a stage."""
+    text = (
+        "nothing trains the weights of mixed_trie, so they stay as they began; add 'objectives: [{objective: "
+        "mixture}]' to a stage sft, or leave 'learned' out"
+    )
+    assert told(tmp_path, MIXED) == []
+    untrained = [f"spec.yaml:1: decoder: {text}"]
+    assert told(tmp_path, MIXED, "stages.ground.objectives=[]") == untrained
+    assert told(tmp_path, MIXED, "stages.ground.objectives=[{objective: mixture, weight: 0}]") == untrained
+    assert told(tmp_path, MIXED, "stages.ground.objectives=[]", "decoder.learned=false") == []
+    assert told(tmp_path, MIXED, "stages={ground: null, evaluate: null}") == []  # there is no model
+    own = "stages.evaluate.decoder={use: mixed_trie, learned: true}"
+    assert told(tmp_path, MIXED, own) == []
+    assert told(tmp_path, MIXED, own, "stages.ground.objectives=[]", "decoder=trie_beam") == [
+        f"--set stages.evaluate.decoder: stages.evaluate.decoder: {text}"
+    ]
+
+
 def test_the_longest_list_is_that_of_the_metrics() -> None:
     assert Catalogue.discover().config_class("stage", "evaluate").longest_list == max(CUTOFFS)  # type: ignore[attr-defined]
