@@ -9,6 +9,7 @@ from pydantic import Field
 
 from lasar_kit.spec import AlignerConfig, BackboneConfig, SpecModel, StageConfig
 from lasar_kit.spec.compilation import Compiler
+from lasar_kit.spec.components import components
 from lasar_kit.spec.precision import Precision
 
 Line = Sequence[tuple[str, StageConfig]]
@@ -95,6 +96,11 @@ class TrainingConfig(StageConfig):
     checkpoint_every: int = Field(
         100, ge=0, description="Updates between checkpoints, from which a cut-off run goes on; 0 for none."
     )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """A checkpoint, where a component reads the item vectors of one."""
+        return ("checkpoint",) if any(part.reads_checkpoint for part in components(self)) else ()
 
     @property
     def trains_text(self) -> bool:
