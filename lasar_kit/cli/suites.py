@@ -14,8 +14,8 @@ from lasar_kit.errors import UserError
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
     from lasar_kit.report.formats import Format as TableFormat
+    from lasar_kit.run.cells import Cell
     from lasar_kit.run.controls import Rows
-    from lasar_kit.run.suite import Cell
     from lasar_kit.spec.suite import LoadedSuite
 
 Set = Annotated[
@@ -79,12 +79,14 @@ def _begin(command: str, plugin: list[Path] | None) -> Catalogue:
 def _planned(
     loaded: LoadedSuite, folder: Path, seeds: range, overrides: list[str], catalogue: Catalogue
 ) -> list[list[Cell]]:
-    from lasar_kit.run.suite import Cell, check_cells
+    from lasar_kit.run.cells import Cell, check_cells
 
     cells = [
         Cell.of(one.at.title, folder / one.folder, seeds, one.spec, [*one.changes, *overrides], catalogue)
         for one in loaded.planned()
     ]
+    places = zip(loaded.places(), cells, strict=True)
+    loaded.check_stages({at: first.loaded.spec.stages for at, (first, *_) in places})
     check_cells(cells)
     return cells
 
@@ -165,7 +167,7 @@ def _controls(
     rows: Rows, spec: Path, overrides: list[str], folder: Path, seeds: int, catalogue: Catalogue
 ) -> list[list[Cell]]:
     """A study's runs: it is a suite whose rows are the spec and its controls."""
-    from lasar_kit.run.suite import Cell, check_cells
+    from lasar_kit.run.cells import Cell, check_cells
     from lasar_kit.spec import load_spec
 
     first = load_spec(spec, overrides, catalogue).spec.seed

@@ -26,6 +26,7 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
         "head",
         "frozen_head",
         "items",
+        "item_vectors",
         "train",
         "max_history",
         "table",

@@ -5,83 +5,36 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from lasar_kit.errors import UserError
 from lasar_kit.process.screen import Screen, duration
+from lasar_kit.run.cells import Cell, Cells
 from lasar_kit.run.estimates import Estimates
 from lasar_kit.run.runner import run_spec, steps_of, store_of
-from lasar_kit.spec.files import missing_files
-from lasar_kit.spec.load import load_spec
-from lasar_kit.spec.yaml_source import Node
 from lasar_kit.store.layout import METRICS
-from lasar_kit.store.run_folder import check_output
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
-    from lasar_kit.spec.load import LoadedSpec
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A run of a suite: what it is of, its seed, its spec, and its folder beside the others'."""
-
-    name: str
-    seed: int
-    loaded: LoadedSpec
-    folder: Path
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        folder: Path,
-        seeds: Sequence[int],
-        spec: Path,
-        changes: Sequence[str | Node],
-        catalogue: Catalogue,
-    ) -> list[Cell]:
-        """The cells of a spec with changes, one a seed, in `folder` and the seed behind it; `UserError` where
-        the changes are wrong."""
-        cells = []
-        for seed in seeds:
-            named = folder.with_name(f"{folder.name}-{seed}")
-            own = (f"seed={seed}", f"name={named.name}")
-            cells.append(cls(name, seed, load_spec(spec, [*changes, *own], catalogue), named))
-        return cells
-
-    def finished(self, catalogue: Catalogue) -> bool:
-        """Whether its folder holds all of the run, made by the code and files as they are."""
-        if not (self.folder / METRICS).is_file():
-            return False
-        store = store_of(self.folder, Screen(silent=True))
-        held = (store.find(step.stage.name, step.key) for step in steps_of(self.loaded, catalogue))
-        return all(one is not None and one.path.is_relative_to(self.folder) for one in held)
-
-
-Cells = Sequence[Sequence[Cell]]
-"""Runs of each row, a seed each."""
-
-
-def check_cells(rows: Cells) -> None:
-    """`UserError` for what keeps any of the runs from beginning, before the first one does."""
-    cells = [cell for row in rows for cell in row]
-    if missing := dict.fromkeys(line for cell in cells for line in missing_files(cell.loaded)):
-        raise UserError(*missing)
-    for cell in cells:
-        check_output(cell.folder)
+def finished(cell: Cell, catalogue: Catalogue) -> bool:
+    """Whether a run's folder holds all of it, made by the code and files as they are."""
+    if not (cell.folder / METRICS).is_file():
+        return False
+    store = store_of(cell.folder, Screen(silent=True))
+    held = (store.find(step.stage.name, step.key) for step in steps_of(cell.loaded, catalogue))
+    return all(one is not None and one.path.is_relative_to(cell.folder) for one in held)
 
 
 def tell_cells(rows: Cells, catalogue: Catalogue) -> None:
     """Print which runs are there, and what the others may take."""
     screen = Screen()
     for row in rows:
-        there = sum(cell.finished(catalogue) for cell in row)
+        there = sum(finished(cell, catalogue) for cell in row)
         screen.print(escape(f"{row[0].name}: {there} of {len(row)} runs are there"))
-    left = Left.of([cell for row in rows for cell in row if not cell.finished(catalogue)], catalogue)
+    left = Left.of([cell for row in rows for cell in row if not finished(cell, catalogue)], catalogue)
     if left.steps:
         screen.print(escape(left.line(0, 0.0)))
 
@@ -94,7 +47,7 @@ def run_cells(rows: Cells, catalogue: Catalogue) -> None:
     """
     screen = Screen()
     cells = sorted((cell for row in rows for cell in row), key=lambda cell: cell.seed)
-    todo = [cell for cell in cells if not cell.finished(catalogue)]
+    todo = [cell for cell in cells if not finished(cell, catalogue)]
     screen.print(f"{len(cells) - len(todo)} of {len(cells)} runs are there, {len(todo)} left")
     if not todo:
         return

@@ -32,7 +32,7 @@ class TrainedEncoder:
         return vectors
 
     def _of_stage(self) -> Float[np.ndarray, "I E"]:
-        assert self.env.item_vectors is not None, "a stage that tokenizes gives them"
+        assert self.env.item_vectors is not None, "a stage that tokenizes or trains gives them"
         return self.env.item_vectors()
 
     def _of_run(self, items: pl.DataFrame, train: Sequences) -> Float[np.ndarray, "I E"]:

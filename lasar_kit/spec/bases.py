@@ -117,17 +117,23 @@ class DepthPolicyConfig(ComponentConfig):
         """The depths to choose from, ascending; None where they are not known before it is built."""
         return None
 
+    @property
+    def learns(self) -> bool:
+        """Whether it has weights, which choose at random until something teaches them."""
+        return False
+
 
 class SftObjectiveConfig(ComponentConfig):
     """Options of a term of the supervised loss.
 
     `instead_of`: the objective of the stage's own that it takes the place of where `objectives` lists it. One
-    that `trains_decoder` trains weights of the decoder's own. One that is `about_thoughts` asks something of
-    them, so that a study's controls go without it.
+    that `trains_decoder` trains weights of the decoder's own, one that `teaches_depth` those of the depth
+    policy. One that is `about_thoughts` asks something of them, so that a study's controls go without it.
     """
 
     instead_of: ClassVar[str | None] = None
     trains_decoder: ClassVar[bool] = False
+    teaches_depth: ClassVar[bool] = False
     about_thoughts: ClassVar[bool] = False
 
     @property

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from lasar_kit.spec.bases import DecoderConfig, SftObjectiveConfig
 from lasar_kit.spec.component import ComponentConfig
-from lasar_kit.spec.lineage import inputs_of, line_of
+from lasar_kit.spec.lineage import inputs_of, line_of, trained_by
 from lasar_kit.spec.load import LoadedSpec
 from lasar_kit.spec.plan import PlannedStage
 
@@ -21,8 +24,55 @@ def cautions(loaded: LoadedSpec) -> list[str]:
         where = loaded.where("stages", stage.name)
         for text in stage.config.cautions(loaded.spec.backbone, line, inputs):
             lines.append(f"{where}: stages.{stage.name}: {text}")
+        lines += _untaught(loaded, stage)
         lines += _narrow(loaded, stage)
-    return lines
+    return lines + _untrained(loaded)
+
+
+def _untaught(loaded: LoadedSpec, stage: PlannedStage) -> list[str]:
+    """A line where a stage makes a model whose depth policy learns nothing, there, before or behind it.
+
+    A warning: who asks what chance makes of it may, and RL may stand in a spec that extends this one.
+    """
+    policy, loop = stage.config.policy, stage.config.loop
+    if policy is None or not policy.learns or loop is None or loop.use == "none":
+        return []
+    made = {one.name: trained_by(one, loaded.plan) for one in loaded.plan}
+    if any(
+        one.config.teaches_depth(inputs_of(one, loaded.plan))
+        for one in loaded.plan
+        if (stage.name in made[one.name] or one.name in made[stage.name])
+        and _policy(loaded, made[one.name]) == policy.use
+    ):
+        return []
+    return [
+        f"{loaded.where('stages', stage.name)}: stages.{stage.name}: nothing teaches depth_policy "
+        f"{policy.use} how long to think, so it stays as it was drawn; have it learn the number of segments "
+        "('policy_weight', behind a stage 'anchors'), add a stage 'rl' behind this one, or set "
+        "'depth_policy: fixed'"
+    ]
+
+
+def _policy(loaded: LoadedSpec, line: Sequence[str]) -> str | None:
+    """The name of the depth policy of the model that these stages made, the latest first."""
+    policies = (loaded.spec.stages[name].policy for name in line)
+    return next((policy.use for policy in policies if policy is not None), None)
+
+
+def _untrained(loaded: LoadedSpec) -> list[str]:
+    """A line for each decoder with weights of its own where no stage trains such."""
+    terms = [term.objective for stage in loaded.plan for term in stage.config.listed if term.weight]
+    trained = any(isinstance(term, SftObjectiveConfig) and term.trains_decoder for term in terms)
+    if trained or all(type(stage.config).produces != "checkpoint" for stage in loaded.plan):
+        return []
+    named: list[tuple[tuple[str, ...], DecoderConfig | None]] = [(("decoder",), loaded.spec.decoder)]
+    named += [(("stages", stage.name, "decoder"), stage.config.own_decoder) for stage in loaded.plan]
+    return [
+        f"{loaded.where(*key)}: {'.'.join(key)}: nothing trains the weights of {decoder.use}, so they stay "
+        "as they began; add 'objectives: [{objective: mixture}]' to a stage sft, or leave 'learned' out"
+        for key, decoder in named
+        if decoder is not None and decoder.learns
+    ]
 
 
 def _narrow(loaded: LoadedSpec, stage: PlannedStage) -> list[str]:

@@ -21,6 +21,17 @@ def line_of(stage: PlannedStage, planned: Sequence[PlannedStage]) -> list[tuple[
     return line
 
 
+def trained_by(stage: PlannedStage, planned: Sequence[PlannedStage]) -> list[str]:
+    """The stages that made the weights a stage leaves, the latest first: itself, and those before it up to
+    one that began anew."""
+    names = []
+    for name, config in [(stage.name, stage.config), *line_of(stage, planned)]:
+        names.append(name)
+        if config.begins_anew:
+            break
+    return names
+
+
 def inputs_of(stage: PlannedStage, planned: Sequence[PlannedStage]) -> dict[str, tuple[str, StageConfig]]:
     """The stages that a stage reads from, by type of artifact."""
     stages = {one.name: one.config for one in planned}

@@ -51,7 +51,7 @@ class _Planner:
         that a stage can be told not to continue an earlier one.
         """
         needed = (*config.consumes, *config.needs)
-        reads = (*needed, *config.accepts)
+        reads = tuple(dict.fromkeys((*needed, *config.accepts)))
         chosen: dict[str, str] = {}
         if config.from_ is not None:
             produced = self.produces.get(config.from_)

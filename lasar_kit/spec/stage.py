@@ -70,6 +70,10 @@ class StageConfig(ComponentConfig):
         """The depth policy of the model behind it; None where it leaves that as it is."""
         return None
 
+    def teaches_depth(self, inputs: Mapping[str, tuple[str, StageConfig]]) -> bool:
+        """Say whether the model's depth policy learns in it, reading from these stages (as in `cautions`)."""
+        return False
+
     @property
     def prompts_about(self) -> str | None:
         """The rule of the prompts that its artifact is about; None where it is about none."""

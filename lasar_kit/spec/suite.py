@@ -17,6 +17,7 @@ from lasar_kit.spec.component import SpecModel
 from lasar_kit.spec.paths import resolved
 from lasar_kit.spec.run_spec import Name
 from lasar_kit.spec.suite_shows import Show
+from lasar_kit.spec.suite_stages import Stages, absent
 from lasar_kit.spec.yaml_source import Node, Place, parse, read_file
 
 Patch = dict[str, Any]
@@ -130,6 +131,12 @@ class LoadedSuite:
             for row in self.suite.rows
             for column in self.suite.columns or ("",)
         ]
+
+    def check_stages(self, stages: Mapping[At, Stages]) -> None:
+        """`UserError` with a line for each stage that is to be read of runs that have none such; `stages` are
+        those of the spec at each place."""
+        if wrong := [_line(self.tree, key, text) for key, text in absent(self.suite, stages)]:
+            raise UserError(*wrong)
 
     def _changes(self, at: At) -> list[Node]:
         patches = []

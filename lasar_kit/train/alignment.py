@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,7 @@ from lasar_kit.data.stage_context import StageContext
 from lasar_kit.model.parts import Parts
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.spec import ComponentConfig
+from lasar_kit.train.start import item_vectors
 
 
 class Head(Protocol):
@@ -26,13 +28,14 @@ class Head(Protocol):
 def objective_env(context: StageContext, recommender: Recommender) -> Env:
     """Surroundings of what works on a recommender's states, and on anchors that another backbone may have
     read."""
-    backbone = recommender.backbone
+    backbone, device = recommender.backbone, str(recommender.device)
     return context.env(
-        device=str(recommender.device),
+        device=device,
         hidden_size=backbone.hidden_size,
         tokenizer=backbone.tokenizer,
         vocabulary=(*context.sids().vocabulary, *recommender.parts.latent_loop.tokens),
         table=recommender.prompts.table,
+        item_vectors=partial(item_vectors, context, device),
         head=backbone.logits,
         frozen_head=lambda: _anchor_head(context, recommender),
     )

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from lasar_kit.spec import AlignerConfig, BackboneConfig, SpecModel, StageConfig
 from lasar_kit.spec.compilation import Compiler
+from lasar_kit.spec.components import components
 from lasar_kit.spec.precision import Precision
 
 Line = Sequence[tuple[str, StageConfig]]
@@ -97,9 +98,18 @@ class TrainingConfig(StageConfig):
     )
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """A checkpoint, where a component reads the item vectors of one."""
+        return ("checkpoint",) if any(part.reads_checkpoint for part in components(self)) else ()
+
+    @property
     def trains_text(self) -> bool:
         """Whether the backbone learns from any text besides its prompt's."""
         return False
+
+    def teaches_depth(self, inputs: Inputs) -> bool:
+        """Yes, unless a stage says otherwise: `check` warns only of what it knows."""
+        return True
 
     def cautions(self, backbone: BackboneConfig, line: Line, inputs: Inputs) -> Iterator[str]:
         """Weights in bfloat16 lose small updates to rounding; adapters have float32 weights of their own. An

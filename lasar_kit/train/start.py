@@ -1,11 +1,15 @@
-"""The recommender that a training stage begins with."""
+"""The recommender that a training stage begins with, and the item vectors of one that a stage reads."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from lasar_kit.core.item_text import item_text
+from lasar_kit.data.sids import Sids
 from lasar_kit.data.stage_context import StageContext
 from lasar_kit.errors import UserError
 from lasar_kit.model.parts import Misfit, Parts
@@ -38,6 +42,14 @@ def begin(
         return Recommender.build(context.catalogue, parts, spec.decoder, sids, env)
     except Misfit as error:
         raise UserError(f"stages.{context.name}.{error}") from None
+
+
+def item_vectors(context: StageContext, device: str) -> Float[np.ndarray, "I E"]:
+    """Return the item vectors of the checkpoint that a stage reads."""
+    sids = Sids.load(context.origins["checkpoint"]["sids"])
+    decoder, folder = context.spec.decoder, context.inputs["checkpoint"]
+    env = context.env(device=device)
+    return Recommender.load(folder, context.catalogue, decoder, sids, env).item_vectors()
 
 
 def _before(context: StageContext, checkpoint: Path | None, kind: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -232,11 +232,12 @@ RUN_COMMANDS = [
 ]
 
 
-def test_what_is_not_there_is_told_before_torch_is_loaded(spec: Path) -> None:
-    """In a process a command, all of one that has loaded nothing heavy."""
+def before_torch(commands: Sequence[Sequence[str]]) -> list[str]:
+    """The line of each command, which must end with exit code 2 before torch is loaded: in a process a
+    command, all of one that has loaded nothing heavy."""
     program = (
         "import os, sys\nfrom lasar_kit.cli.main import main\n"
-        f"for arguments in {RUN_COMMANDS!r}:\n"
+        f"for arguments in {commands!r}:\n"
         "    sys.stdout.flush()\n    if os.fork():\n        os.wait()\n        continue\n"
         "    sys.stderr = sys.stdout\n    try:\n        main(arguments)\n"
         "    except SystemExit as done:\n        print(done.code, 'torch' in sys.modules)\n"
@@ -247,10 +248,41 @@ def test_what_is_not_there_is_told_before_torch_is_loaded(spec: Path) -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     lines = found.stdout.splitlines()
-    assert lines[1::2] == ["2 False"] * len(RUN_COMMANDS), found.stdout + found.stderr
+    assert lines[1::2] == ["2 False"] * len(commands), found.stdout + found.stderr
+    return lines[::2]
+
+
+def test_what_is_not_there_is_told_before_torch_is_loaded(spec: Path) -> None:
     told = ["gone: is not the folder of a run, there is no such folder"] * 8
     told += ["gone: is not the folder of a finished run, there is no such folder"] * 3
-    assert lines[::2] == [*told, *["gone.yaml: no such file"] * 2]
+    assert before_torch(RUN_COMMANDS) == [*told, *["gone.yaml: no such file"] * 2]
+
+
+SUITE = "spec: spec.yaml\nrows: {{as it is: {{}}, other: {{set: {{{0}}}}}}}\n"
+MISTAKES = {
+    "stages: {ground: {epochs: -1}}": "stages.ground.epochs: must be > 0 (got -1)",
+    "stages: {ground: {epoch: 1}}": "stages.ground.epoch: unknown option of sft; did you mean 'epochs'?",
+    "dataset: {use: csv, interactions: a}": "dataset.interactions: no such file or folder: {0}/a",
+}
+THINKS = SPEC.replace("ground: sft", "ground: {use: sft, latent_loop: coconut, depth_policy: fixed}")
+
+
+def test_mistakes_of_many_runs_are_told_before_torch_is_loaded(spec: Path) -> None:
+    """In what a row changes, in a file that a run reads, in what is shown, and in where runs are to go."""
+    Path("spec.yaml").write_text(THINKS)
+    Path("data.yaml").write_text(THINKS + "dataset: {use: csv, interactions: a}\n")
+    names = [f"suite{number}.yaml" for number in range(len(MISTAKES))]
+    for name, change in zip(names, MISTAKES, strict=True):
+        Path(name).write_text(SUITE.format(change))
+    Path("shown.yaml").write_text(SUITE.format("seed: 1") + "show: [{use: curves, stage: grund}]\n")
+    commands = [["suite", name] for name in (*names, "shown.yaml")]
+    told = [f"{name}:2: {line}" for name, line in zip(names, MISTAKES.values(), strict=True)]
+    told.append("shown.yaml:3: show[0].stage: no run has a stage 'grund'; did you mean 'ground'?")
+    commands += [["study", "spec.yaml", "--set", "seed=-1"], ["study", "data.yaml"]]
+    told += ["--set seed: seed: must be >= 0 (got -1)", f"data.yaml:5: {[*MISTAKES.values()][-1]}"]
+    commands.append(["study", "spec.yaml", "--output", "spec.yaml"])
+    told.append("--output spec.yaml/spec-0: is not a folder, nor can it be one")
+    assert before_torch(commands) == [line.format(Path.cwd()) for line in told]
 
 
 def test_every_command_is_where_it_is_said_to_be(call: Call) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,6 +96,43 @@ def test_without_a_checkpoint_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text("stages:\n  ids: {use: tokenize, text_encoder: trained}\n")
     with pytest.raises(UserError, match=r"2: stages.ids: reads checkpoint, which no earlier stage makes"):
         load_spec(tmp_path / "shop.yaml", [], CATALOGUE)
+
+
+CLUSTERS = """
+  think:
+    use: sft
+    latent_loop: s2gr
+    depth_policy: {use: fixed, depth: 1}
+    objectives: [{objective: {use: s2gr, source: trained}}]
+    epochs: 1
+    eval_users: 10
+    eval_width: 10
+"""
+
+
+def test_clusters_of_an_objective_are_of_the_checkpoint_that_its_stage_goes_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+    encode = TrainedEncoder.encode
+
+    def watched(self: TrainedEncoder, *asked: Any) -> Any:
+        given.append(encode(self, *asked))
+        return given[-1]
+
+    monkeypatch.setattr(TrainedEncoder, "encode", watched)
+    stages = run(tmp_path / "shop", SPEC + CLUSTERS) / "stages"
+    (vectors,) = given
+    np.testing.assert_allclose(
+        vectors, torch.nn.functional.normalize(rows(stages / "id_model")).numpy(), atol=1e-6
+    )
+    assert json.loads((stages / "think" / "artifact.json").read_text())["report"]["losses"]["s2gr"] > 0
+
+
+def test_clusters_of_no_checkpoint_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(SPEC + CLUSTERS)
+    with pytest.raises(UserError, match=r"12: stages.think: reads checkpoint, which no earlier stage makes"):
+        load_spec(tmp_path / "shop.yaml", ["stages.id_model=null"], CATALOGUE)
 
 
 def test_a_finished_run_has_the_vectors_of_its_last_model(alone: Path) -> None:

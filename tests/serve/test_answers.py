@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from lasar_kit.core.allowed import Allowed
 from lasar_kit.serve.engine import Answer, Asked
+from lasar_kit.serve.http import batches as batches_module
 from lasar_kit.serve.http import service as service_module
 from lasar_kit.serve.http.app import Options, create_app
 from lasar_kit.serve.http.batches import Batches, _Waiting
@@ -218,6 +220,49 @@ def test_who_fails_fails_alone() -> None:
     assert (first[0].depth, third[0].depth) == (1, 3)
     assert isinstance(second, ValueError)
     assert model.seen == [[1, 2, 3], [1], [2], [3]]
+
+
+class Hangs(Recorded):
+    """Answers nothing before it may `go`; has `begun` once it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def __call__(self, asked: Any) -> list[Answer]:
+        self.begun.set()
+        self.go.wait(20)
+        return super().__call__(asked)
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_model_that_hangs_is_not_ready_and_nobody_waits_to_hear_it(
+    failed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a batch that failed, when it is asked for a list, and in a batch that takes for ever."""
+    model = Hangs()
+    found = batches(model)
+
+    async def main() -> list[bool]:
+        found.failed = failed
+        task = asyncio.create_task(found.run())
+        asked = asyncio.create_task(found.ask([plain(1)] if not failed else []))
+        ready = []
+        if not failed:
+            await asyncio.to_thread(model.begun.wait, 20)
+            ready.append(await found.able(plain(2)))
+        monkeypatch.setattr(batches_module, *(("LONGEST_TRIAL", 0.01) if failed else ("LONGEST_BATCH", 0.0)))
+        ready += [await found.able(plain(2)), await found.able(plain(2))]
+        assert model.begun.is_set()
+        assert not found.queue
+        monkeypatch.undo()
+        model.go.set()
+        await asked
+        ready.append(await found.able(plain(2)))
+        task.cancel()
+        return ready
+
+    assert asyncio.run(main()) == [*([] if failed else [True]), False, False, True]
 
 
 class Leaves(asyncio.Event):

@@ -39,8 +39,10 @@ def suite(tmp_path: Path) -> Path:
 def load_all(
     path: Path, scale: str | None = None, spec: Path | None = None, data: Sequence[str] = ()
 ) -> None:
-    for one in load_suite(path, scale, spec, data).planned():
-        load_spec(one.spec, one.changes, Catalogue.discover())
+    loaded, catalogue = load_suite(path, scale, spec, data), Catalogue.discover()
+    loaded.check_stages(
+        {one.at: load_spec(one.spec, one.changes, catalogue).spec.stages for one in loaded.planned()}
+    )
 
 
 def lines(path: Path, old: str, new: str, **options: Any) -> tuple[str, ...]:
@@ -113,6 +115,36 @@ def test_a_mistake_is_a_line_with_its_place(suite: Path, old: str, new: str, lin
     assert line in lines(suite, old, new)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("rows:", "show: [{use: curves, stage: reasn}]\nrows:", ["two.yaml:5: show[0].stage: no run has a "
+         "stage 'reasn'; did you mean 'reason'?"]),
+        ("rows:", "show: [{use: dynamics, stage: rll}]\nrows:", ["two.yaml:5: show[0].stage: no run of "
+         "'as it is' has a stage 'rll'; did you mean 'rl'?"]),
+        ("rows:", "show: [{use: table}, {use: curves, stage: rl}, {use: dynamics, rows: [no RL]}]\nrows:",
+         ["two.yaml:5: show[2].stage: no run of 'no RL' has a stage 'rl'; valid: anchors, evaluate, ground, "
+          "reason, tokenize"]),
+        ("rows:", "stage: evalute\nrows:", ["two.yaml:5: stage: no stage 'evalute' of 'as it is' ranks "
+         "items; did you mean 'evaluate'?"]),
+        ("rows:", "stage: reason\nrows:", ["two.yaml:5: stage: no stage 'reason' of 'as it is' ranks items; "
+         "valid: evaluate"]),
+        ("rl: null", "evaluate: null", ["two.yaml:7: rows.no RL: no stage of it ranks items; give it one "
+         "that is an 'evaluate'"]),
+        ("rl: null", "evaluate: null, last: evaluate", []),
+        ("rows:", "show: [{use: curves, stage: rl}, {use: dynamics}]\nrows:", []),
+    ],
+)  # fmt: skip
+def test_a_stage_that_no_run_has_is_told_before_any_runs(
+    suite: Path, old: str, new: str, told: list[str]
+) -> None:
+    if told:
+        assert list(lines(suite, old, new)) == told
+        return
+    suite.write_text(suite.read_text().replace(old, new))
+    load_all(suite)
+
+
 def test_a_scale_and_data_that_are_not_there(suite: Path) -> None:
     (line,) = lines(suite, "Two", "Two", scale="larg")
     assert line == "--scale larg: two.yaml has no such scale; did you mean 'large'?"
@@ -123,13 +155,12 @@ def test_a_scale_and_data_that_are_not_there(suite: Path) -> None:
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_a_suite_of_the_paper_plans_all_its_runs(path: Path) -> None:
-    """At each of its scales: every cell is a valid spec, whose stages have what they read."""
-    catalogue = Catalogue.discover()
+    """At each of its scales: every cell is a valid spec, whose stages have what they read, as has what is
+    shown."""
     scales = [None, *load_suite(path).suite.scales]
     assert scales == [None, "paper"]
     for scale in scales:
-        for one in load_suite(path, scale).planned():
-            assert load_spec(one.spec, one.changes, catalogue).plan
+        load_all(path, scale)
 
 
 def test_a_suite_that_comes_with_the_kit_goes_by_its_name() -> None:

@@ -17,6 +17,11 @@ from lasar_kit.serve.http.meters import Meters
 LONGEST_WAIT = 60
 """Seconds after which a client is told at most to come again."""
 
+LONGEST_TRIAL = 5.0
+"""Seconds that a model which failed has to show that it answers again."""
+LONGEST_BATCH = 60.0
+"""Seconds of a batch after which the model is taken to hang, until it ends."""
+
 
 class Full(Exception):
     """The queue holds all it may; `after` says in how many seconds to ask again."""
@@ -57,6 +62,8 @@ class Batches:
         """What a history took lately."""
         self.failed = False
         """Whether no history of the last batch could be answered."""
+        self.began: float | None = None
+        """When the batch that is being answered was begun."""
 
     async def ask(self, asked: Sequence[Asked]) -> list[Answer]:
         """The answers, in order; `Full` where there is no room for all of them.
@@ -82,10 +89,13 @@ class Batches:
 
     async def able(self, simple: Asked) -> bool:
         """Whether there is room, and the model answers: where it last failed, it is asked for something
-        `simple`, since nobody else may ask a server that is not ready."""
+        `simple`, since nobody else may ask a server that is not ready. A device that hangs raises nothing, so
+        it is not waited for."""
+        if self.began is not None and time.monotonic() - self.began > LONGEST_BATCH:
+            return False
         if self.failed and len(self.queue) < self.room:
             with suppress(Exception):
-                await self.ask([simple])
+                await asyncio.wait_for(self.ask([simple]), LONGEST_TRIAL)
         return not self.failed and len(self.queue) < self.room
 
     async def run(self) -> None:
@@ -93,9 +103,9 @@ class Batches:
         loop = asyncio.get_running_loop()
         while True:
             batch = await self._next()
-            start = time.monotonic()
+            self.began = start = time.monotonic()
             found = await loop.run_in_executor(self.pool, self._answered, [one.asked for one in batch])
-            taken = time.monotonic() - start
+            taken, self.began = time.monotonic() - start, None
             self.seconds_each = taken / len(batch)
             self.meters.batch(len(batch), taken)
             self.failed = not any(isinstance(answer, Answer) for answer in found)

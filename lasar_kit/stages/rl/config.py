@@ -134,6 +134,10 @@ class RlConfig(TrainingConfig):
         """Those of `objectives`."""
         return self.objectives
 
+    def teaches_depth(self, inputs: Inputs) -> bool:
+        """By an objective that learns from depths that were drawn."""
+        return any(entry.weight and entry.objective.draws_depth for entry in self.objectives)
+
     @field_validator("rollout")
     @classmethod
     def _wide_enough(cls, rollout: DecoderConfig, info: ValidationInfo) -> DecoderConfig:

@@ -179,6 +179,11 @@ class SftConfig(TrainingConfig):
         """Whether any task with texts is on."""
         return any(term.objective.trains_text for term in self._terms if term.weight)
 
+    def teaches_depth(self, inputs: Inputs) -> bool:
+        """By a term that has what it wants."""
+        terms = [term.objective for term in self._terms if term.weight and term.objective.teaches_depth]
+        return any("anchors" in inputs or not objective.wants for objective in terms)
+
     @property
     def begins_anew(self) -> bool:
         """By `fresh`."""

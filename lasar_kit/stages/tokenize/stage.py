@@ -8,10 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import PartialState
-from jaxtyping import Float
 from rich.markup import escape
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,13 +19,13 @@ from lasar_kit.core.values import Env
 from lasar_kit.data.cold import Cold
 from lasar_kit.data.sids import Sids, save_cold
 from lasar_kit.data.stage_context import StageContext
-from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import is_main
 from lasar_kit.stages.tokenize.collisions import resolve
 from lasar_kit.stages.tokenize.config import TokenizeConfig
 from lasar_kit.stages.tokenize.newcomers import ENCODER, QUANTIZER, Newcomers, Taken
 from lasar_kit.stages.tokenize.quality import quantization_report, quantization_table
 from lasar_kit.store.artifacts import write_json
+from lasar_kit.train.start import item_vectors
 
 
 class TokenizeStage:
@@ -42,7 +40,7 @@ class TokenizeStage:
         dataset = context.dataset()
         item_ids = tuple(dataset.items["id"])
         device = str(PartialState().device)
-        env = context.env(device=device, item_vectors=partial(_trained, context, device))
+        env = context.env(device=device, item_vectors=partial(item_vectors, context, device))
         embeddings, later = torch.zeros(len(dataset.items), 0), None
         if self.config.quantizer.reads_vectors:
             encoder = context.catalogue.build("text_encoder", self.config.text_encoder, env)
@@ -76,11 +74,3 @@ class TokenizeStage:
 
 def _save_state(state: Mapping[str, Tensor], file: Path) -> None:
     save_file({name: value.contiguous() for name, value in state.items()}, file)
-
-
-def _trained(context: StageContext, device: str) -> Float[np.ndarray, "I E"]:
-    """Return the item vectors of the checkpoint that the stage reads."""
-    sids = Sids.load(context.origins["checkpoint"]["sids"])
-    decoder, folder = context.spec.decoder, context.inputs["checkpoint"]
-    env = context.env(device=device)
-    return Recommender.load(folder, context.catalogue, decoder, sids, env).item_vectors()

@@ -18,3 +18,8 @@ class DepthMlpConfig(DepthPolicyConfig):
     def support(self) -> tuple[int, ...]:
         """The depths to choose from."""
         return tuple(range(0 if self.allow_zero else 1, self.n_max + 1))
+
+    @property
+    def learns(self) -> bool:
+        """Where there is a choice."""
+        return len(self.support) > 1

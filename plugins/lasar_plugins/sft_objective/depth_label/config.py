@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from lasar_kit.spec import SftObjectiveConfig
 
 
 class DepthLabelConfig(SftObjectiveConfig):
     """No options: the stage's `depth` says what the policy is to learn."""
+
+    teaches_depth: ClassVar[bool] = True
 
     @property
     def wants(self) -> tuple[str, ...]:
