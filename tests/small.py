@@ -29,3 +29,13 @@ def ran(folder: Path, name: str, text: str, overrides: Sequence[str] = (), use_c
     loaded = load_spec(folder / f"{name}.yaml", overrides, catalogue)
     runner.run_spec(loaded, catalogue, folder / name, use_cache)
     return folder / name / "stages"
+
+
+def told(folder: Path, spec: str, *overrides: str) -> list[str]:
+    """Warnings about a spec of this text, without the folder before the file."""
+    from lasar_kit.catalogue import Catalogue
+    from lasar_kit.spec import cautions, load_spec
+
+    (folder / "spec.yaml").write_text(spec)
+    found = cautions(load_spec(folder / "spec.yaml", overrides, Catalogue.discover()))
+    return [line.removeprefix(f"{folder}/") for line in found]

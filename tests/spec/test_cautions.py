@@ -8,7 +8,7 @@ from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.metrics import CUTOFFS
 from lasar_kit.errors import UserError
 from lasar_kit.spec import cautions, load_spec
-from tests.small import SPECS
+from tests.small import SPECS, told
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = """\
@@ -22,12 +22,6 @@ TEXTLESS = (
     "stages.anchors: the backbone is from scratch and saw no text in {0}, so its states of the teacher's "
     "texts mean little; add 'text: {{weight: 0.2}}' to stages.{1}, or name a 'pretrained' backbone"
 )
-
-
-def told(folder: Path, spec: str, *overrides: str) -> list[str]:
-    (folder / "spec.yaml").write_text(spec)
-    found = cautions(load_spec(folder / "spec.yaml", overrides, Catalogue.discover()))
-    return [line.removeprefix(f"{folder}/") for line in found]
 
 
 def test_anchors_of_a_backbone_that_saw_no_text(tmp_path: Path) -> None:
@@ -247,46 +241,6 @@ def test_an_aligner_without_anchors(tmp_path: Path, stage: str, weight: str) -> 
     ]
 
 
-MORE = "  rl: {use: rl}\n  more: {use: sft, latent_loop: coconut, depth_policy: mlp, policy_weight: 0}\n"
-
-
-@pytest.mark.parametrize(
-    ("stages", "overrides", "untaught"),
-    [
-        (["anchors"], [], []),
-        (["rl"], [], []),
-        ([], [], ["reason"]),
-        ([], ["stages.reason.depth_policy.n_max=1"], []),
-        ([], ["stages.reason.depth_policy=fixed"], []),
-        (["anchors"], ["stages.reason.policy_weight=0"], ["reason"]),
-        (["anchors"], ["stages.reason.objectives=[{objective: depth_label}]"], []),
-        (["anchors"], ["stages.reason.objectives=[{objective: depth_label, weight: 0}]"], ["reason"]),
-        (["rl"], ["stages.rl.objectives=[{objective: grpo}]"], ["reason"]),
-        (["rl"], ["stages.rl.objectives=[{objective: grpo}, {objective: reinforce}]"], []),
-        (["rl"], ["stages.rl.objectives=[{objective: grpo}, {objective: reinforce, weight: 0}]"], ["reason"]),
-        (["rl"], ["stages.rl.from=ground", "stages.rl.objectives=[{objective: grpo}]"], ["reason"]),
-        (["anchors", "more"], ["stages.more.from=reason"], []),
-        (["anchors", "more"], ["stages.more.from=reason", "stages.more.depth_policy.detach_h0=true"], []),
-        (["anchors", "more"], ["stages.more.from=reason", "stages.more.fresh=true"], ["more"]),
-        (["rl", "more"], [], []),
-        (["rl", "more"], ["stages.more.from=reason"], ["more"]),
-    ],
-)
-def test_a_depth_policy_that_nothing_teaches(
-    tmp_path: Path, stages: list[str], overrides: list[str], untaught: list[str]
-) -> None:
-    """Neither the number of segments of anchors nor RL, in the stage, before it or behind it."""
-    spec = THINKS.replace("  rl: {use: rl}\n", MORE)
-    gone = [f"stages.{name}=null" for name in ("anchors", "rl", "more") if name not in stages]
-    text = (
-        "nothing teaches depth_policy mlp how long to think, so it stays as it was drawn; have it learn the "
-        "number of segments ('policy_weight', behind a stage 'anchors'), add a stage 'rl' behind this one, "
-        "or set 'depth_policy: fixed'"
-    )
-    found = [line.partition(": stages.")[2] for line in told(tmp_path, spec, *gone, *overrides)]
-    assert found == [f"{name}: {text}" for name in untaught]
-
-
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_tutorial_is_hardly_meant(path: Path) -> None:
     assert cautions(load_spec(path, (), Catalogue.discover())) == []
@@ -313,34 +267,6 @@ def test_a_beam_that_ends_before_the_last_place_that_is_measured(tmp_path: Path)
     [line] = told(tmp_path, own)
     assert line.startswith("spec.yaml:5: stages.test.decoder: a beam of 5 ends before place 20")
     assert told(tmp_path, own, "stages.test.decoder.width=20") == []
-
-
-MIXED = """\
-decoder: {use: mixed_trie, learned: true}
-stages:
-  tokenize: tokenize
-  ground: {use: sft, objectives: [{objective: mixture, weight: 1}]}
-  evaluate: evaluate
-"""
-
-
-def test_a_decoder_whose_weights_nothing_trains(tmp_path: Path) -> None:
-    """The spec's, or that of a stage."""
-    text = (
-        "nothing trains the weights of mixed_trie, so they stay as they began; add 'objectives: [{objective: "
-        "mixture}]' to a stage sft, or leave 'learned' out"
-    )
-    assert told(tmp_path, MIXED) == []
-    untrained = [f"spec.yaml:1: decoder: {text}"]
-    assert told(tmp_path, MIXED, "stages.ground.objectives=[]") == untrained
-    assert told(tmp_path, MIXED, "stages.ground.objectives=[{objective: mixture, weight: 0}]") == untrained
-    assert told(tmp_path, MIXED, "stages.ground.objectives=[]", "decoder.learned=false") == []
-    assert told(tmp_path, MIXED, "stages={ground: null, evaluate: null}") == []  # there is no model
-    own = "stages.evaluate.decoder={use: mixed_trie, learned: true}"
-    assert told(tmp_path, MIXED, own) == []
-    assert told(tmp_path, MIXED, own, "stages.ground.objectives=[]", "decoder=trie_beam") == [
-        f"--set stages.evaluate.decoder: stages.evaluate.decoder: {text}"
-    ]
 
 
 def test_the_longest_list_is_that_of_the_metrics() -> None:
