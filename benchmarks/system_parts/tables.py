@@ -62,7 +62,7 @@ def study(stored: Result, data: str, name: str) -> str:
             p = stored["study"].get(data, {}).get(name, {}).get(protocol, {}).get(stage)
             cells[-1].append(shown([run["stages"][stage][protocol]["ndcg@10"] for run in own]))
             cells[-1].append("" if p is None else f"{p:.3f}")
-        cells[-1] += _trained(own, stage)
+        cells[-1] += _trained(own, "train" if stage == "evaluate" else stage.removeprefix("e_"))
     known = [place for place in range(len(heads)) if place < 5 or any(row[place] for row in cells)]
     first, *others = (f"| {' | '.join(line[place] for place in known)} |" for line in (heads, *cells))
     where = _where({name: runs})
@@ -87,14 +87,13 @@ def tried(stored: Result, data: str) -> str:
 def _cost(runs: Sequence[Result], stage: str) -> list[str]:
     """What a stage of training was kept at and its minutes; of the whole run where it has one alone."""
     if stage:
-        return _trained(runs, f"e_{stage}")
+        return _trained(runs, stage)
     return [f"{mean(run['validation'] for run in runs):.4f}", _minutes(runs)]
 
 
 def _trained(runs: Sequence[Result], stage: str) -> list[str]:
-    """Of the training stage that an evaluate stage is named after: what it was kept at, and its minutes."""
-    name = "train" if stage == "evaluate" else stage.removeprefix("e_")
-    told = [run.get("trained", {}).get(name, {}) for run in runs]
+    """What a stage of training was kept at, and its minutes; blank where a run lacks them."""
+    told = [run.get("trained", {}).get(stage, {}) for run in runs]
     validations = [found["validation"] for found in told if "validation" in found]
     seconds = [found["seconds"] for found in told if "seconds" in found]
     return [
