@@ -2,7 +2,8 @@
 
 transformers copies keys and values for every query head as soon as there is a mask, because CUDA's fused
 kernels take as many heads of both. The copies are most of what a token-tree step adds. The CPU kernel does
-without; for the others, the queries of the heads that share keys stand behind one another as those of one.
+without; for the others, and where tokens are few, the queries of the heads that share keys stand behind one
+another as those of one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 GROUPED_SDPA = "grouped_sdpa"
+
+FEW = 16
+"""Fewer tokens than this read keys once for all the heads that share them on CPUs as well: behind a context of
+130, two take 170 µs a layer where heads by themselves take 210, and from sixteen on there is no difference."""
 
 
 def grouped_sdpa(
@@ -35,7 +40,7 @@ def grouped_sdpa(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
-    shape, as_it_is = query.shape, query.device.type == "cpu" and query.shape[2] > 1
+    shape, as_it_is = query.shape, query.device.type == "cpu" and query.shape[2] >= FEW
     if not as_it_is:
         query, attention_mask = folded(query, attention_mask, key.shape[1])
     output = scaled_dot_product_attention(
