@@ -152,6 +152,25 @@ def supervised(stored: Stored) -> list[Row]:
     ]
 
 
+def products(stored: Stored) -> list[Row]:
+    """What oneDNN's kernels change of the same work."""
+    faster = {
+        name: f"{taken['torch'] / taken['onednn']:.2f} x as fast"
+        for name, taken in stored["matmul"]["seconds"].items()
+    }
+    large, *_ = faster.values()
+    rows = {"beam search": "the same search", "SFT": "an update of SFT, packed", "RL, its": "an update of RL"}
+    return [
+        Row("a large product by oneDNN", "by torch's own kernels, on an AMD EPYC", large, "", "matmul.py"),
+        *(
+            Row(f"{label}, by oneDNN", "by torch's own kernels, there", found, "", "matmul.py")
+            for begins, label in rows.items()
+            for name, found in faster.items()
+            if name.startswith(begins)
+        ),
+    ]
+
+
 def reinforced(stored: Stored) -> list[Row]:
     """Steps of RL beside the usual way to compute them, and two processes beside one."""
     rl, trl = stored["rl_step"], stored["rl_trl"]
@@ -256,7 +275,8 @@ def table() -> str:
     stored = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
     for path in RESULTS.glob("gpu*.jsonl"):
         stored[path.stem] = [json.loads(line) for line in path.read_text().splitlines()]
-    rows = [*thinking(stored), *decoding(stored), *supervised(stored), *reinforced(stored), *data(stored)]
+    parts = (thinking, decoding, supervised, reinforced, products, data)
+    rows = [row for part in parts for row in part(stored)]
     return markdown("On a CPU:", [_shown(rows)]) + "\n\n" + markdown("On one H200:", [_shown(gpu(stored))])
 
 

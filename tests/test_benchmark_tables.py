@@ -108,6 +108,17 @@ def test_the_tables_of_systems(load: Callable[[str], Any]) -> None:
         assert between(page, f"tried {data}") == systems.tried(stored, data)
 
 
+def test_the_table_of_products(load: Callable[[str], Any]) -> None:
+    matmul, report = load("matmul"), load("report")
+    result = json.loads(matmul.RESULT.read_text())
+    assert between(ROOT / "docs" / "speed.md", "matmul") == report.markdown(
+        matmul.text(result), matmul.tables(result)
+    )
+    (header, rows), *_ = matmul.tables({"seconds": {"work": {"torch": 1.2, "onednn": 0.0481}}})
+    assert rows == [["work", "1,200", "48.1", "24.95"]]
+    assert len(header) == 4
+
+
 def test_the_table_of_speed(load: Callable[[str], Any]) -> None:
     """Of what is stored; each row names a script that is there; a ratio is worked out by hand."""
     speed = load("speed")

@@ -175,7 +175,7 @@ class _Study:
         for stage in self.thinking:
             own = stage.config.loop
             options = {name: getattr(own, name) for name in CARRIED if hasattr(own, name)} if carried else {}
-            if options.get("exit") in ("last", "mean"):  # of ReaRec: the answer stands behind the thoughts
+            if options.get("exit") == "last":  # of ReaRec: the answer stands behind the thoughts
                 options["exit"] = "direct"
             found += [*self._unsupervised(stage)]
             found.append((f"stages.{stage.name}.latent_loop", {"use": loop, **options}))

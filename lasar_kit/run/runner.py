@@ -16,6 +16,7 @@ from lasar_kit.errors import UserError
 from lasar_kit.hookspecs import Run, hookimpl
 from lasar_kit.process import faults, footprint
 from lasar_kit.process.environment import check_environment
+from lasar_kit.process.matmul import choose_kernels
 from lasar_kit.process.screen import Screen, Whole, quiet_libraries
 from lasar_kit.process.world import from_main, is_main, size, wait_for_all
 from lasar_kit.run import results
@@ -71,6 +72,7 @@ def run_spec(
     would have a say in the results.
     """
     check_environment()
+    choose_kernels()
     with faults.disk("run", output), alone_in(output) if is_main() else nullcontext():
         _run_all(loaded, catalogue, output, use_cache, tables, label)
 

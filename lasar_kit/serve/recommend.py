@@ -25,6 +25,7 @@ from lasar_kit.errors import UserError, one_line
 from lasar_kit.model.ranking import Ranking, rank_among, whole_lists, without
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.environment import check_environment
+from lasar_kit.process.matmul import choose_kernels
 from lasar_kit.process.screen import Screen, quiet_libraries
 from lasar_kit.serve.live.catalogue import LiveCatalogue
 from lasar_kit.serve.stock import Origin, Recommended, Stock, find, of_origin
@@ -58,6 +59,7 @@ class LoadedRun(Stock):
         """With the items that it was trained among, and none that came later. `UserError` where the folder
         holds no finished model, or the environment would change scores."""
         check_environment()
+        choose_kernels()
         origin = find(run, catalogue)
         decoder, accelerator = origin.loaded.spec.decoder, Accelerator()
         with reading_run(run):

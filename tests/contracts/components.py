@@ -53,6 +53,7 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "halting", "threshold": 1e9, "least": 2, "loop": {"use": "coconut", "positions": True}},
         {"use": "pause"},
         {"use": "pause", "exit": "direct", "embeddings": 1},
+        {"use": "pause", "exit": "mean"},
         {"use": "noise"},
         {"use": "noise", "exit": "direct", "scale": 2.0},
         {"use": "written", "limit": 4},

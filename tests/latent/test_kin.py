@@ -117,6 +117,25 @@ def test_positions_are_added_to_what_is_fed_back(double: Make, case: Any, run: M
         assert_same(predictions, behind(backbone, sequence, answer))
 
 
+@pytest.mark.parametrize("name", ["pause", "noise"])
+@torch.no_grad()
+def test_the_mean_of_a_control_begins_at_its_opening(double: Make, case: Any, run: Make, name: str) -> None:
+    """Of the state at <|lat_s|> and of all thoughts; what follows hangs on the last."""
+    backbone, made = double(), loop(name, exit="mean")
+    norm = backbone.embedding_norm()
+    for prompt, depth, answer, thoughts, predictions in each(backbone, made, case, run):
+
+        def feed(h: Tensor, step: int, shown: int = len(prompt)) -> Tensor:
+            if name == "pause":
+                return made.pause.weight[step]
+            return made.fixed(step, h[None, None])[shown] * norm / 4
+
+        states, sequence = branch(backbone, prompt, ["<|lat_s|>"], feed, depth)
+        assert_same(thoughts, stacked(states[1:], thoughts))
+        assert_same(predictions[0], torch.stack(states).mean(0))
+        assert_same(predictions[1:], behind(backbone, sequence, answer)[1:])
+
+
 @pytest.mark.parametrize("embeddings", [16, 2])
 @torch.no_grad()
 def test_pauses_are_fed_no_state(double: Make, case: Any, run: Make, embeddings: int) -> None:

@@ -80,6 +80,14 @@ def test_an_exit_that_a_control_has_not_is_left_to_its_default() -> None:
     assert found["noise"]["reason"].latent_loop.exit == "e_token"
 
 
+@pytest.mark.parametrize(("own", "control"), [("mean", "mean"), ("last", "direct")])
+def test_controls_of_rearec_answer_as_it_does(own: str, control: str) -> None:
+    """By the mean of states, or behind the last thought, which the loops of controls call direct."""
+    extra = f"stages.reason.latent_loop={{use: rearec, exit: {own}}}"
+    found = {row.kind: stages(SHOP, row, extra) for row in rows(SHOP, extra, largest=1).rows}
+    assert {found[kind]["reason"].latent_loop.exit for kind in ("pause", "noise")} == {control}
+
+
 def test_rl_of_depths_alone_goes_where_there_are_none_to_choose() -> None:
     found = rows(ROOT / "tutorials" / "depth_probe.yaml", largest=1)
     by_kind = {row.kind: stages(ROOT / "tutorials" / "depth_probe.yaml", row) for row in found.rows}

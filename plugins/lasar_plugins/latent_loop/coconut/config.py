@@ -76,10 +76,10 @@ class RearecConfig(ThoughtConfig, FeedbackConfig):
     )
 
 
-Control = Literal["e_token", "direct", "residual"]
+Control = Literal["e_token", "direct", "mean", "residual"]
 CONTROL = (
-    "What stands between the last thought and the answer: <|lat_e|> or nothing; 'residual' as in the loop "
-    "coconut."
+    "What stands between the last thought and the answer: <|lat_e|> or nothing; 'mean' and 'residual' as in "
+    "the loops rearec, whose mean begins at <|lat_s|> here, and coconut."
 )
 
 
