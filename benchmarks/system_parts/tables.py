@@ -26,17 +26,27 @@ def shown(values: Sequence[float]) -> str:
 def table(stored: Result, data: str) -> str:
     """Markdown: every system on a data set, and what its minutes are of."""
     lines = [
-        "| | seeds | excluded: HR@10 | NDCG@10 | not excluded: HR@10 | NDCG@10 | minutes |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| | seeds | excluded: HR@10 | NDCG@10 | not excluded: HR@10 | NDCG@10 | minutes | on a CPU |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     timed: dict[str, list[Result]] = {}
     for name, suffix, stage, runs in rows(stored["runs"], data):
         cells = [shown([run["stages"][stage][p][m] for run in runs]) for p in PROTOCOLS for m in METRICS]
-        minutes = "" if name in timed else _minutes(runs)
+        cells += ["", ""] if name in timed else map(_minutes, _kinds(runs))
         timed.setdefault(name, runs)
-        lines.append(f"| {name}{suffix} | {len(runs)} | {' | '.join(cells)} | {minutes} |")
-    lines += ["", f"Minutes of one run, all its stages, the median over seeds: {_where(timed)}."]
+        lines.append(f"| {name}{suffix} | {len(runs)} | {' | '.join(cells)} |")
+    by_kind = [{name: _kinds(runs)[kind] for name, runs in timed.items()} for kind in (0, 1)]
+    told = [_where(kind) for kind in by_kind if any(kind.values())]
+    lines += ["", f"Minutes of one run, all its stages, the median over seeds: {'; '.join(told)}."]
     return "\n".join(lines)
+
+
+def _kinds(runs: Sequence[Result]) -> tuple[list[Result], list[Result]]:
+    """The runs on accelerators and those on a CPU."""
+    kinds: tuple[list[Result], list[Result]] = [], []
+    for run in runs:
+        kinds["CPU" in run["device"]].append(run)
+    return kinds
 
 
 def study(stored: Result, data: str, name: str) -> str:
@@ -108,6 +118,9 @@ def _of(runs: Sequence[Result], data: str, name: str) -> list[Result]:
 
 
 def _minutes(runs: Sequence[Result]) -> str:
+    """Of the median run on the device of most; blank where there is none."""
+    if not runs:
+        return ""
     return f"{median(run['seconds'] for run in runs if run['device'] == _device(runs)) / 60:.1f}"
 
 
@@ -115,7 +128,8 @@ def _where(timed: dict[str, list[Result]]) -> str:
     """The device of most systems, then each other one with the systems of it."""
     systems: dict[str, list[str]] = {}
     for name, runs in timed.items():
-        systems.setdefault(_device(runs), []).append(name)
+        if runs:
+            systems.setdefault(_device(runs), []).append(name)
     first, *others = sorted(systems, key=lambda device: -len(systems[device]))
     return "; ".join([first, *(f"{', '.join(systems[device])}: {device}" for device in others)])
 
