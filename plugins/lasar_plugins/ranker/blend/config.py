@@ -22,8 +22,8 @@ class Member(SpecModel):
     normalise: Normalise | None = Field(
         None,
         description="How its scores become probabilities: divided by their sum, those below 0 being 0, or by "
-        "softmax. When absent by softmax where its scores are logarithms, as those of `run` and no other "
-        "built-in one, and by their sum else. Uniform where it lists nothing.",
+        "softmax. When absent by softmax where they are logarithms, as those of `run`, and by their sum "
+        "else. Uniform where it lists nothing.",
     )
 
     @property
