@@ -117,8 +117,8 @@ def test_validations_rank_by_the_mixture(shop: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def second(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that remembers what the first lists, and is evaluated with it and KNN at once; its RL stage, which
-    copies the recommender, has the first run too."""
+    """A run that remembers what the first lists, and is also evaluated with it and KNN at once; an RL stage,
+    which copies the recommender, has the first run too."""
     folder = tmp_path_factory.mktemp("second")
     (folder / "shop.yaml").write_text(SPEC)
     first = f"{{use: run, run: '{shop}'}}"

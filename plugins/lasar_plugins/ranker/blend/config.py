@@ -36,7 +36,8 @@ class BlendConfig(RankerConfig):
     """Options of `blend`."""
 
     of: tuple[Member, ...] = Field(
-        min_length=1, description="Rankers, each with its share: `{ranker: …, share: 0.5}`."
+        min_length=1,
+        description="Rankers, each with its share: `{ranker: …, share: 0.5}`; equal shares where none is given.",
     )
 
     @field_validator("of")
