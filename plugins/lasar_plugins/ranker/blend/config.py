@@ -16,8 +16,7 @@ class Member(SpecModel):
     share: float | None = Field(
         None,
         gt=0,
-        description="Its share of the probability, beside those of the others; all are equal where none is "
-        "given.",
+        description="Its share of the probability, beside those of the others; given for all or none.",
     )
     normalise: Normalise | None = Field(
         None,
@@ -37,7 +36,8 @@ class BlendConfig(RankerConfig):
 
     of: tuple[Member, ...] = Field(
         min_length=1,
-        description="Rankers, each with its share: `{ranker: …, share: 0.5}`; equal shares where none is given.",
+        description="Rankers, each with its share: `{ranker: …, share: 0.5}`; all are equal where none is "
+        "given.",
     )
 
     @field_validator("of")
