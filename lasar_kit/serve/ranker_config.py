@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from lasar_kit.spec import RankerConfig, SpecPath
+from lasar_kit.spec import Normalise, RankerConfig, SpecPath
 
 
 class RunConfig(RankerConfig):
     """Options of `run`."""
+
+    normalised_by: ClassVar[Normalise] = "softmax"
 
     run: SpecPath = Field(description="Folder of the finished run; its last model ranks.")
     batch_size: int = Field(64, ge=1, description="Histories decoded at once.")

@@ -211,8 +211,19 @@ class TeacherConfig(ComponentConfig):
     plain_text: ClassVar[bool] = True
 
 
+Normalise = Literal["sum", "softmax"]
+"""How a ranker's scores become probabilities: `sum` divides them by their sum, those below 0 being 0, and
+`softmax` their exponentials."""
+
+
 class RankerConfig(ComponentConfig):
-    """Options of a ranker, and what tables call it."""
+    """Options of a ranker, and what tables call it.
+
+    `normalised_by`: how its scores become probabilities where that is not said: by `softmax` where they are
+    logarithms.
+    """
+
+    normalised_by: ClassVar[Normalise] = "sum"
 
     label: str | None = Field(None, min_length=1, description="What tables call it; its name when absent.")
 

@@ -195,6 +195,14 @@ COMPONENTS: dict[str, list[dict[str, Any]]] = {
         {"use": "ease"},
         {"use": "ease", "l2": 0.5, "decay": 0.5, "recent": 3},
         {"use": "random"},
+        {"use": "blend", "of": [{"ranker": "item_knn_directed"}, {"ranker": "popularity"}]},
+        {
+            "use": "blend",
+            "of": [
+                {"ranker": {"use": "ease", "l2": 0.5}, "share": 3, "normalise": "softmax"},
+                {"ranker": {"use": "blend", "of": [{"ranker": "random"}, {"ranker": "swing"}]}, "share": 1},
+            ],
+        },
     ],
     "hook": [
         {"use": "target", "value": 0.2},

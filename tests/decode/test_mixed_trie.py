@@ -20,6 +20,7 @@ from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.lesson import Prompts
 from lasar_kit.core.values import Env, LatentTrace, SidTable
+from lasar_kit.spec import RankerConfig
 from lasar_plugins.decoder.trie.config import MixedTrieConfig, TrieBeamConfig
 from lasar_plugins.decoder.trie.decoder import TrieBeam
 from lasar_plugins.decoder.trie.mixed import MixedTrie
@@ -40,7 +41,7 @@ def decoder(
         build=lambda kind, config, env: fresh() if fresh else ranker,
         hidden_size=1,
     )
-    options = {"prior": {"use": "any"}, **options}
+    options = {"prior": RankerConfig(use="any"), **options}
     bound = MixedTrie(MixedTrieConfig.model_construct(**{**DEFAULTS, **options}), env)
     bound.bind(SidTable(torch.tensor(table)))
     return bound

@@ -7,7 +7,7 @@ import torch
 
 from lasar_kit.core.trie import Trie
 from lasar_kit.core.values import SidTable
-from lasar_plugins.decoder.trie.prior import ItemPrior, distribution
+from lasar_plugins.decoder.trie.prior import ItemPrior
 from tests.decode.scored import Scored
 
 
@@ -19,14 +19,3 @@ def test_masses_of_a_level_are_sums_of_its_items() -> None:
     # Nodes in the order of their tokens: 3, 5, 7; then 39, 55, 71, 72.
     np.testing.assert_allclose(first, [[0.6, 0.0, 0.4]])
     np.testing.assert_allclose(second, [[0.6, 0.0, 0.3, 0.1]])
-
-
-def test_scores_become_probabilities() -> None:
-    scores = np.array([[2.0, -np.inf, 6.0, -1.0], [-np.inf] * 4, [0.0, 0.0, 0.0, -2.0]])
-    np.testing.assert_allclose(distribution(scores, "sum"), [[0.25, 0, 0.75, 0], [0.25] * 4, [0.25] * 4])
-    logs = np.log(
-        np.array([[0.1, 0.3, 0.0, 0.0]]), where=[[True, True, False, False]], out=np.full((1, 4), -np.inf)
-    )
-    np.testing.assert_allclose(distribution(logs, "softmax"), [[0.25, 0.75, 0, 0]])
-    np.testing.assert_allclose(distribution(scores, "softmax")[1], [0.25] * 4)
-    np.testing.assert_allclose(distribution(scores - 2000, "softmax")[0].sum(), 1)

@@ -179,6 +179,31 @@ def test_a_run_finds_its_items_in_another_order(shop: Path) -> None:
     assert np.array_equal(turned.score([row[history] for history in histories]), scores[:, order])
 
 
+def test_a_run_is_a_member_under_both_protocols(shop: Path) -> None:
+    """What its second beam lists in the place of histories has the probability that it has in the first."""
+    data = stored_dataset.load(shop / "stages" / "dataset")
+    run = {"use": "run", "run": str(shop)}
+    of = [{"ranker": run, "share": 0.6}, {"ranker": "item_knn_directed", "share": 0.4}]
+    histories = HeldOut.of(data, "test").histories[:8]
+    scores = {}
+    for options in (run, {"use": "item_knn_directed"}, {"use": "blend", "of": of}):
+        config = CATALOGUE.config_class("ranker", str(options["use"])).model_validate(
+            options, context={"catalogue": CATALOGUE}
+        )
+        ranker = CATALOGUE.build("ranker", config, Env(catalogue=CATALOGUE))
+        ranker.fit(data.train, data.items)
+        both = ranker.score_both(histories) if hasattr(ranker, "score_both") else ranker.score(histories)
+        scores[config.use] = both
+    logs, knn = scores["run"], np.maximum(scores["item_knn_directed"], 0)
+    mass = np.exp(logs[0]).sum(1, keepdims=True)
+    for log, found, out in zip(logs, scores["blend"], (False, True), strict=True):
+        expected = 0.6 * np.exp(log) / mass + 0.4 * knn / knn.sum(1, keepdims=True)
+        for row, history in zip(expected, histories, strict=True):
+            row[history] *= not out
+        np.testing.assert_allclose(found, np.where(expected > 0, expected, -np.inf))
+    assert ((logs[1] > -np.inf) & (logs[0] == -np.inf)).any()
+
+
 def test_rows_of_one_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(SPEC)
     twice = "stages.plain.beside=[ease, {use: ease, l2: 9}]"

@@ -115,15 +115,43 @@ def test_validations_rank_by_the_mixture(shop: Path, tmp_path: Path) -> None:
     assert reports[0]["validations"] != reports[1]["validations"]
 
 
-def test_another_runs_model_may_be_the_prior(shop: Path, tmp_path: Path) -> None:
-    """Alone it lists what that run listed; an RL stage, which copies the recommender, has it too."""
-    (tmp_path / "shop.yaml").write_text(SPEC)
-    prior = (
-        f"{{use: mixed_trie, width: 60, weight: 1.0, normalise: softmax, prior: {{use: run, run: '{shop}'}}}}"
-    )
-    changes = [f"decoder={prior}", "stages.model=null", "stages.memory=null", "stages.mixed.beside=[]"]
-    spec = load_spec(tmp_path / "shop.yaml", changes, CATALOGUE)
-    runner.run_spec(spec, CATALOGUE, tmp_path / "run", True)
-    for line, other in zip(lines(tmp_path / "run", "mixed"), lines(shop, "mixed"), strict=True):
+@pytest.fixture(scope="module")
+def second(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that remembers what the first lists, and is also evaluated with it and KNN at once; an RL stage,
+    which copies the recommender, has the first run too."""
+    folder = tmp_path_factory.mktemp("second")
+    (folder / "shop.yaml").write_text(SPEC)
+    first = f"{{use: run, run: '{shop}'}}"
+    blend = f"[{{ranker: {first}, share: 0.35}}, {{ranker: item_knn_directed, share: 0.25}}]"
+    prior = f"{{use: blend, of: {blend}}}"
+    changes = [
+        "seed=1",
+        f"decoder={{use: mixed_trie, width: 60, weight: 1.0, prior: {first}}}",
+        "stages.mixed.beside=[]",
+        f"stages.memory.decoder={{use: mixed_trie, width: 60, weight: 0.6, prior: {prior}}}",
+    ]
+    spec = load_spec(folder / "shop.yaml", changes, CATALOGUE)
+    runner.run_spec(spec, CATALOGUE, folder / "run", True)
+    return folder / "run"
+
+
+def test_another_runs_model_may_be_the_prior(shop: Path, second: Path) -> None:
+    """Alone it lists what that run listed."""
+    for line, other in zip(lines(second, "mixed"), lines(shop, "mixed"), strict=True):
         assert line["items"][:20] == other["items"][:20]
         assert line["scores"] == pytest.approx(other["scores"], abs=1e-3)
+
+
+def test_several_rankers_may_be_the_prior(shop: Path, second: Path) -> None:
+    """Model, another run's model and KNN, with 0.4, 0.35 and 0.25 of the probability."""
+    rows = (lines(second, "memory"), lines(second, "model"), lines(shop, "mixed"), priors(shop))
+    for both, model, other, prior in zip(*rows, strict=True):
+        own, first = (dict(zip(line["items"], line["scores"], strict=True)) for line in (model, other))
+        expected = {
+            item: np.log(0.4 * np.exp(own[item]) + 0.35 * np.exp(first[item]) + 0.25 * prior[item])
+            for item in own
+        }
+        assert len(both["items"]) == len(expected) == 60
+        for item, score in zip(both["items"], both["scores"], strict=True):
+            assert score == pytest.approx(expected[item], abs=1e-4)
+        assert both["scores"] == sorted(both["scores"], reverse=True)

@@ -44,7 +44,7 @@ class MixedTrie(TrieWalk, nn.Module):
         TrieWalk.__init__(self, config, env)
         assert env.train is not None, "a run has data"
         self.fitted = _fits(config, env)
-        self.prior = ItemPrior(self.fitted(env.train), config.normalise)
+        self.prior = ItemPrior(self.fitted(env.train), config.normalised_by)
         self.gate: nn.Linear | None = None
         if config.learned:
             self.gate = nn.Linear(env.hidden_size, 1, device=env.device)
@@ -72,7 +72,7 @@ class MixedTrie(TrieWalk, nn.Module):
 
     def remembered(self, train: Sequences) -> Remembered:
         """Fit the prior on these sequences alone, and leave the one that ranks as it is."""
-        prior = ItemPrior(self.fitted(train), self.config.normalise)
+        prior = ItemPrior(self.fitted(train), self.config.normalised_by)
         prior.bind(self.table, self.trie)
         return prior.of_items
 

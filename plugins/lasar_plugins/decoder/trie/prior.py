@@ -6,7 +6,6 @@ Shape letters as in `lasar_kit.core.values`, and U histories, n nodes of a level
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,14 +14,13 @@ from torch import Tensor
 
 from lasar_kit.core.interfaces import Ranker
 from lasar_kit.core.lesson import moved
+from lasar_kit.core.shares import distribution
 from lasar_kit.core.trie import Trie
 from lasar_kit.core.values import SidTable
+from lasar_kit.spec import Normalise
 
 ROWS = 512
 """Histories whose scores of the whole catalogue are held at once."""
-
-Normalise = Literal["sum", "softmax"]
-"""`sum` divides scores by their sum, those below 0 being 0; `softmax` their exponentials."""
 
 
 class ItemPrior:
@@ -129,14 +127,3 @@ def _sums(values: Float[np.ndarray, "U n"], begins: Int[np.ndarray, " k"]) -> Fl
         return values
     summed: Float[np.ndarray, "U k"] = np.add.reduceat(values, begins, axis=1)
     return summed
-
-
-def distribution(scores: Float[np.ndarray, "U I"], normalise: Normalise) -> Float[np.ndarray, "U I"]:
-    """Scores, -inf for what is not listed, as probabilities; uniform where nothing is left to divide."""
-    shares: Float[np.ndarray, "U I"] = np.maximum(scores, 0.0)
-    if normalise == "softmax":
-        best = scores.max(1, keepdims=True)
-        shares = np.exp(scores - np.where(np.isfinite(best), best, 0.0))
-    shares[shares.sum(1) == 0] = 1.0
-    shares /= shares.sum(1, keepdims=True)
-    return shares

@@ -1,0 +1,1 @@
+"""Several rankers as one, by their probabilities."""
