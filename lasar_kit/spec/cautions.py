@@ -60,19 +60,35 @@ def _policy(loaded: LoadedSpec, line: Sequence[str]) -> str | None:
 
 
 def _untrained(loaded: LoadedSpec) -> list[str]:
-    """A line for each decoder with weights of its own where no stage trains such."""
-    terms = [term.objective for stage in loaded.plan for term in stage.config.listed if term.weight]
-    trained = any(isinstance(term, SftObjectiveConfig) and term.trains_decoder for term in terms)
-    if trained or all(type(stage.config).produces != "checkpoint" for stage in loaded.plan):
-        return []
-    named: list[tuple[tuple[str, ...], DecoderConfig | None]] = [(("decoder",), loaded.spec.decoder)]
-    named += [(("stages", stage.name, "decoder"), stage.config.own_decoder) for stage in loaded.plan]
-    return [
-        f"{loaded.where(*key)}: {'.'.join(key)}: nothing trains the weights of {decoder.use}, so they stay "
-        "as they began; add 'objectives: [{objective: mixture}]' to a stage sft, or leave 'learned' out"
-        for key, decoder in named
-        if decoder is not None and decoder.learns
+    """A line for each decoder with weights of its own that nothing trains, in the models that it ranks by."""
+    made = {stage.name: trained_by(stage, loaded.plan) for stage in loaded.plan}
+    trains = [stage.name for stage in loaded.plan if _trains_decoder(stage)]
+    trained = {name for name, stages in made.items() if any(one in stages for one in trains)}
+    later = {name for one in trains for name in made[one]}  # what is yet to be trained may be validated
+    found: list[tuple[tuple[str, ...], DecoderConfig, str]] = []
+    ranks = [
+        one.name for one in loaded.plan if "decoder" in type(one.config).reads and not one.config.own_decoder
     ]
+    lacking = [name for name in ranks if name not in trained | later]
+    if lacking:
+        which = "" if lacking == ranks else f" for {' and '.join(lacking)}"
+        found.append((("decoder",), loaded.spec.decoder, which))
+    for stage in loaded.plan:
+        if stage.name not in trained:
+            own = [(option, value) for option, value in stage.config if isinstance(value, DecoderConfig)]
+            found += [(("stages", stage.name, option), value, "") for option, value in own]
+    return [
+        f"{loaded.where(*key)}: {'.'.join(key)}: nothing trains the weights of {decoder.use}{which}, so they "
+        "stay as they began; add 'objectives: [{objective: mixture}]' to a stage sft, or leave 'learned' out"
+        for key, decoder, which in found
+        if decoder.learns
+    ]
+
+
+def _trains_decoder(stage: PlannedStage) -> bool:
+    """Whether an objective of a stage trains what the spec's decoder has of weights."""
+    terms = [term.objective for term in stage.config.listed if term.weight]
+    return any(isinstance(term, SftObjectiveConfig) and term.trains_decoder for term in terms)
 
 
 def _narrow(loaded: LoadedSpec, stage: PlannedStage) -> list[str]:
