@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +58,7 @@ def suite(
     folder = output or Path("runs") / loaded.suite.name
     numbers = range(seeds or loaded.suite.seeds)
     cells = _planned(loaded, folder, numbers, set_ or [], catalogue)
+    _caution(cells)
     if dry_run:
         _tell(cells, catalogue)
         return
@@ -89,6 +91,14 @@ def _planned(
     loaded.check_stages({at: first.loaded.spec.stages for at, (first, *_) in places})
     check_cells(cells)
     return cells
+
+
+def _caution(cells: list[list[Cell]]) -> None:
+    """Tell what in the specs is hardly meant, before the first run."""
+    from lasar_kit.run.cells import cautions_of
+
+    for line in cautions_of(cells):
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def _tell(cells: list[list[Cell]], catalogue: Catalogue) -> None:
@@ -154,6 +164,7 @@ def study(
     rows = rows_of(spec, overrides, catalogue, max_depth)
     folder = output or Path("runs") / f"study-{spec.stem}"
     cells = _controls(rows, spec, overrides, folder, seeds, catalogue)
+    _caution(cells)
     if dry_run:
         _tell(cells, catalogue)
         for name, reason in rows.skipped.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lasar_kit.errors import UserError
+from lasar_kit.spec.cautions import Caution, doubtful, placed
 from lasar_kit.spec.files import missing_files
 from lasar_kit.spec.load import load_spec
 from lasar_kit.spec.yaml_source import Node
@@ -58,3 +59,22 @@ def check_cells(rows: Cells) -> None:
         raise UserError(*missing)
     for cell in cells:
         check_output(cell.folder)
+
+
+def cautions_of(rows: Cells) -> list[str]:
+    """A line for what in the specs of runs is hardly meant, with the rows that it concerns. Where rows say
+    it in different places, that of the first is told."""
+    concerned: dict[Caution, list[Cell]] = {}
+    for first, *_ in rows:  # seeds of a row differ in nothing that matters here
+        for caution in doubtful(first.loaded):
+            concerned.setdefault(caution, []).append(first)
+    return [
+        f"{placed(cells[0].loaded, caution)} ({_named(cells, len(rows))})"
+        for caution, cells in concerned.items()
+    ]
+
+
+def _named(cells: Sequence[Cell], rows: int) -> str:
+    if len(cells) == rows:
+        return "all rows"
+    return f"row{'s' * (len(cells) > 1)} {'; '.join(cell.name for cell in cells)}"

@@ -197,7 +197,10 @@ class _Study:
         terms = [one for one in stage.config.listed if isinstance(one.objective, SftObjectiveConfig)]
         kept = [one for one in terms if not type(one.objective).about_thoughts]
         if len(kept) < len(terms):
-            yield f"stages.{stage.name}.objectives", [one.model_dump(mode="json") for one in kept]
+            yield (
+                f"stages.{stage.name}.objectives",
+                [one.model_dump(mode="json", exclude_unset=True) for one in kept],
+            )
 
     def _depths_untrained(self) -> Iterator[Change]:
         """RL of answers alone; a stage that trains nothing but depths goes."""
@@ -206,7 +209,10 @@ class _Study:
             if not kept:
                 yield f"stages.{name}", None
             elif len(kept) < len(listed):
-                yield f"stages.{name}.objectives", [one.model_dump(mode="json") for one in kept]
+                yield (
+                    f"stages.{name}.objectives",
+                    [one.model_dump(mode="json", exclude_unset=True) for one in kept],
+                )
 
     def _unaligned(self) -> Iterator[Change]:
         for name, listed in self._reinforced():

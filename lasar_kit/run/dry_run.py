@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lasar_kit.process.screen import Screen, duration
 from lasar_kit.run.estimates import Estimate, Estimates, summary
-from lasar_kit.run.runner import steps_of, store_of
+from lasar_kit.run.runner import contents_of, steps_of, store_of
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
@@ -26,7 +26,7 @@ def dry_run(loaded: LoadedSpec, catalogue: Catalogue, output: Path, use_cache: b
         table.add_column(heading)
     store, left = store_of(output, screen), dict[str, str]()
     past, todo = Estimates(output), dict[str, Estimate | None]()
-    for step in steps_of(loaded, catalogue):
+    for step in steps_of(loaded, catalogue, contents_of(output, screen).of):
         name, reads = step.stage.name, ", ".join(dict.fromkeys(step.stage.inputs.values()))
         stored = store.find(name, step.key) if use_cache else None
         if stored is not None:

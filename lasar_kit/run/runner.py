@@ -25,7 +25,8 @@ from lasar_kit.run.hooks import attached, should_stop
 from lasar_kit.spec.plan import PlannedStage, plan
 from lasar_kit.spec.run_spec import DATASET
 from lasar_kit.store import fingerprints
-from lasar_kit.store.artifacts import Artifact, ArtifactStore, write_text
+from lasar_kit.store.artifacts import Artifact, ArtifactStore, sha256, write_text
+from lasar_kit.store.contents import Contents
 from lasar_kit.store.layout import LOCK
 from lasar_kit.store.run_folder import alone_in
 
@@ -84,14 +85,15 @@ def _run_all(
     quiet_libraries()
     main = is_main()
     run = Run(loaded.spec, output, catalogue, Screen(silent=not main))
-    store = store_of(output, run.screen)
-    steps = from_main(lambda: list(steps_of(loaded, catalogue)))
+    store, contents = store_of(output, run.screen), contents_of(output, run.screen)
+    steps = from_main(lambda: list(steps_of(loaded, catalogue, contents.of)))
     if main and run.screen.shows_bars:
         todo = [step for step in steps if not (use_cache and store.has(step.key))]
         took = Estimates(output).shares([step.stage for step in todo], loaded.spec)
         run.screen.whole = Whole(label, [took.get(step.stage.name, 0.0) for step in steps])
     hooks = catalogue.hooks.hook
     if main:
+        contents.save()
         results.forget(output, [(step.stage, step.key) for step in steps] if use_cache else [])
     observers = _observers(loaded, output, tables) if main else ()
     with attached(loaded.spec, catalogue, [BuiltinStages(), *observers]):
@@ -123,6 +125,11 @@ def store_of(output: Path, screen: Screen) -> ArtifactStore:
     return ArtifactStore(output, lambda line: screen.print(f"[yellow]{escape(line)}[/yellow]"))
 
 
+def contents_of(output: Path, screen: Screen) -> Contents:
+    """What a run's files hold; the screen is told of those that take a while to read."""
+    return Contents(output, lambda line: screen.print(f"[dim]{escape(line)}[/dim]"))
+
+
 def _reuse(run: Run, step: Step, store: ArtifactStore) -> Artifact | None:
     """The artifact that there already is by now, as this run's own."""
     name = step.stage.name
@@ -142,8 +149,10 @@ def _reuse(run: Run, step: Step, store: ArtifactStore) -> Artifact | None:
     return artifact
 
 
-def steps_of(loaded: LoadedSpec, catalogue: Catalogue) -> Iterator[Step]:
-    """The data set and all stages, each with its key."""
+def steps_of(
+    loaded: LoadedSpec, catalogue: Catalogue, digest: fingerprints.Digest = sha256
+) -> Iterator[Step]:
+    """The data set and all stages, each with its key, in which files are as `digest` tells them."""
     from lasar_kit.spec import StageConfig
 
     spec = loaded.spec
@@ -152,11 +161,11 @@ def steps_of(loaded: LoadedSpec, catalogue: Catalogue) -> Iterator[Step]:
     missing = [f"dataset: {path} does not exist" for path in files if not path.exists()]
     if missing:
         raise UserError(*missing)
-    keys = {DATASET: fingerprints.dataset_key(spec, files, catalogue)}
+    keys = {DATASET: fingerprints.dataset_key(spec, files, catalogue, digest)}
     yield Step(PlannedStage(DATASET, StageConfig(use=spec.dataset.use), {}), keys[DATASET])
     for stage in loaded.plan:
         inputs = {kind: keys[source] for kind, source in stage.inputs.items()}
-        keys[stage.name] = key = fingerprints.stage_key(stage, spec, inputs, catalogue)
+        keys[stage.name] = key = fingerprints.stage_key(stage, spec, inputs, catalogue, digest)
         yield Step(stage, key)
 
 

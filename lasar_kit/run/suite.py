@@ -12,7 +12,7 @@ from rich.markup import escape
 from lasar_kit.process.screen import Screen, duration
 from lasar_kit.run.cells import Cell, Cells
 from lasar_kit.run.estimates import Estimates
-from lasar_kit.run.runner import run_spec, steps_of, store_of
+from lasar_kit.run.runner import contents_of, run_spec, steps_of, store_of
 from lasar_kit.store.layout import METRICS
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ def finished(cell: Cell, catalogue: Catalogue) -> bool:
     """Whether a run's folder holds all of it, made by the code and files as they are."""
     if not (cell.folder / METRICS).is_file():
         return False
-    store = store_of(cell.folder, Screen(silent=True))
-    held = (store.find(step.stage.name, step.key) for step in steps_of(cell.loaded, catalogue))
+    store, contents = store_of(cell.folder, Screen(silent=True)), contents_of(cell.folder, Screen())
+    steps = steps_of(cell.loaded, catalogue, contents.of)
+    held = (store.find(step.stage.name, step.key) for step in steps)
     return all(one is not None and one.path.is_relative_to(cell.folder) for one in held)
 
 
@@ -90,8 +91,8 @@ def _first_needed(
     cell: Cell, seen: set[str], past: Estimates, catalogue: Catalogue
 ) -> Iterator[tuple[str, float | None]]:
     """Stages that no cell before needs and that are not there, each with the seconds it may take."""
-    store = store_of(cell.folder, Screen(silent=True))
-    for step in steps_of(cell.loaded, catalogue):
+    store, contents = store_of(cell.folder, Screen(silent=True)), contents_of(cell.folder, Screen())
+    for step in steps_of(cell.loaded, catalogue, contents.of):
         if step.key in seen or store.has(step.key):
             continue
         seen.add(step.key)

@@ -10,27 +10,39 @@ from lasar_kit.spec.lineage import inputs_of, line_of, trained_by
 from lasar_kit.spec.load import LoadedSpec
 from lasar_kit.spec.plan import PlannedStage
 
+Caution = tuple[tuple[str, ...], str]
+"""A key of the spec, and what is hardly meant there."""
+
 
 def cautions(loaded: LoadedSpec) -> list[str]:
     """A line for each, as `file:line: stages.NAME: what`."""
-    lines = [
-        f"{loaded.where(kind)}: {kind}: {', '.join(idle)} have no effect beside {kind}'s other options"
+    return [placed(loaded, caution) for caution in doubtful(loaded)]
+
+
+def placed(loaded: LoadedSpec, caution: Caution) -> str:
+    """The line of a caution about a spec."""
+    key, text = caution
+    return f"{loaded.where(*key)}: {'.'.join(key)}: {text}"
+
+
+def doubtful(loaded: LoadedSpec) -> list[Caution]:
+    """What is hardly meant, and at which keys."""
+    found: list[Caution] = [
+        ((kind,), f"{', '.join(idle)} have no effect beside {kind}'s other options")
         for kind, config in loaded.spec
         if isinstance(config, ComponentConfig) and (idle := config.without_effect())
     ]
     for stage in loaded.plan:
-        line = line_of(stage, loaded.plan)
-        inputs = inputs_of(stage, loaded.plan)
-        where = loaded.where("stages", stage.name)
-        for text in stage.config.cautions(loaded.spec.backbone, line, inputs):
-            lines.append(f"{where}: stages.{stage.name}: {text}")
-        lines += _untaught(loaded, stage)
-        lines += _narrow(loaded, stage)
-    return lines + _untrained(loaded)
+        line, inputs = line_of(stage, loaded.plan), inputs_of(stage, loaded.plan)
+        texts = stage.config.cautions(loaded.spec.backbone, line, inputs)
+        found += [(("stages", stage.name), text) for text in texts]
+        found += _untaught(loaded, stage)
+        found += _narrow(loaded, stage)
+    return found + _untrained(loaded)
 
 
-def _untaught(loaded: LoadedSpec, stage: PlannedStage) -> list[str]:
-    """A line where a stage makes a model whose depth policy learns nothing, there, before or behind it.
+def _untaught(loaded: LoadedSpec, stage: PlannedStage) -> list[Caution]:
+    """A stage makes a model whose depth policy learns nothing, there, before or behind it.
 
     A warning: who asks what chance makes of it may, and RL may stand in a spec that extends this one.
     """
@@ -45,12 +57,12 @@ def _untaught(loaded: LoadedSpec, stage: PlannedStage) -> list[str]:
         and _policy(loaded, made[one.name]) == policy.use
     ):
         return []
-    return [
-        f"{loaded.where('stages', stage.name)}: stages.{stage.name}: nothing teaches depth_policy "
-        f"{policy.use} how long to think, so it stays as it was drawn; have it learn the number of segments "
-        "('policy_weight', behind a stage 'anchors'), add a stage 'rl' behind this one, or set "
-        "'depth_policy: fixed'"
-    ]
+    text = (
+        f"nothing teaches depth_policy {policy.use} how long to think, so it stays as it was drawn; have it "
+        "learn the number of segments ('policy_weight', behind a stage 'anchors'), add a stage 'rl' behind "
+        "this one, or set 'depth_policy: fixed'"
+    )
+    return [(("stages", stage.name), text)]
 
 
 def _policy(loaded: LoadedSpec, line: Sequence[str]) -> str | None:
@@ -59,30 +71,46 @@ def _policy(loaded: LoadedSpec, line: Sequence[str]) -> str | None:
     return next((policy.use for policy in policies if policy is not None), None)
 
 
-def _untrained(loaded: LoadedSpec) -> list[str]:
-    """A line for each decoder with weights of its own where no stage trains such."""
-    terms = [term.objective for stage in loaded.plan for term in stage.config.listed if term.weight]
-    trained = any(isinstance(term, SftObjectiveConfig) and term.trains_decoder for term in terms)
-    if trained or all(type(stage.config).produces != "checkpoint" for stage in loaded.plan):
-        return []
-    named: list[tuple[tuple[str, ...], DecoderConfig | None]] = [(("decoder",), loaded.spec.decoder)]
-    named += [(("stages", stage.name, "decoder"), stage.config.own_decoder) for stage in loaded.plan]
-    return [
-        f"{loaded.where(*key)}: {'.'.join(key)}: nothing trains the weights of {decoder.use}, so they stay "
-        "as they began; add 'objectives: [{objective: mixture}]' to a stage sft, or leave 'learned' out"
-        for key, decoder in named
-        if decoder is not None and decoder.learns
+def _untrained(loaded: LoadedSpec) -> list[Caution]:
+    """A decoder has weights of its own that nothing trains, in the models that it ranks by."""
+    made = {stage.name: trained_by(stage, loaded.plan) for stage in loaded.plan}
+    trains = [stage.name for stage in loaded.plan if _trains_decoder(stage)]
+    trained = {name for name, stages in made.items() if any(one in stages for one in trains)}
+    later = {name for one in trains for name in made[one]}  # what is yet to be trained may be validated
+    found: list[tuple[tuple[str, ...], DecoderConfig, str]] = []
+    ranks = [
+        one.name for one in loaded.plan if "decoder" in type(one.config).reads and not one.config.own_decoder
     ]
+    lacking = [name for name in ranks if name not in trained | later]
+    if lacking:
+        which = "" if lacking == ranks else f" for {' and '.join(lacking)}"
+        found.append((("decoder",), loaded.spec.decoder, which))
+    for stage in loaded.plan:
+        if stage.name not in trained:
+            own = [(option, value) for option, value in stage.config if isinstance(value, DecoderConfig)]
+            found += [(("stages", stage.name, option), value, "") for option, value in own]
+    text = (
+        "nothing trains the weights of {}{}, so they stay as they began; add 'objectives: [{{objective: "
+        "mixture}}]' to a stage sft, or leave 'learned' out"
+    )
+    return [(key, text.format(decoder.use, which)) for key, decoder, which in found if decoder.learns]
 
 
-def _narrow(loaded: LoadedSpec, stage: PlannedStage) -> list[str]:
-    """A line where a decoder keeps fewer items than the lists that a stage measures."""
+def _trains_decoder(stage: PlannedStage) -> bool:
+    """Whether an objective of a stage trains what the spec's decoder has of weights."""
+    terms = [term.objective for term in stage.config.listed if term.weight]
+    return any(isinstance(term, SftObjectiveConfig) and term.trains_decoder for term in terms)
+
+
+def _narrow(loaded: LoadedSpec, stage: PlannedStage) -> list[Caution]:
+    """A decoder keeps fewer items than the lists that a stage measures."""
     own, longest = stage.config.own_decoder, type(stage.config).longest_list
     decoder = own or loaded.spec.decoder
     if decoder.width >= longest:
         return []
     key = ("stages", stage.name, "decoder") if own else ("decoder",)
-    return [
-        f"{loaded.where(*key)}: {'.'.join(key)}: a beam of {decoder.width} ends before place {longest}, to "
-        f"which stages.{stage.name} measures HR and NDCG; set 'width: {longest}' or more"
-    ]
+    text = (
+        f"a beam of {decoder.width} ends before place {longest}, to which stages.{stage.name} measures HR "
+        f"and NDCG; set 'width: {longest}' or more"
+    )
+    return [(key, text)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from lasar_kit.hookspecs import SHAPING
 from lasar_kit.spec import ComponentConfig
 from lasar_kit.spec.components import components
 from lasar_kit.spec.files import read_paths
-from lasar_kit.store.artifacts import key_of
+from lasar_kit.store.artifacts import key_of, sha256
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
@@ -33,41 +33,64 @@ STAGE_CODE = "lasar_kit.data.stage_context"
 a stage's artifact by nothing but what is in the key: options, inputs and hooks."""
 
 
-def dataset_key(spec: RunSpec, files: Sequence[Path], catalogue: Catalogue) -> str:
-    """Key of the data set: its options, its code, and name, size and time of change of what it reads."""
-    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    code = (catalogue.digests.of([DATASET_CODE]), _hooks("lasar_run_stage", spec, catalogue))
+TRAVELLING = ("backbone", "prompt", "latent_loop", "depth_policy")
+"""Options that travel with a checkpoint: what they name is read by later stages, from the same place."""
+
+Digest = Callable[[Path], str]
+"""Tells files by what they hold: `Contents.of`."""
+
+
+def dataset_key(spec: RunSpec, files: Sequence[Path], catalogue: Catalogue, digest: Digest = sha256) -> str:
+    """Key of the data set: its options, its code, and names and contents of what it reads."""
+    contents = [(path.name, digest(path)) for path in files]
+    code = (catalogue.digests.of([DATASET_CODE]), _hooks("lasar_run_stage", spec, catalogue, digest))
     held = () if spec.holds_out is None else (catalogue.digests.of([COLD_CODE]), spec.holds_out)
-    return key_of("dataset", *code, _described(spec.dataset, catalogue), spec.seed, stats, *held)
+    described = _described(spec.dataset, catalogue, digest)
+    return key_of("dataset", *code, described, spec.seed, contents, *held)
 
 
-def stage_key(stage: PlannedStage, spec: RunSpec, inputs: Mapping[str, str], catalogue: Catalogue) -> str:
+def stage_key(
+    stage: PlannedStage,
+    spec: RunSpec,
+    inputs: Mapping[str, str],
+    catalogue: Catalogue,
+    digest: Digest = sha256,
+) -> str:
     """Key of a stage: its options, what it reads of the spec, the code of all components in these, the hooks
     that may change what a stage does or end it, and the keys of its inputs by artifact type."""
     unread, may = type(stage.config).unread, SHAPING if type(stage.config).stoppable else SHAPING[:1]
-    code = (catalogue.digests.of([STAGE_CODE]), *(_hooks(hook, spec, catalogue) for hook in may))
+    code = (catalogue.digests.of([STAGE_CODE]), *(_hooks(hook, spec, catalogue, digest) for hook in may))
     described = {}
     for name in type(stage.config).reads:
         value = getattr(spec, name)
         if isinstance(value, ComponentConfig):
-            value = _described(value, catalogue, unread.get(name, ()))
+            value = _described(value, catalogue, digest, unread.get(name, ()), name)
         described[name] = value
-    return key_of("stage", *code, _described(stage.config, catalogue), described, dict(inputs))
+    return key_of("stage", *code, _described(stage.config, catalogue, digest), described, dict(inputs))
 
 
-def _hooks(hook: str, spec: RunSpec, catalogue: Catalogue) -> list[Any]:
+def _hooks(hook: str, spec: RunSpec, catalogue: Catalogue, digest: Digest) -> list[Any]:
     """The implementations of a hook: those of modules by their code, those of the spec with their options."""
     listed = [config for config in spec.hooks if hook in catalogue.hooks_of(config)]
-    return [*catalogue.hook_code(hook), *(_described(config, catalogue) for config in listed)]
+    return [*catalogue.hook_code(hook), *(_described(config, catalogue, digest) for config in listed)]
 
 
-def _described(config: ComponentConfig, catalogue: Catalogue, unread: Sequence[str] = ()) -> dict[str, Any]:
+def _described(
+    config: ComponentConfig,
+    catalogue: Catalogue,
+    digest: Digest,
+    unread: Sequence[str] = (),
+    called: str | None = None,
+) -> dict[str, Any]:
     """A component's options, its code and that of nested ones, its files; not `from` (inputs have keys) nor
-    what changes no result, or is `unread`."""
+    what changes no result, or is `unread`. In a spec it may be `called` something."""
     options = {name: value for name, value in config.model_dump(mode="json").items() if name not in unread}
     _leave_out(options, config)
-    code = [_code(part, catalogue) for part in components(config)]
-    return {"options": options, "code": code, "files": list(_files(config)), "packages": _packages(options)}
+    paths = [(key[0] in TRAVELLING, path) for key, path in read_paths(config, (called,) if called else ())]
+    stay = {path for travels, path in paths if travels}
+    options = _without_places(options, {path: Path(path).name for _, path in paths if path not in stay})
+    code, files = [_code(part, catalogue) for part in components(config)], list(_files(config, digest))
+    return {"options": options, "code": code, "files": files, "packages": _packages(options)}
 
 
 def _leave_out(options: object, config: object) -> None:
@@ -88,14 +111,24 @@ def _leave_out(options: object, config: object) -> None:
             _leave_out(option, part)
 
 
-def _files(config: ComponentConfig) -> Iterator[tuple[str, int, int]]:
-    """Name, size and time of change of all that it reads; what it writes would change its key."""
+def _without_places(options: Any, names: Mapping[str, str]) -> Any:
+    """Options with names in place of paths to what is read: a copy elsewhere is the same."""
+    if isinstance(options, Mapping):
+        return {key: _without_places(value, names) for key, value in options.items()}
+    if isinstance(options, list):
+        return [_without_places(value, names) for value in options]
+    return names.get(options, options) if isinstance(options, str) else options
+
+
+def _files(config: ComponentConfig, digest: Digest) -> Iterator[tuple[str, str]]:
+    """Name and content of all that it reads, in folders of what is not hidden: a clone's `.git`, and what
+    downloads and runs note for themselves, are others each time. What it writes would change its key."""
     for _, name in read_paths(config):
         path = Path(name)
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                stat = file.stat()
-                yield file.relative_to(path.parent).as_posix(), stat.st_size, stat.st_mtime_ns
+            hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+            if file.is_file() and not hidden:
+                yield file.relative_to(path.parent).as_posix(), digest(file)
 
 
 def _packages(options: object) -> list[str]:

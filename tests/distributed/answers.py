@@ -149,11 +149,19 @@ def _taught(accelerator: Accelerator, model: Recommender, names: dict[str, str],
 
 def rl(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
     """The same of RL: two updates on the candidates of each batch, of which one group earns all the same."""
-    model = recommender(lora)
+    return _reinforced(accelerator, recommender(lora), {"kl": "exact", "beta": 0.1}, _group)
+
+
+def told(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
+    """The same of candidates behind texts of their own, or behind none."""
+    return _reinforced(accelerator, recommender(lora, "written"), {"beta": 0.1}, _behind_texts)
+
+
+def _reinforced(accelerator: Accelerator, model: Recommender, grpo: dict[str, Any], make: Any) -> Any:
     reference = model.frozen()
     objectives = {
         name: CATALOGUE.build("rl_objective", config("rl_objective", name, **more), Env(seed=0))
-        for name, more in (("grpo", {"kl": "exact", "beta": 0.1}), ("reinforce", {}))
+        for name, more in (("grpo", grpo), ("reinforce", {}))
     }
     step = RlStep(model, reference, objectives, _aligner(model, "terminal"), "trie")
     updater = Updater(accelerator, step, OptimizerConfig(lr=3e-3, warmup=0), 2 * len(ROWS))
@@ -161,7 +169,7 @@ def rl(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
     made = []
     for rows in ROWS:
         mine, there = _share(accelerator, rows)
-        group = _group(model, mine, rows)
+        group = make(model, mine, rows)
         counted = step.counts(group).items()
         counts = world.world_sum(torch.tensor([count * int(there) for _, count in counted]))
         terms = {name: Term(1.0, int(count)) for (name, _), count in zip(counted, counts, strict=True)}
@@ -216,6 +224,20 @@ def _group(model: Recommender, mine: list[int], rows: list[int]) -> Group:
         depth=depth,
         depth_index=depth - 1,
         world_reward=torch.stack(list(rewards.values())).mean(),
+    )
+
+
+def _behind_texts(model: Recommender, mine: list[int], rows: list[int]) -> Group:
+    """The first of them behind the whole text of its prompt, each other one behind a word less, as far as it
+    has any."""
+    texts = nn.functional.pad(_written(model, mine).rationale, (0, 1), value=-1)
+    length = (texts >= 0).sum(-1, keepdim=True)
+    kept = (length - torch.arange(4)[:, None]).clamp_min(0)
+    place = torch.arange(texts.shape[-1])
+    ended = torch.where((place == kept) & (length > 0), model.latent_loop.close, -1)
+    group = _group(model, mine, rows)
+    return replace(
+        group, lesson=replace(group.lesson, anchors=None), written=torch.where(place < kept, texts, ended)
     )
 
 
@@ -284,7 +306,14 @@ def main(folder: Path) -> None:
             "embeddings": embeddings(),
             **{
                 f"{kind.__name__} {how} {'lora' if lora else 'all'}": kind(make(), lora)
-                for kind, lora in ((sft, False), (sft, True), (rl, False), (rl, True), (words, False))
+                for kind, lora in (
+                    (sft, False),
+                    (sft, True),
+                    (rl, False),
+                    (rl, True),
+                    (words, False),
+                    (told, False),
+                )
                 for how, make in (("whole", lambda: training_processes(0)), ("sharded", Sharding))
             },
             "unreached": unreached(),

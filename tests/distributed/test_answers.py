@@ -66,7 +66,8 @@ def test_lists_and_embeddings_are_equal_to_the_last_bit(
 
 
 @pytest.mark.parametrize(
-    ("kind", "trained"), [("sft", "all"), ("sft", "lora"), ("rl", "all"), ("rl", "lora"), ("words", "all")]
+    ("kind", "trained"),
+    [("sft", "all"), ("sft", "lora"), ("rl", "all"), ("rl", "lora"), ("words", "all"), ("told", "all")],
 )
 def test_updates_are_those_of_one_process(
     two: list[dict[str, Any]], answers: ModuleType, kind: str, trained: str

@@ -89,6 +89,7 @@ FILES = [
     ("process/signals.py", MODEL),
     ("process/screen.py", set()),
     ("store/artifacts.py", ALL - {"dataset"}),
+    ("store/contents.py", set()),
     ("store/fingerprints.py", set()),
     ("store/run_folder.py", set()),
     ("data/stored_dataset.py", ALL),

@@ -22,6 +22,8 @@ from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
+from lasar_kit.stages.rl.rollouts import RolloutMaker
+from lasar_plugins.decoder.trie.mixed import MixedTrie
 from lasar_plugins.sft_objective.mixture.config import MixtureConfig
 from lasar_plugins.sft_objective.mixture.objective import Mixture
 
@@ -136,17 +138,32 @@ stages:
   tokenize: {use: tokenize, quantizer: {use: rq_kmeans, levels: 2, codes: 8}}
   ground: {use: sft, samples: packed, epochs: 4, eval_users: 10, eval_width: 60, score: trie, batch_size: 16,
            optimizer: {lr: 1.0e-2}, tasks: {next_item: 0}, objectives: [{objective: mixture}]}
-  rl: {use: rl, epochs: 1, max_samples: 8, batch_size: 8, eval_users: 5, eval_width: 60}
+  rl: {use: rl, epochs: 1, max_samples: 8, batch_size: 8, eval_users: 5, eval_width: 60,
+       rollout: {use: mixed_trie, weight: 0.6, learned: true}}
   evaluate: {use: evaluate, keep: 60, beside: []}
   fixed: {use: evaluate, keep: 60, beside: [], decoder: {use: mixed_trie, width: 60, weight: 0.3}}
 """
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rollouts() -> list[RolloutMaker]:
+    """What the run's RL rolls out with."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, rollouts: list[RolloutMaker]) -> Path:
     folder = tmp_path_factory.mktemp("shop")
     (folder / "shop.yaml").write_text(SPEC)
-    runner.run_spec(load_spec(folder / "shop.yaml", [], CATALOGUE), CATALOGUE, folder / "run", True)
+    roll = RolloutMaker.roll
+
+    def notes(maker: RolloutMaker, *given: Any) -> Any:
+        rollouts.append(maker)
+        return roll(maker, *given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RolloutMaker, "roll", notes)
+        runner.run_spec(load_spec(folder / "shop.yaml", [], CATALOGUE), CATALOGUE, folder / "run", True)
     return folder / "run"
 
 
@@ -160,6 +177,15 @@ def test_the_share_is_learnt_and_kept_with_the_checkpoint(shop: Path) -> None:
     assert load_file(shop / "model" / "decoder.safetensors").keys() == learnt.keys()
     texts = [(stages / name / "predictions.jsonl").read_text() for name in ("evaluate", "fixed")]
     assert texts[0] != texts[1]
+
+
+def test_rl_rolls_out_by_the_share_that_was_learnt(shop: Path, rollouts: list[RolloutMaker]) -> None:
+    learnt = load_file(shop / "stages" / "ground" / "decoder.safetensors")
+    assert rollouts
+    for made in rollouts:
+        assert isinstance(made.decoder, MixedTrie)
+        state = made.decoder.state_dict()
+        assert all(torch.equal(state[name], value) for name, value in learnt.items())
 
 
 def test_a_decoder_without_weights_has_nothing_to_learn(tmp_path: Path) -> None:

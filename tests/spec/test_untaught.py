@@ -64,16 +64,20 @@ stages:
 """
 
 
+def untrained(which: str = "") -> str:
+    return (
+        f"nothing trains the weights of mixed_trie{which}, so they stay as they began; add 'objectives: "
+        "[{objective: mixture}]' to a stage sft, or leave 'learned' out"
+    )
+
+
 def test_a_decoder_whose_weights_nothing_trains(tmp_path: Path) -> None:
     """The spec's, or that of a stage."""
-    text = (
-        "nothing trains the weights of mixed_trie, so they stay as they began; add 'objectives: [{objective: "
-        "mixture}]' to a stage sft, or leave 'learned' out"
-    )
+    text = untrained()
     assert told(tmp_path, MIXED) == []
-    untrained = [f"spec.yaml:1: decoder: {text}"]
-    assert told(tmp_path, MIXED, "stages.ground.objectives=[]") == untrained
-    assert told(tmp_path, MIXED, "stages.ground.objectives=[{objective: mixture, weight: 0}]") == untrained
+    none = [f"spec.yaml:1: decoder: {text}"]
+    assert told(tmp_path, MIXED, "stages.ground.objectives=[]") == none
+    assert told(tmp_path, MIXED, "stages.ground.objectives=[{objective: mixture, weight: 0}]") == none
     assert told(tmp_path, MIXED, "stages.ground.objectives=[]", "decoder.learned=false") == []
     assert told(tmp_path, MIXED, "stages={ground: null, evaluate: null}") == []  # there is no model
     own = "stages.evaluate.decoder={use: mixed_trie, learned: true}"
@@ -81,3 +85,48 @@ def test_a_decoder_whose_weights_nothing_trains(tmp_path: Path) -> None:
     assert told(tmp_path, MIXED, own, "stages.ground.objectives=[]", "decoder=trie_beam") == [
         f"--set stages.evaluate.decoder: stages.evaluate.decoder: {text}"
     ]
+
+
+LINES = """\
+decoder: {use: mixed_trie, learned: true}
+stages:
+  tokenize: tokenize
+  ground: {use: sft}
+  first: {use: evaluate}
+  mixed: {use: sft, from: ground, objectives: [{objective: mixture}]}
+  rl: {use: rl}
+  last: {use: evaluate}
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "lacking"),
+    [
+        ([], "first"),  # it reads what is trained later, as that was before
+        (["stages.first=null"], ""),
+        (["stages.first.from=ground", "stages.last.from=ground"], "first and last"),
+        (["stages.first=null", "stages.last.from=mixed"], ""),
+        (["stages.first=null", "stages.rl.from=ground"], "rl and last"),
+        (["stages.first=null", "stages.rl={use: sft, from: mixed, fresh: true}"], "rl and last"),
+        (["stages.first=null", "stages.rl={use: sft, from: mixed}"], ""),
+        (["stages.first.decoder=trie_beam"], ""),
+    ],
+)
+def test_weights_of_a_decoder_are_those_of_the_models_that_it_ranks_by(
+    tmp_path: Path, overrides: list[str], lacking: str
+) -> None:
+    """Each stage reads a model by `from`, or the nearest; another stage's training does not reach it."""
+    expected = [f"spec.yaml:1: decoder: {untrained(f' for {lacking}')}"] if lacking else []
+    assert told(tmp_path, LINES, *overrides) == expected
+
+
+@pytest.mark.parametrize(("key", "source"), [("stages.last.decoder", "last"), ("stages.rl.rollout", "rl")])
+def test_a_stages_own_decoder_has_the_weights_of_the_model_that_it_reads(
+    tmp_path: Path, key: str, source: str
+) -> None:
+    own = [f"{key}={{use: mixed_trie, learned: true}}", "stages.first=null", "decoder.learned=true"]
+    assert told(tmp_path, LINES, *own) == []
+    own += ["decoder=trie_beam", "stages.mixed.objectives=[]"]
+    assert told(tmp_path, LINES, *own) == [f"--set {key}: {key}: {untrained()}"]
+    other = [*own[:2], "stages.mixed.objectives=[{objective: mixture}]", f"stages.{source}.from=ground"]
+    assert f"--set {key}: {key}: {untrained()}" in told(tmp_path, LINES, *other)

@@ -78,24 +78,28 @@ class Ascii(JSONResponse):
 class Server:
     """What the routes share."""
 
-    def __init__(self, service: Service, options: Options) -> None:
-        self.service, self.options = service, options
+    def __init__(self, service: Service, options: Options, ending: Callable[[], None]) -> None:
+        self.service, self.options, self.ending = service, options, ending
         self.meters = meters.Meters()
         self.batches = Batches(service.answer, options.most, options.wait, options.room, self.meters)
         self.ready = False
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Answer batches while the server is up; what was taken in is answered before it is down."""
+        """Answer batches while the server is up; what was taken in is answered before it is down, or has been
+        given up, and the end waits for the thread alone."""
         self.meters.items(self.service.listed)
         task = asyncio.create_task(self.batches.run())
         self.ready = True
-        yield
-        self.ready = False
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        self.batches.close()
+        try:
+            yield
+        finally:  # a second signal cancels this
+            self.ready = False
+            self.ending()
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            self.batches.close()
 
     async def follow(self) -> None:
         """Have what others have changed in the catalogue by now, between two batches."""
@@ -169,9 +173,9 @@ async def _left(request: Request) -> None:
         pass
 
 
-def create_app(service: Service, options: Options) -> FastAPI:
-    """The application of a loaded run."""
-    server = Server(service, options)
+def create_app(service: Service, options: Options, ending: Callable[[], None] = lambda: None) -> FastAPI:
+    """The application of a loaded run; `ending` is called when it begins to end."""
+    server = Server(service, options, ending)
     app = FastAPIOffline(  # whose page of the interface asks no other host
         title=f"lasar-kit: {service.name}",
         version=__version__,

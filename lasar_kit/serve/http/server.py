@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import socket
+import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +31,9 @@ HANDED_ON = "LASAR_KIT_SERVE"
 WORKER = "lasar_kit.serve.http.server:worker"
 LOADING = 600
 """Seconds that a worker may take to load its model, or be busy, before it is begun anew."""
+LEAVING = 10.0
+"""Seconds that a process has to end once it waits for no request any more. To free a model takes less; a
+thread whose device hangs takes for ever, and Python waits for it."""
 SETTINGS: dict[str, Any] = {
     "log_level": "warning",
     "access_log": False,
@@ -40,7 +45,7 @@ SETTINGS: dict[str, Any] = {
 def serve(
     run: Path, host: str, port: int, workers: int, options: Options, plugins: Sequence[Path] = ()
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what was taken in.
+    """Serve until SIGTERM or SIGINT, then answer what was taken in; leave a model that hangs.
 
     `UserError` where the run holds no model or the port cannot be had.
     """
@@ -68,7 +73,20 @@ def serve(
 def load_app(run: Path, options: Options, plugins: Sequence[Path] = ()) -> FastAPI:
     """The application of a run, its model in memory."""
     live = LiveCatalogue.of(LoadedRun.load(run, Catalogue.discover(plugins)))
-    return create_app(Service(live.model, run.resolve().name, live, options.editable), options)
+    service = Service(live.model, run.resolve().name, live, options.editable)
+    return create_app(service, options, leave_in_time)
+
+
+def leave_in_time() -> None:
+    """Have this process end within `LEAVING` seconds, by force and with exit code 1 if need be."""
+    timer = threading.Timer(LEAVING, _leave)
+    timer.daemon = True  # nobody waits for it
+    timer.start()
+
+
+def _leave() -> None:
+    print(f"the model hangs: given up after {LEAVING:g} seconds", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def worker() -> FastAPI:

@@ -20,6 +20,7 @@ from lasar_kit.core.interfaces import RLObjective
 from lasar_kit.core.lesson import Lesson, moved
 from lasar_kit.core.values import Env
 from lasar_kit.data.stage_context import StageContext
+from lasar_kit.model.parts import restore_decoder
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import mean_of, world_mean, world_sum
 from lasar_kit.stages.rl import choice
@@ -125,6 +126,9 @@ class _RlTraining(Watched):
     def _rollouts(self) -> RolloutMaker:
         catalogue, env = self.context.catalogue, self._env()
         decoder = catalogue.build("decoder", self.config.rollout, env)
+        if isinstance(decoder, nn.Module):
+            restore_decoder(decoder, self.context.inputs["checkpoint"])
+            decoder.to(self.recommender.device)
         decoder.bind(self.recommender.prompts.table)
         rewards = [(one.weight, catalogue.build("reward", one.reward, env)) for one in self.config.rewards]
         return RolloutMaker(
