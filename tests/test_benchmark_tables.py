@@ -102,6 +102,7 @@ def test_the_tables_of_systems(load: Callable[[str], Any]) -> None:
         assert between(page, data) == systems.table(stored, data)
     for name in ("thinking", "held", "LASAR"):
         assert between(page, name) == systems.study(stored, "scientific", name)
+    assert between(page, "steps") == systems.study(stored, "scientific", "ReaRec's steps")
     assert between(page, "LASAR beauty") == systems.study(stored, "beauty", "LASAR")
     for data in ("scientific", "beauty"):
         assert between(page, f"prefixes {data}") == systems.study(stored, data, "LASAR, each prefix a sample")

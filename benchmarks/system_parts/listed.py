@@ -179,6 +179,8 @@ TRIED: tuple[Try, ...] = (
     Try("LARES (cut by time)", "LARES", "SASRec"),
     Try("a thought from the first epoch, Qwen3", "Qwen3, a thought from the first epoch", "Qwen3"),
     Try("three of them, Qwen3", "Qwen3, three thoughts from the first epoch", "Qwen3"),
+    Try("ReaRec's ensemble at its temperature, prefixes", "ReaRec's steps", "ReaRec's steps", "erl", "train"),
+    Try("ReaRec's progressive steps there", "ReaRec's steps", "ReaRec's steps", "prl", "train"),
     *_tries("LASAR", ", packed"),
     *_tries("LASAR, each prefix a sample", ", prefixes"),
 )
