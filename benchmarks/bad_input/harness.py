@@ -21,7 +21,8 @@ from lasar_kit.store.artifacts import MANIFEST, Artifact
 OUTPUT = "out"
 """The one folder, beside the case's files, that a command may write to."""
 
-WHOLE = {".lock", "spec.lock.yaml", "log.jsonl", "metrics.json", "predictions.jsonl", "model", "stages"}
+WHOLE = {".lock", ".files.json", "spec.lock.yaml", "log.jsonl", "metrics.json", "predictions.jsonl"}
+WHOLE |= {"model", "stages"}
 """The files and folders that a run leaves at its top."""
 
 Files = dict[str, bytes]

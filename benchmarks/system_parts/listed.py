@@ -50,6 +50,7 @@ SYSTEMS: Mapping[str, System] = {
     "BSARec": System("bsarec_memory"),
     "Qwen3": System("qwen3_memory"),
     "Qwen3, each prefix a sample": System("qwen3_prefixes"),
+    "Qwen3, each prefix a sample, two steps (ERL)": System("qwen3_steps"),
     "Qwen3, a thought from the first epoch": System("qwen3_id", _thinks(1)),
     "Qwen3, three thoughts from the first epoch": System("qwen3_id", _thinks(3)),
     # The spec's first model is the one of one token an item, which has a row of its own.
@@ -179,6 +180,11 @@ TRIED: tuple[Try, ...] = (
     Try("LARES (cut by time)", "LARES", "SASRec"),
     Try("a thought from the first epoch, Qwen3", "Qwen3, a thought from the first epoch", "Qwen3"),
     Try("three of them, Qwen3", "Qwen3, three thoughts from the first epoch", "Qwen3"),
+    Try(
+        "ReaRec's ensemble, Qwen3, prefixes",
+        "Qwen3, each prefix a sample, two steps (ERL)",
+        "Qwen3, each prefix a sample",
+    ),
     Try("ReaRec's ensemble at its temperature, prefixes", "ReaRec's steps", "ReaRec's steps", "erl", "train"),
     Try("ReaRec's progressive steps there", "ReaRec's steps", "ReaRec's steps", "prl", "train"),
     *_tries("LASAR", ", packed"),

@@ -235,6 +235,7 @@ DECLARED = {
     "ndcg": {"the_target_earns_most"},
     "rearec_prl": {"parts_add_up_to_the_whole"},
     "rearec": {"last_is_the_state_at_the_tip", "many_tokens_and_thoughts_are_as_few"},
+    "pause": {"last_is_the_state_at_the_tip", "many_tokens_and_thoughts_are_as_few"},
     "coconut": {
         "answer_hangs_on_its_own_thoughts",
         "depth_is_felt",

@@ -255,11 +255,14 @@ def test_what_data_hold_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_the_page_on_specs_shows_rankers_and_a_decoder_of_a_stage(tmp_path: Path) -> None:
     page = (PAGE.parent / "specs.md").read_text()
-    beside, narrow = re.findall(r"```yaml\nstages:\n(  evaluate:.*?)```", page, re.DOTALL)
+    beside, blend, narrow = re.findall(r"```yaml\nstages:\n(  evaluate:.*?)```", page, re.DOTALL)
     base = SPEC.partition("  plain:")[0]
     (tmp_path / "shop.yaml").write_text(base + beside)
     stage: Any = load_spec(tmp_path / "shop.yaml", [], Catalogue.discover()).spec.stages["evaluate"]
     assert [ranker.called for ranker in stage.beside] == ["popularity", "item_knn_directed", "EASE", "random"]
+    (tmp_path / "shop.yaml").write_text(base + blend)
+    stage = load_spec(tmp_path / "shop.yaml", [], Catalogue.discover()).spec.stages["evaluate"]
+    assert [member.share for member in stage.beside[0].of] == [0.35, 0.35, 0.3]
     (tmp_path / "shop.yaml").write_text(base + narrow)
     spec = load_spec(tmp_path / "shop.yaml", [], Catalogue.discover()).spec
     assert spec.stages["evaluate"].decoder is None  # type: ignore[attr-defined]

@@ -44,12 +44,13 @@ def step(
     ahead, behind = sin.chunk(2, dim=-1)
     sin = torch.cat([-ahead, behind], dim=-1)
     hidden = inputs.reshape(-1, width)
-    for layer, (new_keys, new_values), (keys, values) in zip(model.layers, fresh, layers, strict=True):
+    for layer, scale, (new_keys, new_values), (keys, values) in zip(
+        model.layers, _scales(model), fresh, layers, strict=True
+    ):
         attention, kv_heads = layer.self_attn, new_keys.shape[1]
         x = _norm(layer.input_layernorm, hidden)
         # Queries and keys are normed alike, but for the weights, and turned alike: all heads at once.
         q, k = (maps(x).view(len(x), -1, attention.head_dim) for maps in (attention.q_proj, attention.k_proj))
-        scale = _scale(attention, q.shape[1], kv_heads)
         turned = _rotate(scale * _unit(torch.cat([q, k], dim=1), attention.q_norm), cos, sin)
         turned = turned.view(batch, count, *turned.shape[1:]).transpose(1, 2)
         query, key = turned[:, :-kv_heads], turned[:, -kv_heads:]
@@ -61,10 +62,16 @@ def step(
     return _norm(model.norm, hidden).view(inputs.shape)
 
 
-def _scale(attention: Any, heads: int, kv_heads: int) -> Float[Tensor, "all d"]:
-    """The weights of the norms of all query heads and then all key heads."""
-    each = (attention.q_norm.weight.expand(heads, -1), attention.k_norm.weight.expand(kv_heads, -1))
-    return torch.cat(each)
+def _scales(model: Any) -> Float[Tensor, "layers heads d"]:
+    """The weights of the norms of all query heads and then all key heads, layer by layer."""
+
+    def of(name: str, heads: int) -> Float[Tensor, "layers heads d"]:
+        norms = [getattr(layer.self_attn, name) for layer in model.layers]
+        return torch.stack([norm.weight for norm in norms])[:, None].expand(-1, heads, -1)
+
+    config = model.config
+    each = of("q_norm", config.num_attention_heads), of("k_norm", config.num_key_value_heads)
+    return torch.cat(each, dim=1)
 
 
 def _norm(norm: Any, x: Float[Tensor, "*S d"]) -> Float[Tensor, "*S d"]:
