@@ -206,8 +206,10 @@ def test_minutes_are_of_the_device_that_most_runs_had(load: Callable[[str], Any]
         a_run("SASRec", 2, seconds=9000, device="old card"),
         a_run("SASRec", 3, seconds=6000, device="1 CPU"),
     ]
+    runs.append(a_run("GRU4Rec", 0, device="card", time={"device": "1 CPU", "seconds": 180}))
     shown = tables.table({"runs": [*runs, a_run("TIGER", 0, seconds=60, device="1 CPU")]}, "shop")
     assert "| 4 | " in shown
-    assert "| 1.5 | 100.0 |" in shown
+    assert "| 1.5 | 100.0 |" in shown  # seconds of 60 and 120 on the card
+    assert "| 1.5 | 3.0 |" in shown
     assert "|  | 1.0 |" in shown
     assert shown.endswith("over seeds: card; 1 CPU.")

@@ -42,10 +42,12 @@ def table(stored: Result, data: str) -> str:
 
 
 def _kinds(runs: Sequence[Result]) -> tuple[list[Result], list[Result]]:
-    """The runs on accelerators and those on a CPU."""
+    """The runs on accelerators and those on a CPU, of some of which the `time` alone is kept."""
     kinds: tuple[list[Result], list[Result]] = [], []
     for run in runs:
         kinds["CPU" in run["device"]].append(run)
+        if "time" in run:
+            kinds[1].append(run["time"])
     return kinds
 
 
