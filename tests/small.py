@@ -31,6 +31,18 @@ def ran(folder: Path, name: str, text: str, overrides: Sequence[str] = (), use_c
     return folder / name / "stages"
 
 
+THINKS = """\
+backbone: {use: qwen3, pretrained: Qwen/Qwen3-0.6B}
+stages:
+  tokenize: tokenize
+  ground: {use: sft}
+  anchors: {use: anchors}
+  reason: {use: sft, latent_loop: coconut, depth_policy: mlp}
+  rl: {use: rl}
+"""
+"""A spec whose third stage thinks."""
+
+
 def told(folder: Path, spec: str, *overrides: str) -> list[str]:
     """Warnings about a spec of this text, without the folder before the file."""
     from lasar_kit.catalogue import Catalogue

@@ -62,6 +62,8 @@ def take_onednn() -> None:
 
 
 def _mm(linear: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """`aten::mm`, [m, k] by [k, n]."""
+
     def mm(left: Tensor, right: Tensor) -> Tensor:
         if not _suits(left, right):
             # The form with `out` is torch's own, which is not replaced.
@@ -72,6 +74,8 @@ def _mm(linear: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def _addmm(linear: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`aten::addmm`, which adds [n] for a linear map with a bias, or any other shape."""
+
     def addmm(added: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         bias = added.dim() == 1 and len(added) == right.shape[1] and added.dtype == left.dtype
         if not (bias and beta == 1 and alpha == 1 and _suits(left, right)):
@@ -82,6 +86,7 @@ def _addmm(linear: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _suits(left: Tensor, right: Tensor) -> bool:
+    """Whether oneDNN takes them: [m, k] and [k, n], float32, in at least `LEAST` multiplications."""
     both = left.dtype == torch.float32 == right.dtype and left.dim() == 2 == right.dim()
     return both and left.shape[1] == right.shape[0] and left.shape[0] * right.numel() >= LEAST
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.distributed.exchanged import Half
 from tests.modules import Start
 
 SCRIPT = Path(__file__).with_name("answers.py")
@@ -87,6 +88,6 @@ def test_updates_are_those_of_one_process(
     assert all(norm > 0 for norm in alone["norms"])
 
 
-def test_a_weight_that_no_loss_reaches_is_left_alone(two: list[dict[str, Any]], answers: ModuleType) -> None:
+def test_a_weight_that_no_loss_reaches_is_left_alone(two: list[dict[str, Any]]) -> None:
     torch.manual_seed(0)
-    assert two[0]["unreached"] == answers.Half().unused.weight.detach().flatten().tolist()
+    assert two[0]["unreached"] == Half().unused.weight.detach().flatten().tolist()

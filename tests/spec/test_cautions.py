@@ -8,7 +8,7 @@ from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.metrics import CUTOFFS
 from lasar_kit.errors import UserError
 from lasar_kit.spec import cautions, load_spec
-from tests.small import SPECS, told
+from tests.small import SPECS, THINKS, told
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = """\
@@ -109,17 +109,6 @@ def test_weights_in_bfloat16_that_are_trained(tmp_path: Path) -> None:
     assert line.startswith("spec.yaml:1: stages.ground: backbone.dtype is 'bfloat16' and 'lora' is null: ")
     assert told(tmp_path, spec, narrow + ", lora: {rank: 2}}") == []
     assert told(tmp_path, spec, narrow.replace("bfloat16", "float32") + "}") == []
-
-
-THINKS = """\
-backbone: {use: qwen3, pretrained: Qwen/Qwen3-0.6B}
-stages:
-  tokenize: tokenize
-  ground: {use: sft}
-  anchors: {use: anchors}
-  reason: {use: sft, latent_loop: coconut, depth_policy: mlp}
-  rl: {use: rl}
-"""
 
 
 def test_texts_about_prompts_that_are_not_trained_on(tmp_path: Path) -> None:

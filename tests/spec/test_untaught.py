@@ -4,17 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.small import told
+from tests.small import THINKS, told
 
-THINKS = """\
-backbone: {use: qwen3, pretrained: Qwen/Qwen3-0.6B}
-stages:
-  tokenize: tokenize
-  ground: {use: sft}
-  anchors: {use: anchors}
-  reason: {use: sft, latent_loop: coconut, depth_policy: mlp}
-  rl: {use: rl}
-"""
 MORE = "  rl: {use: rl}\n  more: {use: sft, latent_loop: coconut, depth_policy: mlp, policy_weight: 0}\n"
 
 
