@@ -1,10 +1,11 @@
-"""The softmax over a whole catalogue of one-token items: all logits at once, and a part at a time.
+"""The softmax over very many tokens: all logits at once, and a part at a time.
 
     python benchmarks/item_softmax.py             measure, print, write benchmarks/results/item_softmax.json
     python benchmarks/item_softmax.py --table     print the table of docs/sft.md from that file
 
-Each row is a process of its own, which scores answers and takes their gradients; memory is the most that it
-held beyond what it held before.
+A catalogue of one-token items (`score: trie`), and answers of four tokens among a language model's vocabulary
+(`score: vocabulary`). Each row is a process of its own, which scores answers and takes their gradients;
+memory is the most that it held beyond what it held before.
 """
 
 from __future__ import annotations
@@ -23,13 +24,20 @@ import torch
 from report import Result, Shown, machine, machine_text, main
 from torch import Tensor
 
+from lasar_kit.core import token_logp
+from lasar_kit.core.scoring import Score
 from lasar_kit.core.values import SidTable
-from lasar_kit.model import answers
+from lasar_kit.model.answers import AnswerScorer
 
 RESULT = Path(__file__).parent / "results" / "item_softmax.json"
 WIDTH, REPEATS = 64, 2
-ROWS = ((10_000, 4096), (100_000, 4096), (1_000_000, 512))
-"""Items, and answers of an update."""
+ROWS: tuple[tuple[int, int, int, Score], ...] = (
+    (10_000, 4096, 1, "trie"),
+    (100_000, 4096, 1, "trie"),
+    (1_000_000, 512, 1, "trie"),
+    (151_936, 1024, 4, "vocabulary"),
+)
+"""Tokens to choose among, answers of an update, tokens of an answer, and the score."""
 WHOLE = 2**62
 KEYS = (("megabytes", 0), ("seconds", 2))
 
@@ -37,9 +45,10 @@ KEYS = (("megabytes", 0), ("seconds", 2))
 class Head(torch.nn.Module):
     """Logits by a table of tokens."""
 
-    def __init__(self, items: int) -> None:
+    def __init__(self, count: int) -> None:
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.randn(items, WIDTH) / WIDTH**0.5)
+        self.tokenizer = range(count)
+        self.weight = torch.nn.Parameter(torch.randn(count, WIDTH) / WIDTH**0.5)
 
     def logits(self, hidden: Tensor, tokens: Tensor | None = None) -> Tensor:
         """Return products with the rows of some tokens."""
@@ -51,15 +60,16 @@ def _held() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def one(items: int, count: int, whole: bool) -> Result:
+def one(row: int, whole: bool) -> Result:
     """Score answers and take gradients, in this process."""
+    many, count, length, score = ROWS[row]
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    head, states = Head(items), torch.randn(count, 1, WIDTH, requires_grad=True)
-    scorer = answers.AnswerScorer(SidTable(torch.arange(items)[:, None]), "trie", "cpu")
+    head, states = Head(many), torch.randn(count, length, WIDTH, requires_grad=True)
+    scorer = AnswerScorer(SidTable(torch.arange(many)[:, None]), score, "cpu")
     if whole:
-        answers.CELLS = WHOLE
-    chosen = torch.randint(items, (count, 1))
+        token_logp.CELLS = WHOLE
+    chosen = torch.randint(many, (count, length))
     head.weight.grad = torch.zeros_like(head.weight)
     before, seconds, loss = _held(), [], torch.zeros(())
     for _ in range(REPEATS):
@@ -73,10 +83,10 @@ def one(items: int, count: int, whole: bool) -> Result:
 def measure(arguments: argparse.Namespace) -> Result:
     """All rows, each in its own process."""
     rows: list[Result] = []
-    for items, count in ROWS[: arguments.rows]:
-        rows.append({"items": items, "answers": count})
+    for row, (many, count, length, score) in list(enumerate(ROWS))[: arguments.rows]:
+        rows.append({"score": score, "among": many, "answers": count * length})
         for way in ("whole", "parts"):
-            command = [sys.executable, __file__, "--one", str(items), str(count), way]
+            command = [sys.executable, __file__, "--one", str(row), way]
             rows[-1][way] = json.loads(subprocess.check_output(command))
     return {**machine(), "threads": 1, "width": WIDTH, "rows": rows}
 
@@ -84,20 +94,21 @@ def measure(arguments: argparse.Namespace) -> Result:
 def text(result: Result) -> str:
     """What was measured."""
     return (
-        f"Loss and gradients of answers by states of {result['width']}, the median of {REPEATS}; "
+        f"Loss and gradients of tokens by states of {result['width']}, the median of {REPEATS}; "
         f"{machine_text(result)}."
     )
 
 
 def tables(result: Result) -> Sequence[Shown]:
-    """A row a number of items."""
-    header = ("items", "answers", "at once, MB", "s", "in parts, MB", "s", "memory", "time")
+    """A row a score and a number of tokens."""
+    header = ("score", "among", "tokens scored", "at once, MB", "s", "in parts, MB", "s", "memory", "time")
     rows = []
     for row in result["rows"]:
         whole, parts = row["whole"], row["parts"]
         rows.append(
             [
-                *(f"{row[key]:,}" for key in ("items", "answers")),
+                row["score"],
+                *(f"{row[key]:,}" for key in ("among", "answers")),
                 *(f"{way[key]:,.{places}f}" for way in (whole, parts) for key, places in KEYS),
                 *(f"{parts[key] / whole[key]:.2f} x" for key, _ in KEYS),
             ]
@@ -107,7 +118,7 @@ def tables(result: Result) -> Sequence[Shown]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(one(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "whole")))
+        print(json.dumps(one(int(sys.argv[2]), sys.argv[3] == "whole")))
     else:
         own = argparse.ArgumentParser(description=__doc__)
         own.add_argument("--rows", type=int, default=len(ROWS), help="the first of them alone")

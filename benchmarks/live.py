@@ -13,6 +13,7 @@ catalogue that was acknowledged. Of a request without an answer all may be there
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import multiprocessing
 import os
@@ -94,7 +95,7 @@ def asked(port: int, path: str, body: Any = None, method: str = "GET") -> Any:
     except urllib.error.HTTPError as error:
         error.close()
         return None
-    except (urllib.error.URLError, ConnectionError, TimeoutError, ValueError):
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ValueError):
         return None
 
 

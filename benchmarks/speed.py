@@ -142,7 +142,7 @@ def supervised(stored: Stored) -> list[Row]:
             "sft.py",
         ),
         Row(
-            f"softmax over {softmax['items']:,} items, in parts",
+            f"softmax over {softmax['among']:,} items, in parts",
             "at once",
             f"{parts['megabytes'] / whole['megabytes']:.2f} x the memory, "
             f"{parts['seconds'] / whole['seconds']:.2f} x the time",

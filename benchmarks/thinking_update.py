@@ -24,15 +24,14 @@ from accelerate import Accelerator
 from jaxtyping import Int
 from report import Result, Shown, machine, machine_text, main
 from sft import config, made
-from torch import Tensor
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.core import token_logp
+from lasar_kit.core.taken import plainly, taken
 from lasar_kit.core.values import Env
 from lasar_kit.data.sids import Sids
-from lasar_kit.model import answers
 from lasar_kit.model.parts import Parts
 from lasar_kit.model.recommender import Recommender
-from lasar_kit.model.taken import normalised, taken, tempered
 from lasar_kit.stages.sft.step import SftStep
 from lasar_kit.train.config import OptimizerConfig
 from lasar_kit.train.updater import Term, Updater
@@ -52,14 +51,7 @@ WAYS: dict[str, tuple[str, dict[str, Any], bool]] = {
 }
 """Label, latent loop, and whether thoughts are held to the answer."""
 
-
-def at_once(logits: Tensor, index: Tensor, temperature: Tensor | None) -> Tensor:
-    """`taken` as accelerators take it."""
-    logp = normalised(logits)
-    return (logp if temperature is None else tempered(logp, temperature)).gather(-1, index)
-
-
-FORMS = {"at once": at_once, "by rows": taken}
+FORMS = {"at once": plainly, "by rows": taken}
 
 
 class Training:
@@ -90,7 +82,7 @@ class Training:
         """Return the processor's seconds of one update, of the same dropout in all forms."""
         lesson = self.model.prompts.packed(list(histories), self.model.latent_loop.transparent)
         terms = {name: Term(weight, answered(histories)) for name, weight in self.weights.items()}
-        answers.taken = self.form
+        token_logp.taken = self.form
         torch.manual_seed(len(self.losses))
         began = time.process_time()
         self.losses.append(self.updater.update([(lambda: lesson, 1.0)], terms).loss)

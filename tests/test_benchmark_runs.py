@@ -152,7 +152,7 @@ def test_an_update_that_thinks_loses_the_same_by_both_forms_of_the_softmax(
 ) -> None:
     load("sft")
     script = load("thinking_update")
-    monkeypatch.setattr(script.answers, "taken", script.taken)
+    monkeypatch.setattr(script.token_logp, "taken", script.taken)
     monkeypatch.setattr(script, "BACKBONE", {**script.BACKBONE, **SMALL})
     args = Namespace(ways=["plain", "each"], users=3, lengths=[4], items=30, repeats=1)
     result = json.loads(json.dumps(script.measure(args)))

@@ -8,20 +8,16 @@ from functools import partial
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from lasar_kit.core.interfaces import Backbone
 from lasar_kit.core.scoring import Score, candidate_logp
+from lasar_kit.core.taken import normalised, tempered
+from lasar_kit.core.token_logp import in_parts, token_logp
 from lasar_kit.core.trie import Alphabet, Trie, candidates
 from lasar_kit.core.values import SidTable
-from lasar_kit.model.taken import normalised, taken, tempered
 
 TRIE_MEGABYTES = 256
 """Memory for dense tables of the trie; levels beyond it are searched sparsely."""
-
-
-CELLS = 2**28
-"""Most logits of a level at once, a GiB of float32."""
 
 
 class AnswerScorer:
@@ -48,34 +44,39 @@ class AnswerScorer:
         """Log-probability of each of the first m tokens of n items, from the states that predict them, in
         float32; logits are divided by `temperature` first, one for each item.
 
-        Where the trie's levels have so many tokens that the logits of all n are more than `CELLS`, it scores
-        a part of the items at a time, and keeps no logits for the backward pass, which computes them again.
+        Logits that are too many at once are made a part of the items at a time (`in_parts`).
         """
-        widest = 1 if self.score == "vocabulary" else max(len(tokens) for tokens in self.alphabet.levels)
-        rows = max(1, CELLS // widest)
-        if len(tokens) <= rows:
-            return self._logp(backbone, states, tokens, temperature)
-        shares = [torch.split(states, rows), torch.split(tokens, rows)]
-        if temperature is not None:
-            shares.append(torch.split(temperature, rows))
-        score = partial(checkpoint, self._logp, backbone, use_reentrant=False, preserve_rng_state=False)
-        return torch.cat([score(*share) for share in zip(*shares, strict=True)])
+        heats = () if temperature is None else (temperature,)
+        if self.score == "vocabulary":
+            each = [heat.repeat_interleave(tokens.shape[1]) for heat in heats]
+            return token_logp(backbone, states.flatten(0, 1), tokens.flatten(), None, *each).view(
+                tokens.shape
+            )
+        if tokens.shape[1] == 1:  # all tokens of the first level are allowed
+            first, rank = self.alphabet.levels[0], self.alphabet.ranks(tokens)[:, 0]
+            return token_logp(backbone, states[:, 0], rank, first, *heats)[:, None]
+        return in_parts(
+            partial(self._by_levels, backbone), self.width(backbone, tokens), states, tokens, *heats
+        )
 
-    def _logp(
+    def _by_levels(
         self,
         backbone: Backbone,
         states: Float[Tensor, "n m D"],
         tokens: Int[Tensor, "n m"],
         temperature: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "n m"]:
-        """`logp`, all at once."""
-        if self.score == "trie" and tokens.shape[1] == 1:  # all tokens of the first level are allowed
-            first = self.alphabet.levels[0]
-            return taken(backbone.logits(states[:, 0], first), self.alphabet.ranks(tokens), temperature)
+        """`logp` among what the trie allows, all items at once."""
         steps = self.distributions(backbone, states, tokens)
         if temperature is not None:
             steps = ((tempered(logp, temperature), index) for logp, index in steps)
         return torch.stack([logp.gather(-1, index)[:, 0] for logp, index in steps], dim=-1)
+
+    def width(self, backbone: Backbone, tokens: Int[Tensor, "n m"]) -> int:
+        """Most logits at once, for each item, that `distributions` makes."""
+        if self.score == "vocabulary":
+            return tokens.shape[1] * len(backbone.tokenizer)
+        return max(len(level) for level in self.alphabet.levels)
 
     def distributions(
         self, backbone: Backbone, states: Float[Tensor, "n m D"], tokens: Int[Tensor, "n m"]

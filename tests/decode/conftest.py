@@ -28,10 +28,10 @@ class States(Context):
 class PathModel:
     """State of a node: sin(1.7 * parent's state + 0.31 * token + 1); logits: 3 sin(state * (v + 1))."""
 
-    hidden_size, tokenizer = 1, None
+    hidden_size = 1
 
     def __init__(self, vocabulary: int) -> None:
-        self.vocabulary = vocabulary
+        self.vocabulary, self.tokenizer = vocabulary, range(vocabulary)
         self.calls: list[int] = []
 
     def embed(self, ids: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lasar_kit.core import token_logp
 from lasar_kit.core.scoring import Score
 from lasar_kit.core.values import SidTable
-from lasar_kit.model import answers
 from lasar_kit.model.answers import AnswerScorer
 
 TABLE = [[6, 2], [0, 2], [0, 5], [6, 1], [0, 1], [3, 4]]
@@ -66,6 +66,7 @@ class Head(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.randn(9, 3, generator=torch.Generator().manual_seed(4)))
         self.calls: list[int] = []
+        self.tokenizer = range(9)
 
     def logits(self, hidden: Tensor, tokens: Tensor | None = None) -> Tensor:
         found = hidden @ (self.weight if tokens is None else self.weight[tokens]).T
@@ -75,19 +76,29 @@ class Head(torch.nn.Module):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("heated", [False, True])
+@pytest.mark.parametrize(
+    ("score", "levels", "most"), [("trie", 2, 4), ("trie", 1, 3), ("vocabulary", 2, 9), ("vocabulary", 1, 9)]
+)
 def test_parts_have_the_loss_and_gradients_of_the_whole(
-    monkeypatch: pytest.MonkeyPatch, heated: bool, dtype: torch.dtype
+    monkeypatch: pytest.MonkeyPatch,
+    heated: bool,
+    dtype: torch.dtype,
+    score: Score,
+    levels: int,
+    most: int,
 ) -> None:
-    """With room for two items; what is kept for the backward pass then is far below all logits.
+    """With room for two rows of `most` logits; what is kept for the backward pass then is far below all.
 
-    The second level has four tokens. Under bf16 the table is cast, which must not cut its gradient off.
+    The levels have three and four tokens. Under bf16 the table is cast, which must not cut its gradient off.
     """
-    items, most = torch.tensor(TABLE * 3), 4
-    first = torch.randn(18, 2, 3, generator=torch.Generator().manual_seed(5))
+    table = torch.tensor(TABLE)[:, :levels]
+    items = table.repeat(3, 1)
+    first = torch.randn(18, levels, 3, generator=torch.Generator().manual_seed(5))
     heats = torch.linspace(0.5, 2, 18) if heated else None
 
     def scored(cells: int) -> tuple[Tensor, Tensor, Tensor, int, int]:
-        monkeypatch.setattr(answers, "CELLS", cells)
+        monkeypatch.setattr(token_logp, "CELLS", cells)
+        monkeypatch.setattr(token_logp, "PART", cells)
         head, states, kept = Head(), first.clone().requires_grad_(), [0]
 
         def pack(tensor: Tensor) -> Tensor:
@@ -96,8 +107,8 @@ def test_parts_have_the_loss_and_gradients_of_the_whole(
 
         hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
         with hooks, torch.autocast("cpu", dtype, enabled=dtype is torch.bfloat16):
-            logp = AnswerScorer(SidTable(torch.tensor(TABLE)), "trie", "cpu").logp(head, states, items, heats)
-        (logp * torch.linspace(-1, 1, 36).view(18, 2)).sum().backward()
+            logp = AnswerScorer(SidTable(table), score, "cpu").logp(head, states, items, heats)
+        (logp * torch.linspace(-1, 1, items.numel()).view(18, -1)).sum().backward()
         assert states.grad is not None
         assert head.weight.grad is not None
         return logp.detach(), states.grad, head.weight.grad, max(head.calls), sum(kept)
@@ -108,13 +119,14 @@ def test_parts_have_the_loss_and_gradients_of_the_whole(
         loose = {"rtol": 0.05, "atol": 0.02} if dtype is torch.bfloat16 else {}
         torch.testing.assert_close(one, other, **loose)
     assert in_part <= 2 * most < at_once
-    assert kept_of_parts <= first.numel() + 18 < kept
+    assert kept_of_parts <= first.numel() + items.numel() < kept
 
 
 def test_an_item_with_more_logits_than_there_is_room_for_is_scored_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(answers, "CELLS", 1)
+    monkeypatch.setattr(token_logp, "CELLS", 1)
+    monkeypatch.setattr(token_logp, "PART", 1)
     head, states = Head(), torch.randn(6, 2, 3, generator=torch.Generator().manual_seed(6))
     with torch.no_grad():
         AnswerScorer(SidTable(torch.tensor(TABLE)), "trie", "cpu").logp(head, states, torch.tensor(TABLE))

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.core import token_logp
 from lasar_kit.core.values import Env
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.run import runner
@@ -213,6 +214,40 @@ def test_candidates_off_one_prompt_score_as_if_read_alone(
                 allowed = sorted({i[level] for i in catalogue_tokens if i[:level] == answer[:level]})
                 expected = float(logits[level, token] - logits[level, allowed].logsumexp(0))
                 assert rollout.logp[row, place, level].item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("score", ["trie", "vocabulary"])
+def test_exact_kl_of_one_candidate_at_a_time_is_that_of_all(
+    build: Callable[..., Recommender],
+    catalogue: Catalogue,
+    monkeypatch: pytest.MonkeyPatch,
+    score: Literal["trie", "vocabulary"],
+) -> None:
+    """Where logits are too many at once; and its gradient."""
+    recommender, other = build(), build()
+    with torch.no_grad():
+        other.backbone.model.get_input_embeddings().weight.mul_(1.5)
+    aligner = catalogue.build("aligner", catalogue.config_class("aligner", "none")(use="none"), Env())
+
+    class Divergence:
+        exact_kl = reads_answers = True
+
+        def loss(self, rollout):  # type: ignore[no-untyped-def]
+            return rollout.ref_kl.sum(), {}
+
+    step = RlStep(recommender, other, {"kl": Divergence()}, aligner, score)  # type: ignore[dict-item]
+    batch = recommender.prompts.answered([(np.array(row), 5) for row in ([3, 9], [7, 8, 11, 2])])
+    items, zero = torch.tensor([[5, 1, 20], [4, 29, 2]]), torch.zeros(2, dtype=torch.long)
+    found = []
+    for cells in (2**28, 1):
+        monkeypatch.setattr(token_logp, "CELLS", cells)
+        monkeypatch.setattr(token_logp, "PART", cells)
+        recommender.backbone.zero_grad()
+        loss = step(Group(batch, items, torch.zeros(2, 3), zero, zero, torch.zeros(()))).sums["kl"]
+        loss.backward()
+        found.append((loss.detach(), recommender.backbone.model.get_input_embeddings().weight.grad))
+    assert found[0][0] > 1e-3
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_answers_that_no_objective_reads_are_not_scored(

@@ -16,6 +16,7 @@ from lasar_kit.core.interfaces import Aligner, RLObjective
 from lasar_kit.core.kl import exact_kl
 from lasar_kit.core.lesson import Lesson, mapped
 from lasar_kit.core.scoring import Score
+from lasar_kit.core.token_logp import in_parts
 from lasar_kit.core.values import LatentTrace, Prompt, Rollout
 from lasar_kit.model.answers import AnswerScorer
 from lasar_kit.model.recommender import Recommender
@@ -242,11 +243,18 @@ class RlStep(nn.Module):
 
     def _exact_kl(self, scored: Scored, model: Recommender, reference: Scored) -> Float[Tensor, "B G M"]:
         """KL of the policy from the reference over all that competes at each place."""
-        flat = scored.tokens.flatten(0, 1)
-        ours = self.scorer.distributions(self.recommender.backbone, scored.states.flatten(0, 1), flat)
-        theirs = self.scorer.distributions(model.backbone, reference.states.flatten(0, 1), flat)
-        steps = [exact_kl(p, q.detach()) for (p, _), (q, _) in zip(ours, theirs, strict=True)]
-        return torch.stack(steps, dim=-1).view(scored.tokens.shape)
+        ours, theirs, flat = self.recommender.backbone, model.backbone, scored.tokens.flatten(0, 1)
+
+        def some(states: Tensor, reference: Tensor, tokens: Tensor) -> Tensor:
+            pairs = zip(
+                self.scorer.distributions(ours, states, tokens),
+                self.scorer.distributions(theirs, reference, tokens),
+                strict=True,
+            )
+            return torch.stack([exact_kl(p, q.detach()) for (p, _), (q, _) in pairs], dim=-1)
+
+        states = scored.states.flatten(0, 1), reference.states.flatten(0, 1)
+        return in_parts(some, self.scorer.width(ours, flat), *states, flat).view(scored.tokens.shape)
 
 
 def compared(objectives: Iterable[RLObjective]) -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor
 from lasar_kit.core.chains import follow
 from lasar_kit.core.feedback import fed_norm, read_behind, rescale
 from lasar_kit.core.interfaces import Backbone
+from lasar_kit.core.token_logp import token_logp
 from lasar_kit.core.values import Context, Env, LatentTrace, Prompt
 from lasar_kit.core.vocabulary import LATENT_END, LATENT_START
 from lasar_kit.core.words import Words
@@ -98,7 +99,7 @@ class CoconutCurriculum:
         state, tip, context = begun.state, begun.tip, begun.context
         ended, found = ~wants, list[Tensor]()
         for place in range(self.config.limit):
-            token = self.words[self.logp(backbone, state).argmax(-1)]
+            token = self.words[backbone.logits(state, self.words).argmax(-1)]
             found.append(torch.where(ended, -1, token))
             ended = ended | (token == self.end)
             if place + 1 < self.config.limit:
@@ -127,7 +128,7 @@ class CoconutCurriculum:
         before = torch.cat([begun.state[:, :, None], states[:, :, :-1]], dim=2)
         logp = states.new_zeros(told.shape, dtype=torch.float32)
         index = torch.searchsorted(self.words, ids[free])
-        chosen = self.logp(backbone, before[free]).gather(-1, index[:, None])[:, 0]
+        chosen = token_logp(backbone, before[free], index, self.words)
         return LatentTrace(
             begun.thoughts,
             wrote[..., None].expand(begun.thoughts.shape[:3]),
@@ -138,10 +139,6 @@ class CoconutCurriculum:
             written=ids.masked_fill(~told, -1),
             written_logp=logp.masked_scatter(free, chosen),
         )
-
-    def logp(self, backbone: Backbone, states: Float[Tensor, "*S D"]) -> Float[Tensor, "*S A"]:
-        """Log-probabilities of all words and the end."""
-        return backbone.logits(states, self.words).float().log_softmax(-1)
 
     def _token(
         self, backbone: Backbone, token: int, parent: Int[Tensor, "B R"], past: Context

@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 from lasar_kit.core.chains import follow
 from lasar_kit.core.draws import RowDraws
 from lasar_kit.core.interfaces import Backbone
+from lasar_kit.core.token_logp import token_logp
 from lasar_kit.core.values import Env, LatentTrace, Prompt
 from lasar_kit.core.vocabulary import END_THINK, THINK
 from lasar_kit.core.words import Words
@@ -118,7 +119,7 @@ class WrittenLoop:
     ) -> Float[Tensor, "B R q"]:
         """Log-probabilities of what was written among all words and the end, 0 elsewhere."""
         index = torch.searchsorted(self.words, ids[counted])
-        chosen = self._logits(backbone, states[counted]).log_softmax(-1).gather(-1, index[:, None])[:, 0]
+        chosen = token_logp(backbone, states[counted], index, self.words)
         return torch.zeros(ids.shape, device=ids.device).masked_scatter(counted, chosen)
 
     def _logits(self, backbone: Backbone, states: Float[Tensor, "*S D"]) -> Float[Tensor, "*S A"]:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import pad
 
 from lasar_kit.core.capabilities import FillsGaps
 from lasar_kit.core.keyed import below, mixed, uniform
 from lasar_kit.core.lesson import Lesson, TaskRows
 from lasar_kit.core.sft_view import SftView
+from lasar_kit.core.token_logp import token_logp
 from lasar_kit.core.values import Env
 from lasar_plugins.sft_objective.cloze.config import ClozeConfig
 
@@ -59,8 +60,7 @@ class Cloze:
         for known in (level.to(hidden.device) for level in self.levels):
             place = torch.searchsorted(known, hidden).clamp(max=len(known) - 1)
             of_level = known[place] == hidden
-            logits = view.backbone.logits(states[of_level], known).float()
-            terms.append(cross_entropy(logits, place[of_level], reduction="sum"))
+            terms.append(-token_logp(view.backbone, states[of_level], place[of_level], known).sum())
         return torch.stack(terms).sum()
 
     def gaps(self, lesson: Lesson) -> Gaps:

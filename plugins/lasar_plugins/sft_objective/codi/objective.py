@@ -19,6 +19,7 @@ from torch import Tensor
 from lasar_kit.core.chains import follow
 from lasar_kit.core.lesson import Lesson, TaskRows
 from lasar_kit.core.sft_view import SftView
+from lasar_kit.core.token_logp import token_logp
 from lasar_kit.core.values import Context, Env
 from lasar_kit.core.vocabulary import LATENT_END
 from lasar_plugins.sft_objective.codi.config import CodiConfig
@@ -98,8 +99,7 @@ def _words(view: SftView, told: Told, held: Bool[Tensor, "B R"]) -> Float[Tensor
     before = torch.cat([view.prompt.h0[:, :, None], told.states[:, :, :-1]], dim=2)
     place = torch.arange(told.ids.shape[-1], device=held.device)
     counted = (place <= told.length) & held[..., None]
-    logp = view.backbone.logits(before[counted]).float().log_softmax(-1)
-    chosen = logp.gather(-1, told.ids[counted][:, None])[:, 0]
+    chosen = token_logp(view.backbone, before[counted], told.ids[counted])
     return -(chosen / (told.length + 1).expand_as(counted)[counted]).sum()
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from lasar_kit.core.chains import left_padded, start_token
 from lasar_kit.core.lesson import Lesson, TaskRows
 from lasar_kit.core.sft_view import SftView
+from lasar_kit.core.token_logp import token_logp
 from lasar_kit.core.token_tree import chain_parents
 from lasar_kit.core.values import Env
 from lasar_kit.core.words import Ids, Words
@@ -82,5 +82,4 @@ class TextRows:
             return -logp[rows.answers > 0].sum()
         width = rows.ids.shape[1]
         asked = torch.arange(1, width, device=real.device) >= width - rows.answers[:, None]
-        logits = backbone.logits(states[:, :-1][asked]).float()
-        return F.cross_entropy(logits, rows.ids[:, 1:][asked], reduction="sum")
+        return -token_logp(backbone, states[:, :-1][asked], rows.ids[:, 1:][asked]).sum()

@@ -32,8 +32,17 @@ def taken(
     if logits.device.type == "cpu" and not learned:
         found: Tensor = _Taken.apply(logits, index, temperature)  # type: ignore[no-untyped-call]
         return found
-    logp = normalised(logits)
-    return (logp if temperature is None else tempered(logp, temperature)).gather(-1, index)
+    return plainly(logits, index, temperature)
+
+
+def plainly(
+    logits: Float[Tensor, "n C"], index: Int[Tensor, "n 1"], temperature: Float[Tensor, " n"] | None
+) -> Float[Tensor, "n 1"]:
+    """`taken` of all rows at once, as accelerators compute it."""
+    if temperature is not None:
+        return tempered(normalised(logits), temperature).gather(-1, index)
+    logits = logits.float()
+    return logits.gather(-1, index) - logits.logsumexp(dim=-1, keepdim=True)
 
 
 def normalised(logits: Float[Tensor, "n C"]) -> Float[Tensor, "n C"]:

@@ -6,16 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from lasar_kit.model import taken as module
-from lasar_kit.model.taken import normalised, taken, tempered
+from lasar_kit.core import taken as module
+from lasar_kit.core.taken import plainly, taken
 
 HEATS = [None, torch.ones(23), torch.linspace(0.2, 4, 23)]
-
-
-def plainly(logits: Tensor, index: Tensor, temperature: Tensor | None) -> Tensor:
-    """The same by matrices of all log-probabilities, as an accelerator takes them."""
-    logp = normalised(logits)
-    return (logp if temperature is None else tempered(logp, temperature)).gather(-1, index)
 
 
 def differentiated(form: object, dtype: torch.dtype, heat: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
