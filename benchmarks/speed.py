@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 from report import Shown, markdown
@@ -178,7 +179,7 @@ def reinforced(stored: Stored) -> list[Row]:
     shared, repeated = before + 3 * candidates, candidates * (before + 3)
     prompt, trl_candidates = trl["prompt"], trl["sizes"]["candidates"]
     trl_tokens = trl_candidates * (prompt + 4) / (prompt + 4 * trl_candidates)
-    one, two = (sorted(stored["scaling"]["seconds"][processes])[1] for processes in "12")
+    scaled = stored["scaling"]["seconds"]
     return [
         Row(
             f"RL step, {candidates} candidates behind one reading",
@@ -194,7 +195,16 @@ def reinforced(stored: Stored) -> list[Row]:
             f"{trl_tokens:.1f} x fewer tokens",
             "rl_trl.py",
         ),
-        Row("evaluation, two processes", "one", f"{one / two:.2f} x as fast", "2 x", "scaling.py"),
+        *(
+            Row(
+                f"{label}, two processes",
+                "one",
+                f"{median(scaled[name]['1']) / median(scaled[name]['2']):.2f} x as fast",
+                "2 x",
+                "scaling.py",
+            )
+            for name, label in (("more", "SFT"), ("rl", "RL"), ("evaluate", "evaluation"))
+        ),
     ]
 
 

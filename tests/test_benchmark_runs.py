@@ -86,7 +86,7 @@ def test_the_document_holds_the_table_of_scaling(load: Callable[[str], Any]) -> 
 def test_scaling_takes_medians_and_compares_lists(
     load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Runs by a stand-in: alone 8, 10 and 30 seconds, two processes 5, 4 and 4 with other lists."""
+    """Runs by a stand-in: alone 8, 10 and 30 seconds, two processes 5, 4 and 4, with other lists."""
     script = load("scaling")
     took, asked = iter([8.0, 5.0, 10.0, 4.0, 30.0, 4.0]), []
 
@@ -95,20 +95,28 @@ def test_scaling_takes_medians_and_compares_lists(
         made = yaml.safe_load((folder / "scaling.yaml").read_text())
         trains = "stages.evaluate=null" in options
         assert trains or (output / "stages" / "ground").is_dir()  # a copy of the trained run
-        stage = output / "stages" / ("ground" if trains else "evaluate")
-        stage.mkdir(parents=True)  # so it was not there yet
-        report = {"parameters": 3, "users": made["dataset"]["users"]}
         seconds = 0 if trains else next(took)
-        (stage / "artifact.json").write_text(json.dumps({"report": report, "seconds": seconds}))
-        (stage / "predictions.jsonl").write_text("" if "1" in options else "x")
+        for name in ("ground",) if trains else script.STAGES:
+            stage = output / "stages" / name
+            stage.mkdir(parents=True)  # so it was not there yet
+            report = {"parameters": 3, "users": made["dataset"]["users"]}
+            (stage / "artifact.json").write_text(json.dumps({"report": report, "seconds": seconds}))
+        if not trains:
+            (stage / "predictions.jsonl").write_text("" if "1" in options else "x")
+            lines = [
+                {"stage": "ground", "loss": 9},
+                {"stage": "rl", "loss": len(options[-1]) + seconds / 1e3},
+            ]
+            (output / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
 
     monkeypatch.setattr(script, "run", run)
-    sizes = {"users": 40, "items": 60, "codes": 8, "width": 16, "layers": 1, "epochs": 1.0}
+    sizes = {"users": 40, "items": 60, "codes": 8, "width": 16, "layers": 1, "epochs": 1.0, "prompts": 9}
     result = json.loads(json.dumps(script.measure(Namespace(processes=[1, 2], repeats=3, **sizes))))
     assert asked[1:] == [("--processes", "1"), ("--processes", "2")] * 3
     ((_, rows),) = script.tables(result)
-    assert rows == [["1", "10.0", "4", "1.00 ×"], ["2", "4.0", "10", "2.50 ×"]]
-    assert "LISTS THAT DIFFER" in script.text(result)
+    assert rows[-2:] == [["evaluation", "1", "10.0", "1.00 ×"], ["evaluation", "2", "4.0", "2.50 ×"]]
+    assert [row[0] for row in rows[::2]] == list(script.STAGES.values())
+    assert "LISTS THAT DIFFER, losses of 1 updates within 2e-02" in script.text(result)
     assert "equal lists for every user" in script.text({**result, "equal_lists": True})
 
 

@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.core import token_logp
+from lasar_kit.core.scoring import Score
 from lasar_kit.core.values import Anchors, Env
 from lasar_kit.data.sids import Sids
 from lasar_kit.model.parts import Parts
@@ -134,8 +137,17 @@ def words(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
     return _taught(accelerator, recommender(lora, "written"), names, _written)
 
 
-def _taught(accelerator: Accelerator, model: Recommender, names: dict[str, str], batch: Any) -> Any:
-    step = SftStep(model, "trie", _sft_objectives(model, names))
+def every(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
+    """The same of a loss over all tokens, on several processes of two places at a time."""
+    most = 2 * 350 if accelerator.num_processes > 1 else 2**28
+    with patch.multiple(token_logp, CELLS=most, PART=most):
+        return _taught(accelerator, recommender(lora), {"ce": "answer"}, _batch, "vocabulary")
+
+
+def _taught(
+    accelerator: Accelerator, model: Recommender, names: dict[str, str], batch: Any, score: Score = "trie"
+) -> Any:
+    step = SftStep(model, score, _sft_objectives(model, names))
     updater = Updater(accelerator, step, OptimizerConfig(lr=3e-3, warmup=0), len(ROWS))
     made = []
     for rows in ROWS:
@@ -269,14 +281,8 @@ def main(folder: Path) -> None:
             "embeddings": embeddings(),
             **{
                 f"{kind.__name__} {how} {'lora' if lora else 'all'}": kind(make(), lora)
-                for kind, lora in (
-                    (sft, False),
-                    (sft, True),
-                    (rl, False),
-                    (rl, True),
-                    (words, False),
-                    (told, False),
-                )
+                for kind in (sft, rl, words, told, every)
+                for lora in (False, True)
                 for how, make in (("whole", lambda: training_processes(0)), ("sharded", Sharding))
             },
             "unreached": unreached(),

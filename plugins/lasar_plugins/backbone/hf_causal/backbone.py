@@ -20,6 +20,7 @@ from lasar_plugins.backbone.hf_causal.architecture import FULL, SLIDING, TESTED,
 from lasar_plugins.backbone.hf_causal.config import CausalOptions
 from lasar_plugins.backbone.hf_causal.exactness import refuse_inexact
 from lasar_plugins.backbone.hf_causal.room import KeysValues, Room
+from lasar_plugins.backbone.hf_causal.sharded import announced
 from lasar_plugins.backbone.hf_causal.tokenizer import add_vocabulary
 
 
@@ -122,7 +123,8 @@ class HfCausalBackbone(nn.Module):
             past_key_values=cache,
             use_cache=True,
         )
-        layers = tuple((x.keys, x.values) for x in cache.layers)
+        kept = [(x.keys, x.values) for x in cache.layers]
+        layers = announced(self.model, output.last_hidden_state, kept)
         return output.last_hidden_state, TreeContext(reading.tree, layers, positions=reading.positions)
 
     def _place(self, parent: Int[Tensor, "B Q"], past: TreeContext | None) -> Reading:
