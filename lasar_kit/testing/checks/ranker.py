@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from lasar_kit.core.capabilities import ScoresWithout
+from lasar_kit.core.capabilities import GivesProbabilities, ScoresWithout
 from lasar_kit.core.dataset import ITEM_COLUMNS, Sequences
 from lasar_kit.core.interfaces import Ranker
 from lasar_kit.testing.contract import Contract, Subject, expect
@@ -102,6 +102,23 @@ def histories_are_left_out_where_asked(subject: Subject, case: Asked) -> None:
     for history, row in zip(histories, outside, strict=True):
         told = f"items {history.tolist()} of the history have scores {row[history].tolist()}"
         expect(np.all(row[history] == -np.inf), told)
+
+
+@ranker.check("Let `probabilities` give each listed item its own, and leave out what no list holds.")
+def probabilities_are_of_what_is_listed(subject: Subject, case: Asked) -> None:
+    """Where there is `probabilities`: none is below 0, together they are 1 at most, and of what is not listed
+    they are 0."""
+    if not isinstance(subject.component, GivesProbabilities):
+        return
+    train, items, histories = _given(case)
+    component: Any = _fitted(subject, train, items)
+    scores = component.score(histories)
+    shares = component.probabilities(scores)
+    expect(shares.shape == scores.shape, f"probabilities of shape {shares.shape}, not {scores.shape}")
+    expect(np.all(shares >= 0), f"a probability is {shares[~(shares >= 0)][:1].tolist()}")
+    expect(not shares[scores == -np.inf].any(), "what is not listed has a probability")
+    total = shares.sum(1).max(initial=0.0)
+    expect(total <= 1 + 1e-6, f"probabilities add up to {total:.6g}")
 
 
 @ranker.check("Learn in fit alone; score must leave the ranker as it was.")

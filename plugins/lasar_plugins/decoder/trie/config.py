@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lasar_kit.spec import DecoderConfig, Normalise, RankerConfig, component
+from lasar_kit.spec import DecoderConfig, Normalised, RankerConfig, component
 
 
 class TrieConfig(DecoderConfig):
@@ -59,17 +59,7 @@ class MixedTrieConfig(TrieConfig):
         description="Whether the share is one for each user, from the state that answers: a linear map that "
         "begins at `weight` and is trained by the SFT objective `mixture`.",
     )
-    normalise: Normalise | None = Field(
-        None,
-        description="How the prior's scores become probabilities: divided by their sum, those below 0 being "
-        "0, or by softmax. When absent by softmax where they are logarithms, as those of `run`, and by their "
-        "sum else. Uniform where none is listed.",
-    )
-
-    @property
-    def normalised_by(self) -> Normalise:
-        """By `normalise`, or as the prior's scores are."""
-        return self.normalise or self.prior.normalised_by
+    normalise: Normalised = None
 
     @property
     def learns(self) -> bool:
