@@ -36,6 +36,11 @@ class DecoderConfig(ComponentConfig):
         """Whether it has weights of its own, which an SFT objective that `trains_decoder` trains."""
         return False
 
+    @property
+    def mixed_in(self) -> RankerConfig | None:
+        """The ranker that the model is mixed with; None where there is none."""
+        return None
+
 
 def _ranks(decoder: DecoderConfig | None) -> DecoderConfig | None:
     if decoder is not None and decoder.draws:
@@ -154,6 +159,15 @@ class SftObjectiveConfig(ComponentConfig):
         """Return why it cannot train this loop, and what to do; None where it can."""
         return None
 
+    def unfit_decoder(self, decoder: DecoderConfig) -> str | None:
+        """Return why it cannot train beside this decoder, and what to do; None where it can."""
+        if not self.trains_decoder or decoder.learns:
+            return None
+        return (
+            f"trains weights of the decoder's own, and this {decoder.use} has none; set 'decoder: {{use: "
+            "mixed_trie, learned: true}'"
+        )
+
 
 class RlObjectiveConfig(ComponentConfig):
     """Options of a term of the RL loss.
@@ -231,6 +245,11 @@ class RankerConfig(ComponentConfig):
     def called(self) -> str:
         """The name of its row."""
         return self.label or self.use
+
+    @property
+    def trained_before(self) -> tuple[str, ...]:
+        """What tables call those of its models that `fit` leaves as they are, since a run trained them."""
+        return ()
 
 
 def _divisible(normalise: Normalise | None, info: ValidationInfo) -> Normalise | None:

@@ -188,6 +188,27 @@ def test_rl_rolls_out_by_the_share_that_was_learnt(shop: Path, rollouts: list[Ro
         assert all(torch.equal(state[name], value) for name, value in learnt.items())
 
 
+@pytest.mark.parametrize(
+    "prior",
+    [
+        "{use: run, run: runs/first}",
+        "{use: blend, of: [{ranker: popularity}, {ranker: {use: run, run: runs/first}}]}",
+    ],
+)
+def test_a_share_is_not_learnt_of_a_model_that_was_trained_before(tmp_path: Path, prior: str) -> None:
+    """It was trained on all users, and cannot be fitted on those who are not asked about."""
+    (tmp_path / "shop.yaml").write_text(SPEC)
+    with pytest.raises(UserError) as caught:
+        load_spec(tmp_path / "shop.yaml", [f"decoder.prior={prior}", "stages.rl=null"], CATALOGUE)
+    assert [line.partition(": stages.")[2] for line in caught.value.lines] == [
+        "ground.objectives: mixture fits the decoder's prior on some users and asks it about the others, and "
+        "run 'first' was trained on all of them before; leave this and the decoder's 'learned' out and "
+        "choose its 'weight' by validation, or set another 'prior'"
+    ]
+    fixed = ["decoder.learned=false", "stages.ground.objectives=[]", "stages.ground.tasks=null"]
+    load_spec(tmp_path / "shop.yaml", [f"decoder.prior={prior}", "stages.rl=null", *fixed], CATALOGUE)
+
+
 def test_a_decoder_without_weights_has_nothing_to_learn(tmp_path: Path) -> None:
     (tmp_path / "shop.yaml").write_text(SPEC)
     told = (

@@ -66,6 +66,11 @@ class MixedTrieConfig(TrieConfig):
         """By `learned`."""
         return self.learned
 
+    @property
+    def mixed_in(self) -> RankerConfig:
+        """The prior."""
+        return self.prior
+
     @model_validator(mode="after")
     def _can_be_moved(self) -> Self:
         if self.learned and not 0 < self.weight < 1:

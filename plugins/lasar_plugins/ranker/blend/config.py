@@ -44,6 +44,11 @@ class BlendConfig(RankerConfig):
         return of
 
     @property
+    def trained_before(self) -> tuple[str, ...]:
+        """Those of its members."""
+        return tuple(name for member in self.of for name in member.ranker.trained_before)
+
+    @property
     def shares(self) -> list[float]:
         """Of the members, adding up to 1."""
         given = [1.0 if member.share is None else member.share for member in self.of]
