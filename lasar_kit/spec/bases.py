@@ -6,7 +6,7 @@ What is declared here is known before anything is built: `check` holds it agains
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
@@ -40,6 +40,11 @@ class DecoderConfig(ComponentConfig):
     def mixed_in(self) -> RankerConfig | None:
         """The ranker that the model is mixed with; None where there is none."""
         return None
+
+    @property
+    def learnt_beside(self) -> Mapping[str, Any]:
+        """Options, in JSON, that weights of its own are learnt beside; beside others they mean nothing."""
+        return {"use": self.use}
 
 
 def _ranks(decoder: DecoderConfig | None) -> DecoderConfig | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -70,6 +71,13 @@ class MixedTrieConfig(TrieConfig):
     def mixed_in(self) -> RankerConfig:
         """The prior."""
         return self.prior
+
+    @property
+    def learnt_beside(self) -> Mapping[str, Any]:
+        """The prior, whatever tables call it, and how its scores are read where not as they would be."""
+        prior = self.prior.model_dump(mode="json", exclude={"label"})
+        usual = self.normalise == self.prior.normalised_by
+        return {"use": self.use, "prior": prior, "normalise": None if usual else self.normalise}
 
     @model_validator(mode="after")
     def _can_be_moved(self) -> Self:
