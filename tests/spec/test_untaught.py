@@ -71,6 +71,11 @@ def test_a_decoder_whose_weights_nothing_trains(tmp_path: Path) -> None:
     assert told(tmp_path, MIXED, "stages.ground.objectives=[]") == none
     assert told(tmp_path, MIXED, "stages.ground.objectives=[{objective: mixture, weight: 0}]") == none
     assert told(tmp_path, MIXED, "stages.ground.objectives=[]", "decoder.learned=false") == []
+    run = "decoder.prior={use: run, run: runs/first}"
+    alone = text.replace("add 'objectives: [{objective: mixture}]' to a stage sft, or ", "")
+    assert told(tmp_path, MIXED, "stages.ground.objectives=[]", run) == [
+        f"--set decoder.prior: decoder: {alone}"
+    ]
     assert told(tmp_path, MIXED, "stages={ground: null, evaluate: null}") == []  # there is no model
     own = "stages.evaluate.decoder={use: mixed_trie, learned: true}"
     assert told(tmp_path, MIXED, own) == []

@@ -52,6 +52,14 @@ class LeavesNothingOut(TinyRanker):
         return self.score(histories), self.score(histories)
 
 
+@breaks(BROKEN, "ranker", "scores_can_be_mixed")
+class GivesLogarithms(TinyRanker):
+    """Gives logarithms, of which its options do not tell."""
+
+    def score(self, histories: Any) -> Any:
+        return np.log((1 + super().score(histories)) / 100)
+
+
 @breaks(BROKEN, "ranker", "probabilities_are_of_what_is_listed")
 class TakesScoresForLogarithms(TinyRanker):
     """Gives exponentials of scores that are counts."""

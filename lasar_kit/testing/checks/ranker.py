@@ -104,6 +104,24 @@ def histories_are_left_out_where_asked(subject: Subject, case: Asked) -> None:
         expect(np.all(row[history] == -np.inf), told)
 
 
+@ranker.check(
+    "Say `normalised_by: ClassVar[Normalise] = 'softmax'` among the options where scores are logarithms, or "
+    "others below 0.",
+    examples=1,
+)
+def scores_can_be_mixed(subject: Subject, case: Asked) -> None:
+    """Where probabilities are to be made of scores by their sum, not all scores are below 0, by which all
+    items would be alike."""
+    said = getattr(subject.config, "normalised_by", "sum")
+    if said != "sum" or isinstance(subject.component, GivesProbabilities):
+        return
+    train = Sequences.of([[0, 1, 0, 1], [1, 0, 1], [0, 1]])
+    scores = _fitted(subject, train, case.shop.items).score([np.array([0]), np.array([1, 0])])
+    listed = scores[scores > -np.inf]
+    alike = bool((listed <= 0).all() and (listed < 0).any())
+    expect(not alike, f"all scores are 0 or below, down to {listed.min(initial=0.0):.6g}")
+
+
 @ranker.check("Let `probabilities` give each listed item its own, and leave out what no list holds.")
 def probabilities_are_of_what_is_listed(subject: Subject, case: Asked) -> None:
     """Where there is `probabilities`: none is below 0, together they are 1 at most, and of what is not listed
