@@ -145,9 +145,9 @@ class GivesProbabilities(Protocol):
     Of other rankers they are made by `RankerConfig.normalised_by`.
     """
 
-    def probabilities(self, scores: Float[np.ndarray, "U I"]) -> Float[np.ndarray, "U I"]:
+    def probabilities(self, scores: Float[np.ndarray, "U I"]) -> Float[np.ndarray, "U I"] | None:
         """Return those of scores that it gave, 0 for -inf; what they lack of 1 is that of items that are not
-        listed."""
+        listed. None where, as its options are, it does not know."""
 
 
 @runtime_checkable

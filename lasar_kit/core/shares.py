@@ -19,10 +19,13 @@ def probabilities(
 ) -> Float[np.ndarray, "U I"]:
     """A ranker's scores as probabilities: by `normalise`, or else as the ranker itself says, or else by
     `otherwise`; uniform where it lists nothing. `among` as in `distribution`."""
-    if normalise is not None or not isinstance(ranker, GivesProbabilities):
+    own = None
+    if normalise is None and isinstance(ranker, GivesProbabilities):
+        own = ranker.probabilities(scores)
+    if own is None:
         return distribution(scores, normalise or otherwise, among)
     listed = ((scores if among is None else among) > -np.inf).any(1, keepdims=True)
-    return np.where(listed, ranker.probabilities(scores), 1 / scores.shape[1])
+    return np.where(listed, own, 1 / scores.shape[1])
 
 
 def distribution(

@@ -31,6 +31,8 @@ class RunRanker:
         assert env.catalogue is not None, "built by a catalogue"
         self.config = config
         self.model = LoadedRun.load(config.run, env.catalogue)
+        assert self.model.origin is not None, "loaded from a run"
+        self._of_items = self.model.origin.loaded.spec.decoder.renormalises
         self._own: Int[np.ndarray, " I"] = np.zeros(0, dtype=np.int64)
         self._sharers: Int[np.ndarray, " I"] = self._own
 
@@ -59,9 +61,11 @@ class RunRanker:
         inside, outside = self._lists(histories, [None, without(self._own_rows(histories))])
         return self._scores(inside), self._scores(outside)
 
-    def probabilities(self, scores: Float[np.ndarray, "U I"]) -> Float[np.ndarray, "U I"]:
+    def probabilities(self, scores: Float[np.ndarray, "U I"]) -> Float[np.ndarray, "U I"] | None:
         """The model's own, of which items that share a SID have a part each; what lies outside of the beam
-        stays there."""
+        stays there. None where they are not of items alone: nobody knows what all items have together."""
+        if not self._of_items:
+            return None
         own: Float[np.ndarray, "U I"] = np.exp(scores) / self._sharers
         return own
 

@@ -272,9 +272,9 @@ Normalised = Annotated[
     AfterValidator(_divisible),
     Field(
         description="How its scores become probabilities: divided by their sum, those below 0 being 0, or by "
-        "softmax, over what it lists. When absent as the ranker says: those of `run` and `blend` are "
-        "probabilities already, and what a beam leaves out keeps its share; others by softmax where they are "
-        "logarithms, and by their sum else. Uniform where it lists nothing.",
+        "softmax, over what it lists. When absent as the ranker says: those of `blend`, and of a `run` with "
+        "`score: trie`, are known, and what a beam leaves out keeps its share; others by softmax where they "
+        "are logarithms, and by their sum else. Uniform where it lists nothing.",
     ),
 ]
 """The option of what mixes a ranker in; it stands behind the field of that ranker."""

@@ -12,6 +12,7 @@ import pytest
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core import metrics
+from lasar_kit.core.shares import probabilities
 from lasar_kit.core.values import Env
 from lasar_kit.data import stored_dataset
 from lasar_kit.data.held_out import HeldOut
@@ -229,6 +230,21 @@ def test_a_run_counts_for_its_share_however_narrow_its_beam(shop: Path) -> None:
     np.testing.assert_allclose(scores[60].sum(1), 1, rtol=1e-5)
     lost = [np.maximum(scores[width], 0).sum(1) for width in (8, 60)]
     assert (lost[0] < lost[1] - 0.01).all()
+
+
+def test_a_run_over_the_vocabulary_has_the_sum_of_its_beam(shop: Path) -> None:
+    """What its model gives to no item is no item's: untrained, that is nearly all."""
+    over = ["decoder.score=vocabulary", "stages.plain.beside=[]", "stages.excluded=null"]
+    run(shop.parent / "vocabulary", *over)
+    data = stored_dataset.load(shop / "stages" / "dataset")
+    options = {"use": "run", "run": str(shop.parent / "vocabulary")}
+    config = CATALOGUE.config_class("ranker", "run").model_validate(options)
+    ranker = CATALOGUE.build("ranker", config, Env(catalogue=CATALOGUE))
+    ranker.fit(data.train, data.items)
+    scores = ranker.score(HeldOut.of(data, "test").histories[:8])
+    assert (np.exp(scores).sum(1) < 0.1).all()
+    found = probabilities(ranker, scores, None, "softmax")
+    np.testing.assert_allclose(found, np.exp(scores) / np.exp(scores).sum(1, keepdims=True))
 
 
 def test_rows_of_one_name_are_refused(tmp_path: Path) -> None:
