@@ -139,6 +139,18 @@ class ScoresWithout(Protocol):
 
 
 @runtime_checkable
+class GivesProbabilities(Protocol):
+    """A ranker that knows of which probabilities its scores are: a model with a beam, a mixture.
+
+    Of other rankers they are made by `RankerConfig.normalised_by`.
+    """
+
+    def probabilities(self, scores: Float[np.ndarray, "U I"]) -> Float[np.ndarray, "U I"] | None:
+        """Return those of scores that it gave, 0 for -inf; what they lack of 1 is that of items that are not
+        listed. None where, as its options are, it does not know."""
+
+
+@runtime_checkable
 class Writes(Protocol):
     """A latent loop that writes words before the answer (`LatentLoopConfig.writes`)."""
 

@@ -5,7 +5,27 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from lasar_kit.core.capabilities import GivesProbabilities
+from lasar_kit.core.interfaces import Ranker
 from lasar_kit.spec import Normalise
+
+
+def probabilities(
+    ranker: Ranker,
+    scores: Float[np.ndarray, "U I"],
+    normalise: Normalise | None,
+    otherwise: Normalise,
+    among: Float[np.ndarray, "U I"] | None = None,
+) -> Float[np.ndarray, "U I"]:
+    """A ranker's scores as probabilities: by `normalise`, or else as the ranker itself says, or else by
+    `otherwise`; uniform where it lists nothing. `among` as in `distribution`."""
+    own = None
+    if normalise is None and isinstance(ranker, GivesProbabilities):
+        own = ranker.probabilities(scores)
+    if own is None:
+        return distribution(scores, normalise or otherwise, among)
+    listed = ((scores if among is None else among) > -np.inf).any(1, keepdims=True)
+    return np.where(listed, own, 1 / scores.shape[1])
 
 
 def distribution(

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lasar_kit.errors import UserError
+from lasar_kit.spec.lineage import foreign_weights
 from lasar_kit.store.artifacts import read_json, write_json
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
-    from lasar_kit.spec import BackboneConfig, ComponentConfig, DepthPolicyConfig, LatentLoopConfig
+    from lasar_kit.spec import (
+        BackboneConfig,
+        ComponentConfig,
+        DecoderConfig,
+        DepthPolicyConfig,
+        LatentLoopConfig,
+    )
 
 PARTS = "recommender.json"
 DECODER = "decoder"
 """The decoder, which may hold weights too, but is no part of a checkpoint."""
+
+BESIDE = "learnt_beside"
+"""What a file of a decoder's weights tells with them: `DecoderConfig.learnt_beside`, as JSON."""
 
 TRAINED = ("latent_loop", "depth_policy")
 """Components besides the backbone that may hold weights of their own."""
@@ -74,17 +86,31 @@ def restore(part: nn.Module, state: Mapping[str, Tensor], name: str, parts: Part
     )
 
 
-def restore_decoder(decoder: nn.Module, checkpoint: Path | None) -> None:
+def save_decoder(decoder: nn.Module, config: DecoderConfig | None, folder: Path) -> None:
+    """Write a decoder's weights, if it has any, and, if that is known, beside what they were learnt."""
+    if state := decoder.state_dict():
+        # One entry: safetensors writes several in any order.
+        beside = {BESIDE: json.dumps(config.learnt_beside, sort_keys=True)} if config else None
+        weights = {key: value.contiguous() for key, value in state.items()}
+        save_file(weights, folder / f"{DECODER}.safetensors", beside)
+
+
+def restore_decoder(decoder: nn.Module, config: DecoderConfig, checkpoint: Path | None) -> None:
     """Give a decoder the weights of a checkpoint, if there are such: a model may be asked by another decoder
-    than it was trained with."""
+    than it was trained with. `Misfit` where they fit, but were learnt beside other options."""
     stored = checkpoint / f"{DECODER}.safetensors" if checkpoint else None
     if stored is None or not stored.is_file():
         return
     state = load_file(stored)
-    if {key: value.shape for key, value in decoder.state_dict().items()} == {
+    if {key: value.shape for key, value in decoder.state_dict().items()} != {
         key: value.shape for key, value in state.items()
     }:
-        decoder.load_state_dict(state)
+        return
+    with safe_open(stored, "pt") as file:
+        beside = (file.metadata() or {}).get(BESIDE)  # none where that was not known
+    if beside is not None and (why := foreign_weights(config, json.loads(beside))):
+        raise Misfit(f"decoder: {why}")
+    decoder.load_state_dict(state)
 
 
 class Misfit(UserError):

@@ -22,12 +22,12 @@ from lasar_kit.core.interfaces import Backbone, Decoder, DepthPolicy, LatentLoop
 from lasar_kit.core.lesson import Prompts
 from lasar_kit.core.values import Beams, Env, LatentTrace, Prompt
 from lasar_kit.data.sids import Sids
-from lasar_kit.model.parts import DECODER, TRAINED, Parts, restore, restore_decoder
+from lasar_kit.model.parts import TRAINED, Parts, restore, restore_decoder, save_decoder
 from lasar_kit.model.prompts import PromptBuilder
 
 if TYPE_CHECKING:
     from lasar_kit.catalogue import Catalogue
-    from lasar_kit.spec import ComponentConfig
+    from lasar_kit.spec import DecoderConfig
 
 
 class Answered(NamedTuple):
@@ -54,12 +54,13 @@ class Recommender(nn.Module):
         decoder: Decoder,
         prompts: PromptBuilder,
         parts: Parts,
+        decoder_config: DecoderConfig | None = None,
     ) -> None:
         super().__init__()
         self.backbone: Any = backbone
         self.latent_loop: Any = latent_loop
         self.depth_policy: Any = depth_policy
-        self.decoder = decoder
+        self.decoder, self.decoder_config = decoder, decoder_config
         self.prompts = prompts
         self.parts = parts
         self.choose_depth: Callable[[DepthPolicy, Prompt], Tensor] = greedy_depth
@@ -69,7 +70,7 @@ class Recommender(nn.Module):
         cls,
         catalogue: Catalogue,
         parts: Parts,
-        decoder: ComponentConfig,
+        decoder: DecoderConfig,
         sids: Sids,
         env: Env,
     ) -> Recommender:
@@ -95,12 +96,12 @@ class Recommender(nn.Module):
                 part.to(env.device)
         searcher = catalogue.build("decoder", decoder, inner)
         if isinstance(searcher, nn.Module):
-            restore_decoder(searcher, env.checkpoint)
+            restore_decoder(searcher, decoder, env.checkpoint)
             searcher.to(env.device)
         searcher.bind(table)
         template = catalogue.build("prompt", parts.prompt, inner)
         prompts = PromptBuilder(template, backbone.tokenizer, table, parts.max_history, parts.prompt.use)
-        return cls(backbone, loop, policy, searcher, prompts, parts)
+        return cls(backbone, loop, policy, searcher, prompts, parts, decoder)
 
     @property
     def device(self) -> torch.device:
@@ -230,7 +231,9 @@ class Recommender(nn.Module):
     def save_parts(self, folder: Path) -> None:
         """Write what there is beside the backbone: all options, and weights of the other components."""
         self.parts.save(folder)
-        for name in (*TRAINED, DECODER):
+        if isinstance(self.decoder, nn.Module):
+            save_decoder(self.decoder, self.decoder_config, folder)
+        for name in TRAINED:
             part = getattr(self, name)
             if isinstance(part, nn.Module) and (state := part.state_dict()):
                 save_file(
@@ -239,7 +242,7 @@ class Recommender(nn.Module):
 
     @classmethod
     def load(
-        cls, folder: Path, catalogue: Catalogue, decoder: ComponentConfig, sids: Sids, env: Env
+        cls, folder: Path, catalogue: Catalogue, decoder: DecoderConfig, sids: Sids, env: Env
     ) -> Recommender:
         """Read what `save` wrote, with a decoder for the catalogue `sids`."""
         parts = Parts.load(folder, catalogue)

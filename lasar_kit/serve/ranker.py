@@ -21,7 +21,8 @@ from lasar_kit.serve.recommend import LoadedRun
 class RunRanker:
     """The last model of a run; it was fitted before, and `fit` makes sure that it was on the same.
 
-    Scores are log-probabilities of the items in the run's own beam. Items that share a SID have the same.
+    Scores are log-probabilities of the items in the run's own beam. Items that share a SID have the same,
+    that of the SID.
     """
 
     draws_ties = True
@@ -30,7 +31,10 @@ class RunRanker:
         assert env.catalogue is not None, "built by a catalogue"
         self.config = config
         self.model = LoadedRun.load(config.run, env.catalogue)
+        assert self.model.origin is not None, "loaded from a run"
+        self._of_items = self.model.origin.loaded.spec.decoder.renormalises
         self._own: Int[np.ndarray, " I"] = np.zeros(0, dtype=np.int64)
+        self._sharers: Int[np.ndarray, " I"] = self._own
 
     def fit(self, train: Sequences, items: pl.DataFrame) -> None:
         """`UserError` where the run has other items, or was trained on other interactions."""
@@ -42,6 +46,8 @@ class RunRanker:
             raise UserError(f"{self.config.run}: has another catalogue than this run: {other}")
         self._own = own_rows(items, self.model.dataset)
         same_training(self.config.run, train, self._own, self.model.dataset)
+        leaves = self.model.recommender.prompts.table.leaves.cpu().numpy()
+        self._sharers = np.bincount(leaves)[leaves][self._own]
 
     def score(self, histories: Sequence[Int[np.ndarray, " H"]]) -> Float[np.ndarray, "U I"]:
         """Log-probabilities; -inf for what is not in the beam."""
@@ -54,6 +60,14 @@ class RunRanker:
         """The same, and that of a beam that holds no item of its history."""
         inside, outside = self._lists(histories, [None, without(self._own_rows(histories))])
         return self._scores(inside), self._scores(outside)
+
+    def probabilities(self, scores: Float[np.ndarray, "U I"]) -> Float[np.ndarray, "U I"] | None:
+        """The model's own, of which items that share a SID have a part each; what lies outside of the beam
+        stays there. None where they are not of items alone: nobody knows what all items have together."""
+        if not self._of_items:
+            return None
+        own: Float[np.ndarray, "U I"] = np.exp(scores) / self._sharers
+        return own
 
     def _lists(
         self, histories: Sequence[Int[np.ndarray, " H"]], limits: Sequence[Sequence[Limit] | None]

@@ -21,3 +21,8 @@ class RunConfig(RankerConfig):
     def called(self) -> str:
         """The folder's name, where there is no label."""
         return self.label or self.run.name
+
+    @property
+    def trained_before(self) -> tuple[str, ...]:
+        """Its one model."""
+        return (self.called,)

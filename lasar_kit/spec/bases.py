@@ -6,9 +6,9 @@ What is declared here is known before anything is built: `check` holds it agains
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from lasar_kit.spec.component import ComponentConfig
 from lasar_kit.spec.stage import StageConfig
@@ -35,6 +35,16 @@ class DecoderConfig(ComponentConfig):
     def learns(self) -> bool:
         """Whether it has weights of its own, which an SFT objective that `trains_decoder` trains."""
         return False
+
+    @property
+    def mixed_in(self) -> RankerConfig | None:
+        """The ranker that the model is mixed with; None where there is none."""
+        return None
+
+    @property
+    def learnt_beside(self) -> Mapping[str, Any]:
+        """Options, in JSON, that weights of its own are learnt beside; beside others they mean nothing."""
+        return {"use": self.use}
 
 
 def _ranks(decoder: DecoderConfig | None) -> DecoderConfig | None:
@@ -154,6 +164,15 @@ class SftObjectiveConfig(ComponentConfig):
         """Return why it cannot train this loop, and what to do; None where it can."""
         return None
 
+    def unfit_decoder(self, decoder: DecoderConfig) -> str | None:
+        """Return why it cannot train beside this decoder, and what to do; None where it can."""
+        if not self.trains_decoder or decoder.learns:
+            return None
+        return (
+            f"trains weights of the decoder's own, and this {decoder.use} has none; set 'decoder: {{use: "
+            "mixed_trie, learned: true}'"
+        )
+
 
 class RlObjectiveConfig(ComponentConfig):
     """Options of a term of the RL loss.
@@ -219,8 +238,8 @@ Normalise = Literal["sum", "softmax"]
 class RankerConfig(ComponentConfig):
     """Options of a ranker, and what tables call it.
 
-    `normalised_by`: how its scores become probabilities where that is not said: by `softmax` where they are
-    logarithms.
+    `normalised_by`: how its scores become probabilities where neither a spec nor the ranker itself
+    (`lasar_kit.core.capabilities.GivesProbabilities`) says: by `softmax` where they are logarithms.
     """
 
     normalised_by: ClassVar[Normalise] = "sum"
@@ -231,6 +250,34 @@ class RankerConfig(ComponentConfig):
     def called(self) -> str:
         """The name of its row."""
         return self.label or self.use
+
+    @property
+    def trained_before(self) -> tuple[str, ...]:
+        """What tables call those of its models that `fit` leaves as they are, since a run trained them."""
+        return ()
+
+
+def _divisible(normalise: Normalise | None, info: ValidationInfo) -> Normalise | None:
+    ranker = next((value for value in info.data.values() if isinstance(value, RankerConfig)), None)
+    if normalise == "sum" and ranker is not None and ranker.normalised_by == "softmax":
+        raise ValueError(
+            f"sum divides by the sum of what is above 0, and scores of {ranker.use} are logarithms, by which "
+            "all items would be alike; leave 'normalise' out, or set it to softmax"
+        )
+    return normalise
+
+
+Normalised = Annotated[
+    Normalise | None,
+    AfterValidator(_divisible),
+    Field(
+        description="How its scores become probabilities: divided by their sum, those below 0 being 0, or by "
+        "softmax, over what it lists. When absent as the ranker says: those of `blend`, and of a `run` with "
+        "`score: trie`, are known, and what a beam leaves out keeps its share; others by softmax where they "
+        "are logarithms, and by their sum else. Uniform where it lists nothing.",
+    ),
+]
+"""The option of what mixes a ranker in; it stands behind the field of that ranker."""
 
 
 BASES: Mapping[str, type[ComponentConfig]] = {

@@ -89,11 +89,17 @@ def _untrained(loaded: LoadedSpec) -> list[Caution]:
         if stage.name not in trained:
             own = [(option, value) for option, value in stage.config if isinstance(value, DecoderConfig)]
             found += [(("stages", stage.name, option), value, "") for option, value in own]
-    text = (
-        "nothing trains the weights of {}{}, so they stay as they began; add 'objectives: [{{objective: "
-        "mixture}}]' to a stage sft, or leave 'learned' out"
+    return [(key, _idle(decoder, which)) for key, decoder, which in found if decoder.learns]
+
+
+def _idle(decoder: DecoderConfig, which: str) -> str:
+    """What to do about weights that nothing trains, or, beside a run, can."""
+    ranker = decoder.mixed_in
+    add = "add 'objectives: [{objective: mixture}]' to a stage sft, or "
+    return (
+        f"nothing trains the weights of {decoder.use}{which}, so they stay as they began; "
+        f"{'' if ranker and ranker.trained_before else add}leave 'learned' out"
     )
-    return [(key, text.format(decoder.use, which)) for key, decoder, which in found if decoder.learns]
 
 
 def _trains_decoder(stage: PlannedStage) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from lasar_kit.errors import UserError
+from lasar_kit.spec.bases import DecoderConfig
 from lasar_kit.spec.plan import PlannedStage, Where
 from lasar_kit.spec.run_spec import RunSpec
 from lasar_kit.spec.stage import Around, StageConfig
@@ -46,5 +48,35 @@ def check(spec: RunSpec, planned: Sequence[PlannedStage], where: Where) -> None:
         for option, text in stage.config.mistakes(around):
             key = ("stages", stage.name, *option.split("."))
             mistakes.append(f"{where(key)}{'.'.join(key)}: {text}")
+        for option, decoder in stage.config:
+            if isinstance(decoder, DecoderConfig) and decoder.learns and spec.decoder.learns:
+                key = ("stages", stage.name, option)
+                if why := foreign_weights(decoder, spec.decoder.learnt_beside):
+                    mistakes.append(f"{where(key)}{'.'.join(key)}: {why}")
     if mistakes:
         raise UserError(*mistakes)
+
+
+def foreign_weights(decoder: DecoderConfig, beside: Mapping[str, Any]) -> str | None:
+    """Why weights learnt beside some options (`DecoderConfig.learnt_beside`) are none for a decoder; None
+    where they are."""
+    differing = list(_differing(decoder.learnt_beside, beside))
+    if not differing:
+        return None
+    return (
+        "the decoder's weights that the model brings were learnt with other options: "
+        f"{', '.join(differing)}; take those of the spec's 'decoder', or leave 'learned' out"
+    )
+
+
+def _differing(now: Mapping[str, Any], then: Mapping[str, Any], at: str = "") -> Iterator[str]:
+    """Name each option that differs; of two components only which they are."""
+    for key in {**then, **now}:
+        mine, other = now.get(key), then.get(key)
+        if not isinstance(mine, Mapping) or not isinstance(other, Mapping):
+            if mine != other:
+                yield f"{at}{key} {mine!r} instead of {other!r}"
+        elif mine.get("use") != other.get("use"):
+            yield f"{at}{key} {mine.get('use')} instead of {other.get('use')}"
+        else:
+            yield from _differing(mine, other, f"{at}{key}.")

@@ -227,6 +227,29 @@ def test_a_prior_fitted_elsewhere_leaves_the_one_that_ranks_as_it_is() -> None:
     np.testing.assert_allclose(mixed.prior.of_items([np.array([0])], np.array([[1, 7]])), [0.75])
 
 
+def test_what_a_priors_beam_leaves_out_keeps_its_share(path_model: Make) -> None:
+    """The prior's beam has 0.5 and 0.2 of the probability; each prefix has what its items have."""
+
+    class Beam(Scored):
+        def probabilities(self, scores: np.ndarray) -> np.ndarray:
+            return np.exp(scores)
+
+    class Logs(RankerConfig):
+        normalised_by = "softmax"
+
+    ranker = Beam([[math.log(0.5), math.log(0.2), -math.inf, -math.inf]])
+    table, model = [[1, 2], [2, 2], [1, 3], [4, 4]], path_model(VOCABULARY)
+    mixed = decoder(table, ranker, prior=Logs(use="any"), weight=0.5)
+    inner, leaves = mixed.prior.masses([np.array([0])])
+    np.testing.assert_allclose(inner, [[0.5, 0.2, 0.0]])
+    np.testing.assert_allclose(leaves, [[0.5, 0.0, 0.2, 0.0]])
+    beams = mixed.search(model, behind(model.trace([[3]], [[0]]), [[[0]]]), 4)
+    found = dict(zip(beams.items[0, 0].tolist(), beams.logp[0, 0].exp().tolist(), strict=True))
+    for item, prior in enumerate([0.5, 0.2, 0.0, 0.0]):
+        own = model_mass(model, [3], table, tuple(table[item]), "trie")
+        assert found[item] == pytest.approx((own + prior) / 2, abs=1e-5)
+
+
 def test_a_prior_is_asked_once_behind_one_trace_and_anew_for_another_catalogue(path_model: Make) -> None:
     table, model, ranker = [[1, 2], [1, 3], [2, 2], [4, 4]], path_model(VOCABULARY), Scored([[1.0, 2, 3, 4]])
     mixed, trace = decoder(table, ranker, weight=1.0), behind(model.trace([[3]], [[0]]), [[[0, 2]]])

@@ -12,6 +12,7 @@ import pytest
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core import metrics
+from lasar_kit.core.shares import probabilities
 from lasar_kit.core.values import Env
 from lasar_kit.data import stored_dataset
 from lasar_kit.data.held_out import HeldOut
@@ -22,6 +23,7 @@ from lasar_kit.spec import load_spec
 from lasar_kit.stages.evaluate import beside
 from lasar_kit.stages.evaluate.beside import ask
 from lasar_kit.stages.evaluate.placed import summary
+from lasar_kit.store.artifacts import read_json
 
 CATALOGUE = Catalogue.discover()
 SPEC = """
@@ -195,13 +197,54 @@ def test_a_run_is_a_member_under_both_protocols(shop: Path) -> None:
         both = ranker.score_both(histories) if hasattr(ranker, "score_both") else ranker.score(histories)
         scores[config.use] = both
     logs, knn = scores["run"], np.maximum(scores["item_knn_directed"], 0)
-    mass = np.exp(logs[0]).sum(1, keepdims=True)
+    rows = read_json(shop / "stages" / "tokenize" / "index.json")
+    spelled = ["".join(rows[item]) for item in data.items["id"]]
+    sharers = np.array([spelled.count(sid) for sid in spelled])
+    assert sharers.max() > 1
     for log, found, out in zip(logs, scores["blend"], (False, True), strict=True):
-        expected = 0.6 * np.exp(log) / mass + 0.4 * knn / knn.sum(1, keepdims=True)
+        expected = 0.6 * np.exp(log) / sharers + 0.4 * knn / knn.sum(1, keepdims=True)
         for row, history in zip(expected, histories, strict=True):
             row[history] *= not out
         np.testing.assert_allclose(found, np.where(expected > 0, expected, -np.inf))
     assert ((logs[1] > -np.inf) & (logs[0] == -np.inf)).any()
+
+
+def test_a_run_counts_for_its_share_however_narrow_its_beam(shop: Path) -> None:
+    """An item of the narrow beam has the probability that it has in one as wide as the catalogue."""
+    data = stored_dataset.load(shop / "stages" / "dataset")
+    of = [{"ranker": {"use": "run", "run": str(shop)}}, {"ranker": "item_knn_directed"}]
+    config = CATALOGUE.config_class("ranker", "blend").model_validate(
+        {"use": "blend", "of": of}, context={"catalogue": CATALOGUE}
+    )
+    blend: Any = CATALOGUE.build("ranker", config, Env(catalogue=CATALOGUE))
+    blend.fit(data.train, data.items)
+    histories = HeldOut.of(data, "test").histories[:8]
+    run, listed = blend.rankers[0], {}
+    scores = {}
+    for width in (8, 60):
+        run.model.width = width
+        scores[width], listed[width] = blend.score(histories), run.score(histories) > -np.inf
+    assert (listed[8].sum(1) == 8).all()
+    assert listed[60].all()
+    np.testing.assert_allclose(scores[8][listed[8]], scores[60][listed[8]], rtol=1e-5)
+    np.testing.assert_allclose(scores[60].sum(1), 1, rtol=1e-5)
+    lost = [np.maximum(scores[width], 0).sum(1) for width in (8, 60)]
+    assert (lost[0] < lost[1] - 0.01).all()
+
+
+def test_a_run_over_the_vocabulary_has_the_sum_of_its_beam(shop: Path) -> None:
+    """What its model gives to no item is no item's: untrained, that is nearly all."""
+    over = ["decoder.score=vocabulary", "stages.plain.beside=[]", "stages.excluded=null"]
+    run(shop.parent / "vocabulary", *over)
+    data = stored_dataset.load(shop / "stages" / "dataset")
+    options = {"use": "run", "run": str(shop.parent / "vocabulary")}
+    config = CATALOGUE.config_class("ranker", "run").model_validate(options)
+    ranker = CATALOGUE.build("ranker", config, Env(catalogue=CATALOGUE))
+    ranker.fit(data.train, data.items)
+    scores = ranker.score(HeldOut.of(data, "test").histories[:8])
+    assert (np.exp(scores).sum(1) < 0.1).all()
+    found = probabilities(ranker, scores, None, "softmax")
+    np.testing.assert_allclose(found, np.exp(scores) / np.exp(scores).sum(1, keepdims=True))
 
 
 def test_rows_of_one_name_are_refused(tmp_path: Path) -> None:

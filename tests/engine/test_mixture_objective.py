@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.lesson import Lesson, Prompts
 from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
+from lasar_kit.model.parts import restore_decoder
 from lasar_kit.run import runner
 from lasar_kit.spec import load_spec
 from lasar_kit.stages.rl.rollouts import RolloutMaker
@@ -186,6 +187,64 @@ def test_rl_rolls_out_by_the_share_that_was_learnt(shop: Path, rollouts: list[Ro
         assert isinstance(made.decoder, MixedTrie)
         state = made.decoder.state_dict()
         assert all(torch.equal(state[name], value) for name, value in learnt.items())
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        "{use: run, run: runs/first}",
+        "{use: blend, of: [{ranker: popularity}, {ranker: {use: run, run: runs/first}}]}",
+    ],
+)
+def test_a_share_is_not_learnt_of_a_model_that_was_trained_before(tmp_path: Path, prior: str) -> None:
+    """It was trained on all users, and cannot be fitted on those who are not asked about."""
+    (tmp_path / "shop.yaml").write_text(SPEC)
+    with pytest.raises(UserError) as caught:
+        load_spec(tmp_path / "shop.yaml", [f"decoder.prior={prior}", "stages.rl=null"], CATALOGUE)
+    assert [line.partition(": stages.")[2] for line in caught.value.lines] == [
+        "ground.objectives: mixture fits the decoder's prior on some users and asks it about the others, and "
+        "run 'first' was trained on all of them before; leave this and the decoder's 'learned' out and "
+        "choose its 'weight' by validation, or set another 'prior'"
+    ]
+    fixed = ["decoder.learned=false", "stages.ground.objectives=[]", "stages.ground.tasks=null"]
+    load_spec(tmp_path / "shop.yaml", [f"decoder.prior={prior}", "stages.rl=null", *fixed], CATALOGUE)
+
+
+def mixed_config(**options: Any) -> Any:
+    return CATALOGUE.config_class("decoder", "mixed_trie").model_validate(
+        {"use": "mixed_trie", "learned": True, **options}, context={"catalogue": CATALOGUE}
+    )
+
+
+def test_a_share_is_taken_up_beside_the_prior_that_it_was_learnt_of_alone(shop: Path, tmp_path: Path) -> None:
+    stored = shop / "stages" / "ground"
+    learnt = load_file(stored / "decoder.safetensors")
+
+    def restored(options: dict[str, Any], checkpoint: Path) -> bool:
+        gate = nn.ModuleDict({"gate": nn.Linear(16, 1)})
+        restore_decoder(gate, mixed_config(**options), checkpoint)
+        return all(torch.equal(gate.state_dict()[name], value) for name, value in learnt.items())
+
+    known = {"use": "item_knn_directed", "label": "memory"}
+    for same in (
+        {},
+        {"weight": 0.7, "width": 9, "score": "vocabulary"},
+        {"prior": known, "normalise": "sum"},
+    ):
+        assert restored(same, stored)
+    told = "decoder: the decoder's weights that the model brings were learnt with other options: "
+    for other, what in (
+        ({"prior": "popularity"}, "prior popularity instead of item_knn_directed; take those of"),
+        (
+            {"prior": {"use": "item_knn_directed", "window": 1}},
+            r"prior.window 1 instead of \d+; take those of",
+        ),
+        ({"normalise": "softmax"}, "normalise 'softmax' instead of None; take those of the spec's 'decoder'"),
+    ):
+        with pytest.raises(UserError, match=told + what):
+            restored(other, stored)
+    save_file(learnt, tmp_path / "decoder.safetensors")  # as before this was told
+    assert restored({"prior": "popularity"}, tmp_path)
 
 
 def test_a_decoder_without_weights_has_nothing_to_learn(tmp_path: Path) -> None:

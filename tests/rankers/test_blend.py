@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lasar_kit.catalogue import Catalogue
 from lasar_kit.core.dataset import ITEM_COLUMNS, Sequences
 from lasar_kit.core.metrics import HISTORY_IN, HISTORY_OUT
+from lasar_kit.core.shares import probabilities
 from lasar_kit.core.values import Env
 from lasar_kit.data.held_out import HeldOut
 from lasar_kit.errors import UserError
@@ -74,6 +75,19 @@ class Beam(Scored):
         return scores
 
 
+class Logs(RankerConfig):
+    """Options of a ranker whose scores are logarithms."""
+
+    normalised_by = "softmax"
+
+
+class LogBeam(Beam):
+    """The same of log-probabilities."""
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        return np.exp(scores)
+
+
 def test_equal_shares_of_two_rankers_by_hand() -> None:
     """Purchases are 2, 2, 1, 1 of 6; behind item 2, whose one user has 0 and 1, KNN has these two."""
     scores = fitted({"ranker": "popularity"}, {"ranker": "item_knn"}).score(rows([2]))
@@ -104,6 +118,30 @@ def test_logarithms_become_probabilities_by_softmax() -> None:
     np.testing.assert_allclose(
         scores, [[0.125 + 0.5 / (1 + e), 0.375, NONE, 0.5 * e / (1 + e), NONE]], rtol=1e-12
     )
+
+
+def test_what_a_beam_leaves_out_keeps_its_share() -> None:
+    """The beam holds 0.5 and 0.2; put to a sum of 1 item 0 would have 0.357, and stand before item 2. Where
+    item 0 is left out, item 2 comes into the beam with its 0.15."""
+    beam = LogBeam(np.log([[0.5, 0.2, 0.15, 0.1, 0.05]]).tolist())
+    rankers = [beam, Scored([[NONE, NONE, 3.0, 2.0, NONE]])]
+    made = Env(build=lambda kind, config, env: rankers[int(config.use)])
+    of = [{"ranker": Logs(use="0")}, {"ranker": RankerConfig(use="1")}]
+    mixed = Blend(BlendConfig.model_validate({"use": "blend", "of": of}), made)
+    inside, outside = mixed.score_both(rows([0]))
+    np.testing.assert_allclose(inside, [[0.25, 0.1, 0.3, 0.2, NONE]])
+    np.testing.assert_allclose(outside, [[NONE, 0.1, 0.375, 0.2, NONE]])
+    np.testing.assert_allclose(mixed.probabilities(inside), [[0.25, 0.1, 0.3, 0.2, 0]])
+    # As the prior of a decoder, or a member of another blend, it is not put to a sum of 1 either.
+    own = probabilities(mixed, inside, None, BlendConfig.normalised_by)
+    np.testing.assert_allclose(own, [[0.25, 0.1, 0.3, 0.2, 0]])
+    told = probabilities(mixed, inside, "sum", BlendConfig.normalised_by)
+    np.testing.assert_allclose(told, np.array([[0.25, 0.1, 0.3, 0.2, 0]]) / 0.85)
+
+
+def test_a_beam_that_lists_nothing_gives_all_items_the_same() -> None:
+    none = np.full((1, ITEMS), NONE)
+    np.testing.assert_allclose(probabilities(LogBeam([]), none, None, "softmax"), [[0.2] * ITEMS])
 
 
 def test_a_history_is_left_out_and_others_come_in_its_place() -> None:
@@ -209,6 +247,11 @@ def spec(folder: Path, of: str) -> Any:
         ("[{ranker: popularity, share: -1}]", "decoder.prior.of[0].share: must be > 0 (got -1)"),
         ("[{ranker: populrity}]", "decoder.prior.of[0].ranker.use: unknown ranker 'populrity'"),
         (
+            "[{ranker: {use: run, run: gone}, normalise: sum}]",
+            "decoder.prior.of[0].normalise: sum divides by the sum of what is above 0, and scores of run are "
+            "logarithms, by which all items would be alike; leave 'normalise' out, or set it to softmax",
+        ),
+        (
             "[{ranker: popularity, share: 0.3}, {ranker: item_knn}]",
             "decoder.prior.of: member 1 (item_knn) has no share, where others have; give one to",
         ),
@@ -219,6 +262,19 @@ def test_what_makes_no_blend_is_refused_by_its_key(tmp_path: Path, of: str, told
         spec(tmp_path, of)
     [line] = caught.value.lines
     assert told in line
+
+
+def test_a_sum_of_logarithms_is_refused_of_a_prior_too(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(SPEC)
+    prior = ["decoder.prior={use: run, run: gone}", "decoder.normalise=sum"]
+    with pytest.raises(UserError) as caught:
+        load_spec(tmp_path / "s.yaml", prior, CATALOGUE)
+    [line] = caught.value.lines
+    assert line.startswith(
+        "--set decoder.normalise: decoder.normalise: sum divides by the sum of what is above 0"
+    )
+    for fits in ("decoder.normalise=softmax", "decoder.prior={use: blend, of: [{ranker: popularity}]}"):
+        load_spec(tmp_path / "s.yaml", [*prior, fits], CATALOGUE)
 
 
 def test_a_run_that_is_not_there_is_told_of_by_its_key(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lasar_kit.errors import UserError
 from tests.small import THINKS, told
 
 MORE = "  rl: {use: rl}\n  more: {use: sft, latent_loop: coconut, depth_policy: mlp, policy_weight: 0}\n"
@@ -70,6 +71,11 @@ def test_a_decoder_whose_weights_nothing_trains(tmp_path: Path) -> None:
     assert told(tmp_path, MIXED, "stages.ground.objectives=[]") == none
     assert told(tmp_path, MIXED, "stages.ground.objectives=[{objective: mixture, weight: 0}]") == none
     assert told(tmp_path, MIXED, "stages.ground.objectives=[]", "decoder.learned=false") == []
+    run = "decoder.prior={use: run, run: runs/first}"
+    alone = text.replace("add 'objectives: [{objective: mixture}]' to a stage sft, or ", "")
+    assert told(tmp_path, MIXED, "stages.ground.objectives=[]", run) == [
+        f"--set decoder.prior: decoder: {alone}"
+    ]
     assert told(tmp_path, MIXED, "stages={ground: null, evaluate: null}") == []  # there is no model
     own = "stages.evaluate.decoder={use: mixed_trie, learned: true}"
     assert told(tmp_path, MIXED, own) == []
@@ -121,3 +127,23 @@ def test_a_stages_own_decoder_has_the_weights_of_the_model_that_it_reads(
     assert told(tmp_path, LINES, *own) == [f"--set {key}: {key}: {untrained()}"]
     other = [*own[:2], "stages.mixed.objectives=[{objective: mixture}]", f"stages.{source}.from=ground"]
     assert f"--set {key}: {key}: {untrained()}" in told(tmp_path, LINES, *other)
+
+
+@pytest.mark.parametrize("key", ["stages.last.decoder", "stages.rl.rollout"])
+def test_a_stages_own_decoder_takes_no_share_of_another_prior(tmp_path: Path, key: str) -> None:
+    """What is learnt is the share of one prior; of another, and of other scores of it, it says nothing."""
+    start = ["stages.first=null", f"{key}={{use: mixed_trie, learned: true, weight: 0.7, score: vocabulary}}"]
+    assert told(tmp_path, LINES, *start) == []
+    assert told(tmp_path, LINES, *start, f"{key}.prior=popularity", f"{key}.learned=false") == []
+    for change, what in (
+        ("prior=popularity", "prior popularity instead of item_knn_directed"),
+        ("prior.recent=3", "prior.recent 3 instead of 10"),
+        ("normalise=softmax", "normalise 'softmax' instead of None"),
+    ):
+        with pytest.raises(UserError) as caught:
+            told(tmp_path, LINES, *start, f"{key}.{change}")
+        [line] = caught.value.lines
+        assert line.partition(f" {key}: ")[2] == (
+            f"the decoder's weights that the model brings were learnt with other options: {what}; take those "
+            "of the spec's 'decoder', or leave 'learned' out"
+        )

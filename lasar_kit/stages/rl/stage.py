@@ -127,7 +127,7 @@ class _RlTraining(Watched):
         catalogue, env = self.context.catalogue, self._env()
         decoder = catalogue.build("decoder", self.config.rollout, env)
         if isinstance(decoder, nn.Module):
-            restore_decoder(decoder, self.context.inputs["checkpoint"])
+            restore_decoder(decoder, self.config.rollout, self.context.inputs["checkpoint"])
             decoder.to(self.recommender.device)
         decoder.bind(self.recommender.prompts.table)
         rewards = [(one.weight, catalogue.build("reward", one.reward, env)) for one in self.config.rewards]

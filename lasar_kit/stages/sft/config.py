@@ -230,16 +230,12 @@ class SftConfig(TrainingConfig):
         for term in self._terms:
             if term.objective.trains_text and term.weight and not backbone.reads_text:
                 yield term.place, f"{term.objective.use} trains words, and backbone {backbone.use} has none"
-            unfit = (term.objective.unfit_backbone(backbone), term.objective.unfit_loop(loop))
+            unfit = (
+                term.objective.unfit_backbone(backbone),
+                term.objective.unfit_loop(loop),
+                term.objective.unfit_decoder(around.decoder),
+            )
             yield from ((term.place, f"{term.objective.use} {why}") for why in unfit if term.place and why)
-            if term.objective.trains_decoder and not around.decoder.learns:
-                yield (
-                    term.place,
-                    (
-                        f"{term.objective.use} trains weights of the decoder's own, and this "
-                        f"{around.decoder.use} has none; set 'decoder: {{use: mixed_trie, learned: true}}'"
-                    ),
-                )
             if term.place and term.objective.wants and "anchors" not in around.inputs:
                 yield (
                     term.place,

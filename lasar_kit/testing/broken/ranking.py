@@ -52,6 +52,22 @@ class LeavesNothingOut(TinyRanker):
         return self.score(histories), self.score(histories)
 
 
+@breaks(BROKEN, "ranker", "scores_can_be_mixed")
+class GivesLogarithms(TinyRanker):
+    """Gives logarithms, of which its options do not tell."""
+
+    def score(self, histories: Any) -> Any:
+        return np.log((1 + super().score(histories)) / 100)
+
+
+@breaks(BROKEN, "ranker", "probabilities_are_of_what_is_listed")
+class TakesScoresForLogarithms(TinyRanker):
+    """Gives exponentials of scores that are counts."""
+
+    def probabilities(self, scores: Any) -> Any:
+        return np.exp(scores)
+
+
 @breaks(BROKEN, "ranker", "asking_teaches_nothing")
 class LearnsFromQuestions(TinyRanker):
     """Counts what it is asked about as bought."""

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from lasar_kit.core.capabilities import ScoresWithout
+from lasar_kit.core.capabilities import GivesProbabilities, ScoresWithout
 from lasar_kit.core.dataset import ITEM_COLUMNS, Sequences
 from lasar_kit.core.interfaces import Ranker
 from lasar_kit.testing.contract import Contract, Subject, expect
@@ -102,6 +102,43 @@ def histories_are_left_out_where_asked(subject: Subject, case: Asked) -> None:
     for history, row in zip(histories, outside, strict=True):
         told = f"items {history.tolist()} of the history have scores {row[history].tolist()}"
         expect(np.all(row[history] == -np.inf), told)
+
+
+@ranker.check(
+    "Say `normalised_by: ClassVar[Normalise] = 'softmax'` among the options where scores are logarithms, or "
+    "others below 0.",
+    examples=1,
+)
+def scores_can_be_mixed(subject: Subject, case: Asked) -> None:
+    """Where probabilities are to be made of scores by their sum, not all scores are below 0, by which all
+    items would be alike."""
+    said = getattr(subject.config, "normalised_by", "sum")
+    if said != "sum" or isinstance(subject.component, GivesProbabilities):
+        return
+    train = Sequences.of([[0, 1, 0, 1], [1, 0, 1], [0, 1]])
+    scores = _fitted(subject, train, case.shop.items).score([np.array([0]), np.array([1, 0])])
+    listed = scores[scores > -np.inf]
+    alike = bool((listed <= 0).all() and (listed < 0).any())
+    expect(not alike, f"all scores are 0 or below, down to {listed.min(initial=0.0):.6g}")
+
+
+@ranker.check("Let `probabilities` give each listed item its own, and leave out what no list holds.")
+def probabilities_are_of_what_is_listed(subject: Subject, case: Asked) -> None:
+    """Where there is `probabilities`: none is below 0, together they are 1 at most, and of what is not listed
+    they are 0."""
+    if not isinstance(subject.component, GivesProbabilities):
+        return
+    train, items, histories = _given(case)
+    component: Any = _fitted(subject, train, items)
+    scores = component.score(histories)
+    shares = component.probabilities(scores)
+    if shares is None:
+        return
+    expect(shares.shape == scores.shape, f"probabilities of shape {shares.shape}, not {scores.shape}")
+    expect(np.all(shares >= 0), f"a probability is {shares[~(shares >= 0)][:1].tolist()}")
+    expect(not shares[scores == -np.inf].any(), "what is not listed has a probability")
+    total = shares.sum(1).max(initial=0.0)
+    expect(total <= 1 + 1e-6, f"probabilities add up to {total:.6g}")
 
 
 @ranker.check("Learn in fit alone; score must leave the ranker as it was.")

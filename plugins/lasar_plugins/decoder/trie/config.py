@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lasar_kit.spec import DecoderConfig, Normalise, RankerConfig, component
+from lasar_kit.spec import DecoderConfig, Normalised, RankerConfig, component
 
 
 class TrieConfig(DecoderConfig):
@@ -59,22 +60,24 @@ class MixedTrieConfig(TrieConfig):
         description="Whether the share is one for each user, from the state that answers: a linear map that "
         "begins at `weight` and is trained by the SFT objective `mixture`.",
     )
-    normalise: Normalise | None = Field(
-        None,
-        description="How the prior's scores become probabilities: divided by their sum, those below 0 being "
-        "0, or by softmax. When absent by softmax where they are logarithms, as those of `run`, and by their "
-        "sum else. Uniform where none is listed.",
-    )
-
-    @property
-    def normalised_by(self) -> Normalise:
-        """By `normalise`, or as the prior's scores are."""
-        return self.normalise or self.prior.normalised_by
+    normalise: Normalised = None
 
     @property
     def learns(self) -> bool:
         """By `learned`."""
         return self.learned
+
+    @property
+    def mixed_in(self) -> RankerConfig:
+        """The prior."""
+        return self.prior
+
+    @property
+    def learnt_beside(self) -> Mapping[str, Any]:
+        """The prior, whatever tables call it, and how its scores are read where not as they would be."""
+        prior = self.prior.model_dump(mode="json", exclude={"label"})
+        usual = self.normalise == self.prior.normalised_by
+        return {"use": self.use, "prior": prior, "normalise": None if usual else self.normalise}
 
     @model_validator(mode="after")
     def _can_be_moved(self) -> Self:

@@ -44,7 +44,7 @@ class MixedTrie(TrieWalk, nn.Module):
         TrieWalk.__init__(self, config, env)
         assert env.train is not None, "a run has data"
         self.fitted = _fits(config, env)
-        self.prior = ItemPrior(self.fitted(env.train), config.normalised_by)
+        self.prior = self._prior(env.train)
         self.gate: nn.Linear | None = None
         if config.learned:
             self.gate = nn.Linear(env.hidden_size, 1, device=env.device)
@@ -72,9 +72,12 @@ class MixedTrie(TrieWalk, nn.Module):
 
     def remembered(self, train: Sequences) -> Remembered:
         """Fit the prior on these sequences alone, and leave the one that ranks as it is."""
-        prior = ItemPrior(self.fitted(train), self.config.normalised_by)
+        prior = self._prior(train)
         prior.bind(self.table, self.trie)
         return prior.of_items
+
+    def _prior(self, train: Sequences) -> ItemPrior:
+        return ItemPrior(self.fitted(train), self.config.normalise, self.config.prior.normalised_by)
 
     def search(self, backbone: Backbone, trace: LatentTrace, width: int) -> Beams:
         """The `width` best items of each branch, by a beam of that width.

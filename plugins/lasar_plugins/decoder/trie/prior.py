@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lasar_kit.core.interfaces import Ranker
 from lasar_kit.core.lesson import moved
-from lasar_kit.core.shares import distribution
+from lasar_kit.core.shares import probabilities
 from lasar_kit.core.trie import Trie
 from lasar_kit.core.values import SidTable
 from lasar_kit.spec import Normalise
@@ -26,8 +26,8 @@ ROWS = 512
 class ItemPrior:
     """A fitted ranker's probabilities of items, and of all prefixes of their SIDs."""
 
-    def __init__(self, ranker: Ranker, normalise: Normalise) -> None:
-        self.ranker, self.normalise = ranker, normalise
+    def __init__(self, ranker: Ranker, normalise: Normalise | None, otherwise: Normalise = "sum") -> None:
+        self.ranker, self.normalise, self.otherwise = ranker, normalise, otherwise
         self.latest: tuple[Tensor, list[Tensor]] | None = None
         self._leaf_of: dict[tuple[int, ...], int] | None = None
         self.fitted, self.later = 0, 0
@@ -84,7 +84,8 @@ class ItemPrior:
         return self.latest[1]
 
     def masses(self, histories: Sequence[Int[np.ndarray, " H"]]) -> list[Float[np.ndarray, "U n"]]:
-        """For each level the probability of every node's items together; each level's add up to 1.
+        """For each level the probability of every node's items together; each level's add up to that of all
+        that the ranker lists, 1 at most.
 
         Nodes are in the order of their prefixes.
         """
@@ -105,7 +106,7 @@ class ItemPrior:
     def _leaves(self, histories: Sequence[Int[np.ndarray, " H"]]) -> Float[np.ndarray, "U n"]:
         """Return the probabilities of all SIDs, in their order."""
         known = [history[history < self.fitted] for history in histories] if self.later else histories
-        shares = distribution(self.ranker.score(known), self.normalise)
+        shares = probabilities(self.ranker, self.ranker.score(known), self.normalise, self.otherwise)
         if self.later:
             shares = np.pad(shares, ((0, 0), (0, self.later)))
         ordered = np.array_equal(self.order, np.arange(len(self.order)))

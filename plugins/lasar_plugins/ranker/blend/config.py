@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from lasar_kit.spec import Normalise, RankerConfig, SpecModel, component
+from lasar_kit.spec import Normalised, RankerConfig, SpecModel, component
 
 
 class Member(SpecModel):
@@ -18,17 +18,7 @@ class Member(SpecModel):
         gt=0,
         description="Its share of the probability, beside those of the others; given for all or none.",
     )
-    normalise: Normalise | None = Field(
-        None,
-        description="How its scores become probabilities: divided by their sum, those below 0 being 0, or by "
-        "softmax. When absent by softmax where they are logarithms, as those of `run`, and by their sum "
-        "else. Uniform where it lists nothing.",
-    )
-
-    @property
-    def normalised_by(self) -> Normalise:
-        """By `normalise`, or as the ranker's scores are."""
-        return self.normalise or self.ranker.normalised_by
+    normalise: Normalised = None
 
 
 class BlendConfig(RankerConfig):
@@ -52,6 +42,11 @@ class BlendConfig(RankerConfig):
                 "all or to none"
             )
         return of
+
+    @property
+    def trained_before(self) -> tuple[str, ...]:
+        """Those of its members."""
+        return tuple(name for member in self.of for name in member.ranker.trained_before)
 
     @property
     def shares(self) -> list[float]:

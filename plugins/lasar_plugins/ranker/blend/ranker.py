@@ -7,6 +7,7 @@ the members' shares. Compare a linear opinion pool (Stone 1961).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from jaxtyping import Float, Int
 from lasar_kit.core.capabilities import ScoresWithout
 from lasar_kit.core.dataset import Sequences
 from lasar_kit.core.interfaces import Ranker
-from lasar_kit.core.shares import distribution
+from lasar_kit.core.shares import probabilities
 from lasar_kit.core.values import Env
 from lasar_plugins.ranker.blend.config import BlendConfig
 
@@ -23,8 +24,9 @@ Scores = Float[np.ndarray, "U I"]
 
 
 class Blend:
-    """Scores are probabilities, which add up to 1. A member that lists nothing behind a history gives all
-    items the same; an item of no probability is not listed, nor is any where no member lists one."""
+    """Scores are probabilities, which add up to 1 less what lies outside of members' beams. A member that
+    lists nothing behind a history gives all items the same; an item of no probability is not listed, nor is
+    any where no member lists one."""
 
     def __init__(self, config: BlendConfig, env: Env) -> None:
         assert env.build is not None, "Catalogue.build gives it"
@@ -59,15 +61,21 @@ class Blend:
             row[history] = -np.inf
         return inside, outside
 
+    def probabilities(self, scores: Float[np.ndarray, "U I"]) -> Float[np.ndarray, "U I"]:
+        """The scores, 0 for what is not listed."""
+        own: Float[np.ndarray, "U I"] = np.maximum(scores, 0.0)
+        return own
+
     def _mixed(self, ask: Callable[[Ranker], tuple[Scores, ...]]) -> list[Scores]:
         """Mix what members are asked for, list by list; probabilities are those of the first."""
         mixed: list[Scores] = []
         listed = []
         for ranker, member, share in zip(self.rankers, self.config.of, self.config.shares, strict=True):
             inside, *others = ask(ranker)
-            parts = [distribution(inside, member.normalised_by)]
-            parts += [distribution(scores, member.normalised_by, among=inside) for scores in others]
-            parts = [share * part for part in parts]
+            own = partial(
+                probabilities, ranker, normalise=member.normalise, otherwise=member.ranker.normalised_by
+            )
+            parts = [share * own(inside), *(share * own(scores, among=inside) for scores in others)]
             mixed = [whole + part for whole, part in zip(mixed, parts, strict=True)] if mixed else parts
             listed.append((inside > -np.inf).any(1))
         for scores in mixed:
