@@ -80,11 +80,11 @@ def test_the_command_tells_what_passed_and_what_failed(
 ) -> None:
     assert call("plugins", "check", "aligner", "shifted", "--plugin", folder) == 0
     sound = capsys.readouterr().out.splitlines()
-    assert sound[-1] == "aligner shifted: 19 of 19 checks as they should be"
+    assert sound[-1] == "aligner shifted: 20 of 20 checks as they should be"
     assert all(line.startswith("passed") for line in sound[:-1])
     assert call("plugins", "check", "aligner", "shifted", "--plugin", folder, "--set", "shift=0.5") == 1
     broken = capsys.readouterr().out.splitlines()
-    assert broken[-1] == "aligner shifted: 18 of 19 checks as they should be"
+    assert broken[-1] == "aligner shifted: 19 of 20 checks as they should be"
     place = next(number for number, line in enumerate(broken) if line.startswith("FAILED"))
     assert broken[place].split()[1] == "zero_on_identity"
     assert broken[place + 1].strip().startswith("the loss is 0.5 instead of 0 at [0, 0] [depth=[[1]]")
