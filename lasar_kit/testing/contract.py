@@ -39,12 +39,8 @@ def expect_close(found: Tensor, expected: Tensor, what: str, tolerance: float = 
         raise Broken(f"{what} {furthest(found, expected)}")
 
 
-FROM_NOTHING = ("depth_policy", "latent_loop")
-"""Kinds whose weights often begin at zero, where what they are multiplied by is not felt."""
-
-
 def _moved_from_zero(component: nn.Module) -> None:
-    """Move weights that are all zero, as the first update does, or laws would hold for their sake alone."""
+    """Move weights that are all zero, as the first update does: what they are multiplied by is not felt."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in component.parameters():
@@ -78,7 +74,7 @@ class Subject:
         component = self.make(given(self.kind, env))
         if isinstance(component, nn.Module):
             component.to(self.device).train(self.training)
-            if self.kind in FROM_NOTHING:
+            if self.kind == "depth_policy":
                 _moved_from_zero(component)
         return component
 

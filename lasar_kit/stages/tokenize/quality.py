@@ -34,8 +34,8 @@ def quantization_report(
     exponential of the entropy of their frequencies (K if all K are equally frequent). All these describe
     `codes`, so that a level that collapsed cannot hide behind reassignment; `relative_error_resolved` is
     the error of all levels after it. `identical` is the largest number of items with one and the same
-    embedding, `alike` how many have that of another. `caution` says where either is most of the catalogue, and
-    they share a SID for it, or where an error is above 1, which is that of no code at all.
+    embedding, `alike` how many have that of another. `caution` says where either is most of the catalogue,
+    and they share a SID for it, or where an error is above 1, which is that of no code at all.
     """
     levels = codes.shape[1]
     energy = math.fsum(float(rows.double().square().sum()) for rows in torch.split(embeddings, ROWS))
@@ -70,13 +70,13 @@ def _caution(report: dict[str, Any]) -> str:
     # A quantizer that reads its SIDs from a file tells items of one embedding apart.
     if items < 2 * identical <= 2 * int(collisions["largest_group"]):
         return (
-            f"{identical:,} of {items:,} items have the same embedding, so their SIDs are arbitrary. Have they "
-            "no text? 'text_encoder: cooccurrence' needs none"
+            f"{identical:,} of {items:,} items have the same embedding, so their SIDs are arbitrary. Have "
+            "they no text? 'text_encoder: cooccurrence' needs none"
         )
     if items < 2 * alike <= 2 * int(collisions["items_sharing"]):
         return (
-            f"{alike:,} of {items:,} items have the embedding of another, so what tells these apart in their "
-            "SIDs is arbitrary. Do their texts differ in numbers or rare words alone? 'text_encoder: "
+            f"{alike:,} of {items:,} items have the embedding of another, so what tells these apart in "
+            "their SIDs is arbitrary. Do their texts differ in numbers or rare words alone? 'text_encoder: "
             "cooccurrence' reads none"
         )
     return _worse_than_none(

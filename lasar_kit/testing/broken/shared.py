@@ -151,7 +151,7 @@ def _half_saved(kind: str) -> Subject:
 
 def _loose(kind: str) -> Subject:
     """Keeps a weight in a list."""
-    double = tiny.DOUBLES[kind]
+    double: Any = tiny.DOUBLES[kind]
 
     def build(self: Any, config: Any, env: Env) -> None:
         double.__init__(self, config, env)

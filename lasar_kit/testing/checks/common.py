@@ -112,7 +112,7 @@ def state_survives_saving(contract: Contract, subject: Subject, case: Any) -> No
 
 
 def weights_are_parameters(contract: Contract, subject: Subject, case: None) -> None:
-    """What takes a gradient is a parameter of the component, an nn.Module: nothing else is trained or saved."""
+    """What takes a gradient is a parameter of the component, an nn.Module: no other is trained or saved."""
     component = subject.component
     own = {id(weight) for weight in component.parameters()} if isinstance(component, nn.Module) else set()
     loose = [
