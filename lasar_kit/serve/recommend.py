@@ -96,8 +96,8 @@ class LoadedRun(Stock):
         Lists are those of `evaluate`: with `exclude_history`, of a search among all items but those of the
         history. `users` are the raw ids of who asks, for a model that reads them; one that the run does not
         know is as good as none. All processes share in the histories, unless `shared` is false: then this one
-        ranks for itself. Raises `UserError` for items that the run's catalogue does not have, and for arguments
-        of another form.
+        ranks for itself. Raises `UserError` for items that the run's catalogue does not have, and for
+        arguments of another form.
         """
         histories = _as_asked(histories, k, users)
         rows = [self.rows(history) for history in histories]
