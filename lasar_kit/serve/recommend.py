@@ -147,9 +147,7 @@ class LoadedRun(Stock):
         return np.array([row.get(user, -1) for user in users], dtype=np.int64)
 
 
-def _as_asked(
-    histories: Sequence[Sequence[str]], k: int, users: Sequence[str] | None
-) -> list[Sequence[str]]:
+def _as_asked(histories: Sequence[Sequence[str]], k: int, users: Sequence[str] | None) -> list[Sequence[str]]:
     """The histories, each a list: a text is a list of letters to Python, and these may be ids too."""
     if isinstance(histories, str) or not isinstance(histories, Iterable):
         raise UserError(f"histories: expected a list of lists of ids, got {histories!r}")
