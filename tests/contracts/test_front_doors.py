@@ -150,9 +150,9 @@ def test_the_pytest_option_runs_a_component_without_a_test_file(
     (folder / "pytest.ini").write_text("[pytest]\n")
     sound = ["--lasar-plugin", "aligner:shifted", "--lasar-path", "."]
     done = preloaded("pytest", *PYTEST, *sound, folder=folder)
-    assert (done.returncode, "19 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert (done.returncode, "20 passed" in done.stdout) == (0, True), done.stdout + done.stderr
     code, out = pytest_of(folder, *sound, "--lasar-set", "shift=0.5")
-    assert (code, "1 failed, 18 passed" in out) == (1, True), out
+    assert (code, "1 failed, 19 passed" in out) == (1, True), out
     assert "zero_on_identity: the loss is 0.5 instead of 0 at [0, 0]" in out
     code, out = pytest_of(folder, "--lasar-plugin", "aligner:shiftd", "--lasar-path", ".")
     assert (code, "unknown aligner 'shiftd'; did you mean 'shifted'?" in out) == (4, True), out
@@ -173,10 +173,10 @@ def test_contract(check):
 
 def test_expected_failures_are_strict(folder: Path, pytest_of: Callable[..., Any]) -> None:
     code, out = pytest_of(folder, tests=DECORATED.format(shift=0.5))
-    assert (code, "18 passed, 1 xfailed" in out) == (0, True), out
+    assert (code, "19 passed, 1 xfailed" in out) == (0, True), out
     assert "aligner-shifted-zero_on_identity] - a reason" in out.replace("reason: ", "")
     code, out = pytest_of(folder, tests=DECORATED.format(shift=0.0))
-    assert (code, "1 failed, 18 passed" in out) == (1, True), out
+    assert (code, "1 failed, 19 passed" in out) == (1, True), out
     assert "zero_on_identity passed, but is declared to fail: a reason" in out
 
 
