@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,19 @@ Place = tuple[int, int]
 def _keys(places: Sequence[Place] | Int[np.ndarray, "n 2"]) -> Int[np.ndarray, " n"]:
     rows = np.asarray(places, dtype=np.int64).reshape(-1, 2)
     return rows[:, 0] << 32 | rows[:, 1]
+
+
+def _reserve(path: Path) -> None:
+    """Take the room of a file, or raise `OSError`: one that is written to through memory, and finds the disk
+    full, kills its process by SIGBUS."""
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    try:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError:
+        path.unlink()
+        raise
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,7 @@ class AnchorStore:
         np.save(folder / "offsets.npy", offsets)
         shape = (int(offsets[-1]), width)
         states = np.lib.format.open_memmap(folder / "states.npy", mode="w+", dtype=dtype, shape=shape)
+        _reserve(folder / "states.npy")
         write_json(folder / PROGRESS, 0)
         return cls(keys, offsets, states, folder)
 

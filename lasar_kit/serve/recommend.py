@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,8 +96,10 @@ class LoadedRun(Stock):
         Lists are those of `evaluate`: with `exclude_history`, of a search among all items but those of the
         history. `users` are the raw ids of who asks, for a model that reads them; one that the run does not
         know is as good as none. All processes share in the histories, unless `shared` is false: then this one
-        ranks for itself. Raises `UserError` for items that the run's catalogue does not have.
+        ranks for itself. Raises `UserError` for items that the run's catalogue does not have, and for
+        arguments of another form.
         """
+        histories = _as_asked(histories, k, users)
         rows = [self.rows(history) for history in histories]
         if not rows:
             return []
@@ -142,6 +145,25 @@ class LoadedRun(Stock):
         """Rows of raw ids of users in the data set, -1 for one unknown."""
         row = {user: place for place, user in enumerate(self.dataset.users)}
         return np.array([row.get(user, -1) for user in users], dtype=np.int64)
+
+
+def _as_asked(histories: Sequence[Sequence[str]], k: int, users: Sequence[str] | None) -> list[Sequence[str]]:
+    """The histories, each a list: a text is a list of letters to Python, and these may be ids too."""
+    if isinstance(histories, str) or not isinstance(histories, Iterable):
+        raise UserError(f"histories: expected a list of lists of ids, got {histories!r}")
+    asked = list(histories)
+    told = [
+        f"histories[{number}]: expected a list of ids, got {history!r}"
+        for number, history in enumerate(asked)
+        if isinstance(history, str) or not isinstance(history, Iterable)
+    ]
+    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
+        told.append(f"k: expected a whole number, 1 or more, got {k!r}")
+    if users is not None and len(users) != len(asked):
+        told.append(f"users: {len(users):,} of them for {len(asked):,} histories")
+    if told:
+        raise UserError(*told)
+    return asked
 
 
 def recommend(

@@ -119,6 +119,8 @@ class Stock:
         self.withdrawn = np.array([self.row_of[item] for item in ids], dtype=np.int64)
 
     def _hint(self, item: str) -> str:
+        if not isinstance(item, str):
+            return f"ids are texts, such as {self._ids[0]!r}"
         hint = nearest(item, self.row_of)
         return hint if hint.startswith("did") else f"ids look like {self._ids[0]!r}"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from lasar_kit.core.environment import given
@@ -38,6 +39,15 @@ def expect_close(found: Tensor, expected: Tensor, what: str, tolerance: float = 
         raise Broken(f"{what} {furthest(found, expected)}")
 
 
+def _moved_from_zero(component: nn.Module) -> None:
+    """Move weights that are all zero, as the first update does: what they are multiplied by is not felt."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in component.parameters():
+            if not weight.any():
+                weight.add_(0.3 * torch.randn(weight.shape, generator=generator).to(weight))
+
+
 @dataclass
 class Subject:
     """A component under test: how to build it, and what it is called in messages."""
@@ -64,6 +74,8 @@ class Subject:
         component = self.make(given(self.kind, env))
         if isinstance(component, nn.Module):
             component.to(self.device).train(self.training)
+            if self.kind == "depth_policy":
+                _moved_from_zero(component)
         return component
 
     @property

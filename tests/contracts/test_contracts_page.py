@@ -25,7 +25,7 @@ def test_the_command_of_the_page_works(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit) as caught:
         main(shlex.split(block.splitlines()[0])[1:])
     assert caught.value.code == 0
-    assert "19 of 19" in capsys.readouterr().out
+    assert "20 of 20" in capsys.readouterr().out
 
 
 def test_the_decorator_of_the_page_works(tmp_path: Path) -> None:
@@ -33,5 +33,5 @@ def test_the_decorator_of_the_page_works(tmp_path: Path) -> None:
     (tmp_path / "test_page.py").write_text(block)
     (mark,) = runpy.run_path(str(tmp_path / "test_page.py"))["test_contract"].pytestmark
     names = [parameter.id for parameter in mark.args[1]]
-    assert len(names) == 38
+    assert len(names) == 40
     assert names[0] == "aligner-stepwise-has_its_interface"

@@ -80,11 +80,11 @@ def test_the_command_tells_what_passed_and_what_failed(
 ) -> None:
     assert call("plugins", "check", "aligner", "shifted", "--plugin", folder) == 0
     sound = capsys.readouterr().out.splitlines()
-    assert sound[-1] == "aligner shifted: 19 of 19 checks as they should be"
+    assert sound[-1] == "aligner shifted: 20 of 20 checks as they should be"
     assert all(line.startswith("passed") for line in sound[:-1])
     assert call("plugins", "check", "aligner", "shifted", "--plugin", folder, "--set", "shift=0.5") == 1
     broken = capsys.readouterr().out.splitlines()
-    assert broken[-1] == "aligner shifted: 18 of 19 checks as they should be"
+    assert broken[-1] == "aligner shifted: 19 of 20 checks as they should be"
     place = next(number for number, line in enumerate(broken) if line.startswith("FAILED"))
     assert broken[place].split()[1] == "zero_on_identity"
     assert broken[place + 1].strip().startswith("the loss is 0.5 instead of 0 at [0, 0] [depth=[[1]]")
@@ -150,9 +150,9 @@ def test_the_pytest_option_runs_a_component_without_a_test_file(
     (folder / "pytest.ini").write_text("[pytest]\n")
     sound = ["--lasar-plugin", "aligner:shifted", "--lasar-path", "."]
     done = preloaded("pytest", *PYTEST, *sound, folder=folder)
-    assert (done.returncode, "19 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert (done.returncode, "20 passed" in done.stdout) == (0, True), done.stdout + done.stderr
     code, out = pytest_of(folder, *sound, "--lasar-set", "shift=0.5")
-    assert (code, "1 failed, 18 passed" in out) == (1, True), out
+    assert (code, "1 failed, 19 passed" in out) == (1, True), out
     assert "zero_on_identity: the loss is 0.5 instead of 0 at [0, 0]" in out
     code, out = pytest_of(folder, "--lasar-plugin", "aligner:shiftd", "--lasar-path", ".")
     assert (code, "unknown aligner 'shiftd'; did you mean 'shifted'?" in out) == (4, True), out
@@ -173,10 +173,10 @@ def test_contract(check):
 
 def test_expected_failures_are_strict(folder: Path, pytest_of: Callable[..., Any]) -> None:
     code, out = pytest_of(folder, tests=DECORATED.format(shift=0.5))
-    assert (code, "18 passed, 1 xfailed" in out) == (0, True), out
+    assert (code, "19 passed, 1 xfailed" in out) == (0, True), out
     assert "aligner-shifted-zero_on_identity] - a reason" in out.replace("reason: ", "")
     code, out = pytest_of(folder, tests=DECORATED.format(shift=0.0))
-    assert (code, "1 failed, 18 passed" in out) == (1, True), out
+    assert (code, "1 failed, 19 passed" in out) == (1, True), out
     assert "zero_on_identity passed, but is declared to fail: a reason" in out
 
 

@@ -70,8 +70,28 @@ class KeepsHead(tiny.TinyDecoder):
         return super().scores(self.model, trace)
 
 
+class KeepsMean(tiny.TinyPolicy):
+    """Centres states by a moving mean; its weights begin at zero, which hides it until they are trained."""
+
+    mean: Any = 0.0
+
+    def __init__(self, config: Any, env: Any) -> None:
+        super().__init__(config, env)
+        self.weight.data.zero_()
+
+    def logits(self, prompt: Any) -> Any:
+        self.mean = 0.9 * self.mean + 0.1 * prompt.h0.detach().float().mean((0, 1))
+        return (prompt.h0.float() - self.mean) @ self.weight
+
+
 @pytest.mark.parametrize(
-    ("kind", "keeps"), [("latent_loop", KeepsNorm), ("aligner", KeepsScale), ("decoder", KeepsHead)]
+    ("kind", "keeps"),
+    [
+        ("latent_loop", KeepsNorm),
+        ("aligner", KeepsScale),
+        ("decoder", KeepsHead),
+        ("depth_policy", KeepsMean),
+    ],
 )
 def test_what_is_kept_of_a_first_use_is_caught(kind: str, keeps: Any) -> None:
     named = next(check for check in checks_for(kind) if check.name == "earlier_uses_are_forgotten")

@@ -78,6 +78,14 @@ def test_another_separator_than_declared(tmp_path: Path, separator: str) -> None
     assert len(load("csv", **options, separator=separator).users) == 8
 
 
+@pytest.mark.parametrize("line", ['{"user": "ann", "item": "soap", "time": 3}', '[{"user": "ann"}]', "{"])
+@pytest.mark.parametrize("separator", [None, ";"])
+def test_lines_of_json_are_told(tmp_path: Path, line: str, separator: str | None) -> None:
+    (tmp_path / "log.jsonl").write_text(f"{line}\n" * 3)
+    told = refused("csv", interactions=tmp_path / "log.jsonl", separator=separator)
+    assert told.endswith("log.jsonl:1: holds JSON, which is not read here; write it as CSV or Parquet")
+
+
 def test_another_separator_in_atomic_files(tmp_path: Path) -> None:
     options = recbole_files(tmp_path, SOUND)
     for file in (tmp_path / "x.inter", tmp_path / "x.item"):

@@ -1,6 +1,7 @@
 """A machine's faults are told in one line, and leave nothing that is half done."""
 
 import errno
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from lasar_kit.data.anchor_store import AnchorStore
 from lasar_kit.errors import UserError
 from lasar_kit.model.recommender import Recommender
 from lasar_kit.process import faults
@@ -86,6 +88,23 @@ def test_a_checkpoint_that_did_not_fit_leaves_the_others(tmp_path: Path) -> None
     assert not problems
     kept.write(6, state, tmp_path / "stage")
     assert [path.name for path in kept.all()] == ["000000003", "000000006"]
+
+
+def test_anchors_take_their_room_before_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are written through memory, where a full disk is no error but the end of the process."""
+    made = AnchorStore.begin(tmp_path, [(0, 1), (1, 1)], [5000, 5000], 64, "float16")
+    stored = tmp_path / "states.npy"
+    assert stored.stat().st_blocks * 512 >= stored.stat().st_size > made.states.nbytes
+
+    def full(*given: Any) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="no room"):
+        AnchorStore.begin(tmp_path, [(0, 1)], [1], 64, "float16")
+    assert not stored.exists()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])

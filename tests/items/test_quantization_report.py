@@ -109,6 +109,20 @@ def test_most_items_alike_is_a_caution(same: int, caution: bool) -> None:
     assert not caution or "'text_encoder: cooccurrence'" in report["caution"]
 
 
+@pytest.mark.parametrize(("values", "caution"), [([0, 0, 1, 1, 2, 2], True), ([0, 0, 1, 2, 3, 3.5], False)])
+def test_items_that_are_alike_in_pairs_are_a_caution(values: list[float], caution: bool) -> None:
+    """As where titles differ by a number that no term holds: no error, and arbitrary codes."""
+    made = RqKmeans(RqKmeansConfig(use="rq_kmeans", levels=2, codes=6), Env())
+    items = torch.tensor(values, dtype=torch.float32)[:, None]
+    made.fit(items)
+    codes = made.encode(items)
+    resolved, _, collisions = resolve(codes, items, made, "reassign")
+    report = quantization_report(codes, items, made, resolved, collisions)
+    assert (report["identical"], report["alike"]) == (2, 6 if caution else 2)
+    assert report.get("caution", "").startswith("6 of 6 items have the embedding of another" * caution)
+    assert ("caution" in report) == caution
+
+
 @pytest.mark.parametrize(("scale", "caution"), [(0.5, False), (1.9, False), (2.1, True)])
 def test_an_error_above_that_of_no_code_is_a_caution(scale: float, caution: bool) -> None:
     """Every item is 1 and its reconstruction `scale`: the error is (scale - 1)^2."""

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lasar_kit.core.allowed import Allowed
+from lasar_kit.errors import UserError
 from lasar_kit.serve.engine import Asked
 from lasar_kit.serve.http import service as service_module
 from lasar_kit.serve.http.bodies import RecommendBody
@@ -117,6 +118,28 @@ def test_a_depth_may_be_forced_and_thoughts_tell_what_each_would_give(
             found["item"] for found in one["thoughts"][-1]
         ]
     assert at[0] != at[4]
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ({"histories": "i3"}, "histories: expected a list of lists of ids, got 'i3'"),
+        ({"histories": [["i3"], "i4"]}, "histories[1]: expected a list of ids, got 'i4'"),
+        ({"histories": [3]}, "histories[0]: expected a list of ids, got 3"),
+        ({"histories": [[3]]}, "no item 3 in this run; ids are texts, such as 'i0'"),
+        ({"k": 0}, "k: expected a whole number, 1 or more, got 0"),
+        ({"k": -1}, "k: expected a whole number, 1 or more, got -1"),
+        ({"k": 2.0}, "k: expected a whole number, 1 or more, got 2.0"),
+        ({"users": ["a", "b"]}, "users: 2 of them for 1 histories"),
+    ],
+)
+def test_a_program_that_asks_in_another_form_is_told(
+    model: LoadedRun, asked: dict[str, Any], line: str
+) -> None:
+    """A text is a list of letters to Python: as a history it had a list, where letters are ids too."""
+    with pytest.raises(UserError) as caught:
+        model.rank(**{"histories": [["i3"]], "k": 2, **asked})
+    assert caught.value.lines == (line,)
 
 
 def test_an_answer_is_the_same_whoever_else_asks(model: LoadedRun, histories: list[list[str]]) -> None:

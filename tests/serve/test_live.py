@@ -15,9 +15,11 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
+from lasar_kit.catalogue import Catalogue
 from lasar_kit.errors import UserError
 from lasar_kit.serve.http.app import Options, create_app
 from lasar_kit.serve.http.service import Service
+from lasar_kit.serve.live import commands
 from lasar_kit.serve.live import ledger as ledgers
 from lasar_kit.serve.live.catalogue import LiveCatalogue
 from lasar_kit.serve.live.ledger import Ledger
@@ -204,6 +206,23 @@ def test_what_cannot_be_is_refused_and_changes_nothing(
             assert server.post("/items", json=new(41)).status_code == 503
     assert listed(server) == pytest.approx(before, abs=1e-4)
     assert not (tmp_path / "items.jsonl").exists()
+
+
+def test_the_command_line_counts_what_is_listed(
+    opened: Callable[[], LiveCatalogue[LoadedRun]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What came and was withdrawn again is not listed."""
+    live = opened()
+    trained = live.model.dataset.items.height
+    came = pl.DataFrame({"id": ["new/41", "new/42"], "title": ["New 41", "New 42"]})
+    live.add(live.embed(came))
+    live.withdraw(["new/42", "i3"])
+    monkeypatch.setattr(commands, "_live", lambda run, catalogue: live)
+    commands.show(Path("run"), Catalogue({}), as_json=False)
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told == f"the catalogue lists {trained:,} items, 1 of which came after training"
 
 
 def test_items_are_found_by_their_titles(client: Callable[..., TestClient]) -> None:

@@ -279,3 +279,16 @@ def test_a_server_that_is_not_up_is_not_ready(model: LoadedRun) -> None:
     client = TestClient(create_app(Service(model, "shop"), Options()))
     assert client.get("/ready").status_code == 503
     assert client.get("/health").status_code == 200
+
+
+def test_a_body_that_is_not_said_to_be_json_is_told_how(served: Callable[..., TestClient]) -> None:
+    """As `curl -d` sends it."""
+    sent = {
+        "content": b'{"histories": [["i3"]]}',
+        "headers": {"Content-Type": "application/x-www-form-urlencoded"},
+    }
+    answer = served().post("/recommend", **sent)
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"field": "body", "message": "is no JSON by its header; send 'Content-Type: application/json'"}
+    ]

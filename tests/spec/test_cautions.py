@@ -46,6 +46,12 @@ def test_anchors_of_a_backbone_that_saw_no_text(tmp_path: Path) -> None:
             "depth_policy mlp says how long to think, and latent_loop none does not think; set "
             "'latent_loop: coconut', or leave depth_policy out",
         ),
+        (
+            "objectives: [{objective: rearec_erl}, {objective: each_thought}]",
+            "objectives lists rearec_erl, each_thought, about thoughts, and latent_loop none does not think; "
+            "set 'latent_loop: coconut', or leave it out",
+        ),
+        ("objectives: [{objective: rearec_erl, weight: 0}]", ""),
         ("latent_loop: coconut, depth_policy: fixed", ""),
         ("depth_policy: {use: fixed, depth: 0}", ""),
     ],

@@ -83,6 +83,18 @@ def test_an_objective_that_lacks_what_it_needs(tmp_path: Path, override: str, li
             "coconut_curriculum'",
         ),
         (
+            "stages.train={latent_loop: {use: coconut_curriculum, drop: true}, objectives: [{objective: "
+            "remaining_steps}]}",
+            "remaining_steps trains a loop that writes, and coconut_curriculum does not with its options; "
+            "set 'latent_loop: coconut_curriculum'",
+        ),
+        (
+            "stages.train={latent_loop: {use: coconut_curriculum, drop: true}, objectives: [{objective: "
+            "rationale}]}",
+            "rationale teaches a loop to write, and coconut_curriculum does not with its options; set "
+            "'latent_loop: {use: written}'",
+        ),
+        (
             "stages.train.objectives=[{objective: plr_diversity}]",
             "plr_diversity keeps parallel streams apart, and coconut has one; set 'latent_loop: plr'",
         ),

@@ -113,6 +113,8 @@ def _doubt(path: Path, header: list[str], layout: Layout) -> str:
     """Guess what is the matter with a header that lacks a column in use; empty where nothing seems to be."""
     doubts = []
     cells = header
+    if header[:1] and header[0].lstrip("[ ").startswith("{"):
+        return "holds JSON, which is not read here; write it as CSV or Parquet"
     if len(header) == 1 and (other := _other_separator(path, layout)):
         doubts.append(f"has one column only: {other}")
         cells = header[0].split(_best_separator(header[0], layout.separator))

@@ -286,6 +286,9 @@ def _mistake(error: dict[str, Any]) -> Mistake:
     """Where a request is wrong, as it would be written: `histories[0][2]`."""
     if error["type"] == "json_invalid":
         return Mistake(field="body", message=f"no JSON: {error.get('ctx', {}).get('error', error['msg'])}")
+    if isinstance(error.get("input"), bytes):  # FastAPI's, for a body that is not said to be JSON
+        told = "is no JSON by its header; send 'Content-Type: application/json'"
+        return Mistake(field="body", message=told)
     places = [place for place in error["loc"] if place != "body"]
     field = "".join(f"[{place}]" if isinstance(place, int) else f".{place}" for place in places)
     return Mistake(field=one_line(field.removeprefix(".")) or "body", message=one_line(error["msg"]))

@@ -83,11 +83,9 @@ def _live(run: Path, catalogue: Catalogue) -> LiveCatalogue[Stock]:
 
 
 def _count(live: LiveCatalogue[Stock]) -> str:
-    count = live.model.dataset.items.height
-    return (
-        f"the catalogue lists {count - len(live.model.withdrawn):,} items, "
-        f"{count - live.trained:,} of which came after training"
-    )
+    count, gone = live.model.dataset.items.height, live.model.withdrawn
+    came = count - live.trained - int((gone >= live.trained).sum())
+    return f"the catalogue lists {count - len(gone):,} items, {came:,} of which came after training"
 
 
 def _read(file: Path, model: Stock) -> pl.DataFrame:

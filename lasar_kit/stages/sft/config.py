@@ -18,7 +18,7 @@ from lasar_kit.spec import (
     component,
 )
 from lasar_kit.spec.component import ComponentOf
-from lasar_kit.stages.sft.terms import INSTEAD_OF, LOGGED_AS, SftTerm, WeightedSftObjective
+from lasar_kit.stages.sft.terms import INSTEAD_OF, LOGGED_AS, SftTerm, WeightedSftObjective, no_thought
 from lasar_kit.stages.sft.text_config import WRITTEN, ReasoningTextConfig, TasksConfig, TextConfig
 from lasar_kit.train.config import Inputs, Line, PromptRule, TrainingConfig
 
@@ -260,7 +260,7 @@ class SftConfig(TrainingConfig):
                 f"{self.latent_loop.use} writes, but no objective here teaches it to; add "
                 "'objectives: [{objective: rationale}]'"
             )
-        yield from self._no_thought()
+        yield from no_thought(self.latent_loop, self.depth_policy, self._terms)
         asked = []
         if "anchors" in inputs:
             name, anchors = inputs["anchors"]
@@ -273,20 +273,6 @@ class SftConfig(TrainingConfig):
             if rule not in (None, self.prompt_rule):
                 what = "prompts it never sees" if rule == "sliding" else "few of its prompts"
                 yield f"samples is {self.samples!r} but {option} is {rule!r}: texts are of {what}"
-
-    def _no_thought(self) -> Iterator[str]:
-        """A loop and a policy of which one does nothing without the other."""
-        loop, policy = self.latent_loop, self.depth_policy
-        if loop.use != "none" and policy.support == (0,):
-            yield (
-                f"{loop.use} thinks as long as depth_policy says, and {policy.use} has depth 0 alone, so it "
-                "never thinks; set 'depth_policy: mlp' or 'depth_policy: fixed'"
-            )
-        if loop.use == "none" and policy.support != (0,):
-            yield (
-                f"depth_policy {policy.use} says how long to think, and latent_loop none does not think; set "
-                "'latent_loop: coconut', or leave depth_policy out"
-            )
 
 
 def _options(short: SpecModel, only: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -34,8 +34,8 @@ def quantization_report(
     exponential of the entropy of their frequencies (K if all K are equally frequent). All these describe
     `codes`, so that a level that collapsed cannot hide behind reassignment; `relative_error_resolved` is
     the error of all levels after it. `identical` is the largest number of items with one and the same
-    embedding. `caution` says where these are most of the catalogue, and share a SID for it, or where an error
-    is above 1, which is that of no code at all.
+    embedding, `alike` how many have that of another. `caution` says where either is most of the catalogue,
+    and they share a SID for it, or where an error is above 1, which is that of no code at all.
     """
     levels = codes.shape[1]
     energy = math.fsum(float(rows.double().square().sum()) for rows in torch.split(embeddings, ROWS))
@@ -46,9 +46,11 @@ def quantization_report(
     counts = [
         np.bincount(column, minlength=size) for column, size in zip(columns, quantizer.sizes, strict=True)
     ]
+    same = _same(embeddings)
     report = {
         "items": len(codes),
-        "identical": most_alike(embeddings),
+        "identical": int(same.max(initial=0)),
+        "alike": int(same[same > 1].sum()),
         "sizes": list(quantizer.sizes),
         "relative_error": [error / energy if energy else 0.0 for error in errors],
         "mean_squared_error": [error / cells for error in errors],
@@ -63,10 +65,20 @@ def quantization_report(
 
 def _caution(report: dict[str, Any]) -> str:
     """A line about SIDs that tell little of their items; empty where there is nothing to say."""
-    identical, items, collisions = report["identical"], report["items"], report["collisions"]
+    identical, alike, items = report["identical"], report["alike"], report["items"]
+    collisions = report["collisions"]
     # A quantizer that reads its SIDs from a file tells items of one embedding apart.
     if items < 2 * identical <= 2 * int(collisions["largest_group"]):
-        return _alike(identical, items)
+        return (
+            f"{identical:,} of {items:,} items have the same embedding, so their SIDs are arbitrary. Have "
+            "they no text? 'text_encoder: cooccurrence' needs none"
+        )
+    if items < 2 * alike <= 2 * int(collisions["items_sharing"]):
+        return (
+            f"{alike:,} of {items:,} items have the embedding of another, so what tells these apart in "
+            "their SIDs is arbitrary. Do their texts differ in numbers or rare words alone? 'text_encoder: "
+            "cooccurrence' reads none"
+        )
     return _worse_than_none(
         report["relative_error"][-1], report["relative_error_resolved"], collisions["rule"]
     )
@@ -83,13 +95,6 @@ def _worse_than_none(error: float, resolved: float, rule: str) -> str:
     return f"the relative error is {error:.2f}{after}; above 1, SIDs tell less of the items than none{mend}"
 
 
-def _alike(identical: int, items: int) -> str:
-    return (
-        f"{identical:,} of {items:,} items have the same embedding, so their SIDs are arbitrary. Have they "
-        "no text? 'text_encoder: cooccurrence' needs none"
-    )
-
-
 def perplexity(counts: Int[np.ndarray, " K"]) -> float:
     """exp of the entropy of a frequency table; 0 for an empty one.
 
@@ -100,15 +105,15 @@ def perplexity(counts: Int[np.ndarray, " K"]) -> float:
     return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 
 
-def most_alike(embeddings: Float[Tensor, "I E"]) -> int:
-    """Most rows that are one and the same; 0 of none."""
+def _same(embeddings: Float[Tensor, "I E"]) -> Int[np.ndarray, " n"]:
+    """How many rows are one and the same, for each that there is."""
     # Told apart by a digest of 8 bytes: a copy of all rows would be as large as they are.
     digests = [
         int.from_bytes(blake2b(row.tobytes(), digest_size=8).digest(), "big")
         for rows in torch.split(embeddings, ROWS)
         for row in (rows + 0.0).cpu().numpy()  # -0.0 is 0.0
     ]
-    return int(np.unique(np.array(digests, dtype=np.uint64), return_counts=True)[1].max(initial=0))
+    return np.unique(np.array(digests, dtype=np.uint64), return_counts=True)[1]
 
 
 def _squared_error(

@@ -58,6 +58,7 @@ def saboteurs() -> Saboteurs:
         "no_global_random_numbers": _random,
         "inputs_are_left_as_they_were": lambda kind: _twisted(kind, _change_inputs),
         "state_survives_saving": _half_saved,
+        "weights_are_parameters": _loose,
         "results_have_type_and_device": lambda kind: _twisted(
             kind, lambda self, out, inputs: _each(out, _cast)
         ),
@@ -146,6 +147,18 @@ def _half_saved(kind: str) -> Subject:
 
     half = type("Half", (double,), {"state_dict": halved})
     return Subject(kind, "Half", lambda env: half(None, env))
+
+
+def _loose(kind: str) -> Subject:
+    """Keeps a weight in a list."""
+    double: Any = tiny.DOUBLES[kind]
+
+    def build(self: Any, config: Any, env: Env) -> None:
+        double.__init__(self, config, env)
+        self.scales = [torch.ones(2, requires_grad=True)]
+
+    loose = type("Loose", (double,), {"__init__": build})
+    return Subject(kind, "Loose", lambda env: loose(None, env))
 
 
 def _raises(self: Any, out: Any, inputs: tuple[Any, ...]) -> Any:

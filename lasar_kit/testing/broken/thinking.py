@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from lasar_kit.core.allowed import Allowed
 from lasar_kit.core.values import Beams, Env, LatentTrace, Prompt, SidTable
+from lasar_kit.spec import DepthPolicyConfig
 from lasar_kit.testing.broken.saboteurs import Saboteurs, breaks
+from lasar_kit.testing.contract import Subject
 from lasar_kit.testing.tiny import TinyDecoder, TinyLoop, TinyPolicy
 
 BROKEN: Saboteurs = {}
@@ -124,6 +126,20 @@ class Descending(TinyPolicy):
     """Lists the deepest first."""
 
     support = (3, 2, 1, 0)
+
+
+class _TwoDepths(DepthPolicyConfig):
+    """Says that there are two depths; the double has four."""
+
+    @property
+    def support(self) -> tuple[int, ...]:
+        """These two."""
+        return (0, 1)
+
+
+BROKEN["depth_policy", "support_is_that_of_the_options"] = Subject(
+    "depth_policy", "MoreDepths", lambda env: TinyPolicy(None, env), _TwoDepths(use="tiny")
+)
 
 
 @breaks(BROKEN, "depth_policy", "logits_are_finite")

@@ -111,6 +111,18 @@ def state_survives_saving(contract: Contract, subject: Subject, case: Any) -> No
     expect(not (where := difference(first, second)), f"restored, it gives something else: {where}")
 
 
+def weights_are_parameters(contract: Contract, subject: Subject, case: None) -> None:
+    """What takes a gradient is a parameter of the component, an nn.Module: no other is trained or saved."""
+    component = subject.component
+    own = {id(weight) for weight in component.parameters()} if isinstance(component, nn.Module) else set()
+    loose = [
+        name
+        for name, value in getattr(component, "__dict__", {}).items()
+        if any(weight.requires_grad and id(weight) not in own for weight in _tensors(value))
+    ]
+    expect(not loose, f"no parameter: {', '.join(loose)}")
+
+
 def results_have_type_and_device(contract: Contract, subject: Subject, case: Any) -> None:
     """Tensors that come out are of the type that the interface names, and on the device of `env`."""
     result = _used(contract, subject.fresh(), contract.given(case))
@@ -149,6 +161,11 @@ SHARED: tuple[tuple[Law, str], ...] = (
         "Put all that is learned into state_dict: parameters and buffers of an nn.Module.",
     ),
     (
+        weights_are_parameters,
+        "Assign an nn.Parameter or a module to self, in an nn.Module; lists of them are a ParameterList or "
+        "ModuleList.",
+    ),
+    (
         results_have_type_and_device,
         "Cast results, and make new tensors on the device of what you were given.",
     ),
@@ -157,8 +174,18 @@ SHARED: tuple[tuple[Law, str], ...] = (
         "Compute anew in each call what hangs on its inputs or on weights; training changes both.",
     ),
 )
-ONCE = (has_its_interface, options_survive_a_round_trip, options_are_described)
+ONCE = (
+    has_its_interface,
+    options_survive_a_round_trip,
+    options_are_described,
+    weights_are_parameters,
+)
 """Those that no drawn case matters to."""
+TRAINED = (
+    *("backbone", "latent_loop", "depth_policy", "aligner"),
+    *("sft_objective", "rl_objective", "decoder"),
+)
+"""Kinds of which a training stage trains weights, where they are modules."""
 ANY_DRAW = (nothing_is_raised, inputs_are_left_as_they_were, results_have_type_and_device)
 """Those that hold whatever numbers a component draws in training mode."""
 
@@ -169,6 +196,7 @@ def checks(contract: Contract) -> list[Check]:
         has_its_interface: contract.interface is None,
         inputs_are_left_as_they_were: not contract.changeable,
         state_survives_saving: not contract.learns,
+        weights_are_parameters: contract.kind not in TRAINED,
         results_have_type_and_device: not contract.types,
         earlier_uses_are_forgotten: not contract.forgets,
     }
@@ -216,6 +244,19 @@ def _other_weights(*parts: Any) -> Iterator[None]:
         with torch.no_grad():
             for weight, value in zip(weights, before, strict=True):
                 weight.copy_(value)
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    """Tensors that an attribute holds, in lists, tables and modules too."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, nn.Module):
+        yield from value.parameters()
+    elif isinstance(value, (list, tuple, set)):
+        for part in value:
+            yield from _tensors(part)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
 
 
 def _type_names(types: Iterable[Any]) -> list[str]:

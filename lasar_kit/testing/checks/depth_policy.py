@@ -46,6 +46,13 @@ def support_is_ascending(subject: Subject, case: States) -> None:
     expect(all(a < b for a, b in pairwise(support)), f"the support is {support!r}")
 
 
+@depth_policy.check("Take the component's support from its config.", examples=1)
+def support_is_that_of_the_options(subject: Subject, case: States) -> None:
+    """The support is the one that the config tells, if it does: specs are checked by that one."""
+    told, support = getattr(subject.config, "support", None), subject.component.support
+    expect(told is None or told == support, f"the support is {support!r}, but the config's is {told!r}")
+
+
 @depth_policy.check("Return one logit a depth of the support; bound what is exponentiated.")
 def logits_are_finite(subject: Subject, case: States) -> None:
     """There is one finite logit for each depth of the support, for states of any size."""

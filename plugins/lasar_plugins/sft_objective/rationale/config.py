@@ -22,6 +22,15 @@ class _WritingConfig(SftObjectiveConfig):
 class RationaleConfig(_WritingConfig):
     """The texts of the stage `anchors`, between prompt and answer."""
 
+    def unfit_loop(self, loop: LatentLoopConfig) -> str | None:
+        """Refuse a loop that writes no words with its options."""
+        if loop.writes and not loop.needs_words:
+            return (
+                f"teaches a loop to write, and {loop.use} does not with its options; set 'latent_loop: "
+                "{use: written}'"
+            )
+        return super().unfit_loop(loop)
+
     @property
     def wants(self) -> tuple[str, ...]:
         """Written reasoning."""

@@ -24,6 +24,10 @@ class RemainingStepsConfig(SftObjectiveConfig):
 
     def unfit_loop(self, loop: LatentLoopConfig) -> str | None:
         """One that writes nothing."""
-        if loop.writes:
+        if loop.needs_words:
             return None
-        return f"trains a loop that writes, and {loop.use} does not; set 'latent_loop: coconut_curriculum'"
+        dropped = " with its options" if loop.writes else ""
+        return (
+            f"trains a loop that writes, and {loop.use} does not{dropped}; set 'latent_loop: "
+            "coconut_curriculum'"
+        )
