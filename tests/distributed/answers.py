@@ -144,6 +144,11 @@ def every(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
         return _taught(accelerator, recommender(lora), {"ce": "answer"}, _batch, "vocabulary")
 
 
+def soft(accelerator: Accelerator, lora: bool) -> dict[str, Any]:
+    """The same of a loop that asks a frozen copy of the model, without gradients."""
+    return _taught(accelerator, recommender(lora, "softcot"), {"ce": "answer"}, _batch)
+
+
 def _taught(
     accelerator: Accelerator, model: Recommender, names: dict[str, str], batch: Any, score: Score = "trie"
 ) -> Any:
@@ -281,7 +286,7 @@ def main(folder: Path) -> None:
             "embeddings": embeddings(),
             **{
                 f"{kind.__name__} {how} {'lora' if lora else 'all'}": kind(make(), lora)
-                for kind in (sft, rl, words, told, every)
+                for kind in (sft, rl, words, told, every, soft)
                 for lora in (False, True)
                 for how, make in (("whole", lambda: training_processes(0)), ("sharded", Sharding))
             },

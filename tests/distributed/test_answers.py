@@ -67,7 +67,7 @@ def test_lists_and_embeddings_are_equal_to_the_last_bit(
 
 
 @pytest.mark.parametrize("trained", ["all", "lora"])
-@pytest.mark.parametrize("kind", ["sft", "rl", "words", "told", "every"])
+@pytest.mark.parametrize("kind", ["sft", "rl", "words", "told", "every", "soft"])
 def test_updates_are_those_of_one_process(
     two: list[dict[str, Any]], answers: ModuleType, kind: str, trained: str
 ) -> None:

@@ -23,14 +23,15 @@ def announced(
 ) -> tuple[KeysValues, ...]:
     """Keys and values as they are; where `model` is sharded, a gradient of theirs sends zeros ahead of itself
     to `hidden`, the states that left the last layer."""
-    if not torch.is_grad_enabled() or not _sharded(model):
+    if not torch.is_grad_enabled() or not sharded(model):
         return tuple(layers)
     flat = [tensor for pair in layers for tensor in pair]
     found: Any = _Announced.apply(hidden, *flat)  # type: ignore[no-untyped-call]
     return tuple(zip(found[::2], found[1::2], strict=True))
 
 
-def _sharded(model: nn.Module) -> bool:
+def sharded(model: nn.Module) -> bool:
+    """Whether FSDP2 holds its weights, which are then whole within a layer's own forward alone."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return False
     from torch.distributed.fsdp import FSDPModule  # takes a second

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lasar_plugins.backbone.hf_causal.attention import GROUPED_SDPA, grouped_sdpa
 from lasar_plugins.backbone.hf_causal.room import KeysValues
+from lasar_plugins.backbone.hf_causal.sharded import sharded
 from lasar_plugins.backbone.qwen3.norm import unit
 
 
@@ -23,6 +24,7 @@ def applies(model: Any, inputs: Tensor) -> bool:
     return (
         not (torch.is_grad_enabled() or model.training or torch.is_autocast_enabled(inputs.device.type))
         and model.config._attn_implementation == GROUPED_SDPA
+        and not sharded(model)
     )
 
 
