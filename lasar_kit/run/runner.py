@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from lasar_kit.catalogue.raised import plugins_told
 from lasar_kit.errors import UserError
 from lasar_kit.hookspecs import Run, hookimpl
 from lasar_kit.process import faults, footprint
@@ -74,7 +75,8 @@ def run_spec(
     """
     check_environment()
     choose_kernels()
-    with faults.disk("run", output), alone_in(output) if is_main() else nullcontext():
+    lock = alone_in(output) if is_main() else nullcontext()
+    with faults.disk("run", output), lock, plugins_told(catalogue):
         _run_all(loaded, catalogue, output, use_cache, tables, label)
 
 

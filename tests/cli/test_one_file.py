@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from lasar_kit.catalogue import Catalogue
+from lasar_kit.catalogue.raised import plugins_told
+from lasar_kit.core.values import Env
 from lasar_kit.errors import UserError
 
 from .conftest import Result
@@ -76,6 +78,24 @@ def test_it_is_listed_shown_and_checked(write: Callable[..., Path], call: Callab
     refused = call("plugins", "check", "segmenter", "halves_of_file", "--plugin", path, "--set", "att=.")
     assert (refused.code, len(refused.err)) == (2, 1)
     assert "did you mean 'at'?" in refused.err[0]
+
+
+def test_a_run_tells_whose_mistake_it_was(write: Callable[..., Path]) -> None:
+    """In a line behind the traceback; the mistake is in a helper, which has no component of its own."""
+    cut = "[part.strip() for part in text.split(self.at)]"
+    path = write(
+        SOUND.replace(cut, "_cut(text)") + "\n\ndef _cut(text: str) -> list[str]:\n    return text.parts()\n"
+    )
+    catalogue = Catalogue.discover([path])
+    config = catalogue.config_class("segmenter", "halves_of_file").model_validate({"use": "halves_of_file"})
+    segmenter = catalogue.build("segmenter", config, Env())
+    with pytest.raises(AttributeError) as caught, plugins_told(catalogue):
+        segmenter.segment("a; b")
+    (note,) = caught.value.__notes__
+    assert note.startswith(f"raised in segmenter 'halves_of_file' of {path}; 'lasar-kit plugins check ")
+    with pytest.raises(AttributeError) as caught, plugins_told(catalogue):
+        "".segment  # type: ignore[attr-defined]  # noqa: B018
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_its_key_is_its_code_alone(write: Callable[..., Path]) -> None:
