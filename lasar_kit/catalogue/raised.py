@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lasar_kit.catalogue.importer import label
@@ -24,7 +25,8 @@ def plugins_told(catalogue: Catalogue) -> Iterator[None]:
         raise
     except Exception as error:
         if entry := _innermost(error, catalogue):
-            command = f"lasar-kit plugins check {entry.kind} {entry.name}"
+            where = f" --plugin {entry.origin}" if Path(entry.origin).exists() else ""
+            command = f"lasar-kit plugins check {entry.kind} {entry.name}{where}"
             error.add_note(
                 f"raised in {label(entry)}; '{command}' holds it to its contract, and may name the mistake"
             )

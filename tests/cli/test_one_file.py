@@ -92,7 +92,8 @@ def test_a_run_tells_whose_mistake_it_was(write: Callable[..., Path]) -> None:
     with pytest.raises(AttributeError) as caught, plugins_told(catalogue):
         segmenter.segment("a; b")
     (note,) = caught.value.__notes__
-    assert note.startswith(f"raised in segmenter 'halves_of_file' of {path}; 'lasar-kit plugins check ")
+    command = f"lasar-kit plugins check segmenter halves_of_file --plugin {path}"
+    assert note.startswith(f"raised in segmenter 'halves_of_file' of {path}; '{command}' ")
     with pytest.raises(AttributeError) as caught, plugins_told(catalogue):
         "".segment  # type: ignore[attr-defined]  # noqa: B018
     assert not hasattr(caught.value, "__notes__")
