@@ -108,7 +108,7 @@ def test_processes_share_a_port_and_count_together(
     (tmp_path / "new.csv").write_text('id,title,price\nn4,Emberstone Hand Grinder,$3\nn5,"Oil, fine",\n')
     items(capsys, "add", str(run), str(tmp_path / "new.csv"))
     assert get(port, "/items/n4")["fields"] == {"title": "Emberstone Hand Grinder", "price": "3"}
-    assert "lists 63 items, 6 of which" in items(capsys, "withdraw", str(run), "n0", "n4", "item-00003")
+    assert "lists 63 items, 4 of which" in items(capsys, "withdraw", str(run), "n0", "n4", "item-00003")
     told = [json.loads(line) for line in items(capsys, "list", str(run), "--json").splitlines()]
     assert [one["item"] for one in told if one["withdrawn"]] == ["item-00003", "n0", "n4"]
     assert [get(port, f"/items/{one['item']}")["sid"] for one in told] == [one["sid"] for one in told]
