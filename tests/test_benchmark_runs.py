@@ -44,6 +44,7 @@ def load() -> Iterator[Callable[[str], Any]]:
         ("sft", "sft"),
         ("thinking_update", "sft"),
         ("item_softmax", "sft"),
+        ("tree_attention", "speed"),
         ("profile_update", "sft"),
     ],
 )
@@ -118,6 +119,12 @@ def test_scaling_takes_medians_and_compares_lists(
     assert [row[0] for row in rows[::2]] == list(script.STAGES.values())
     assert "LISTS THAT DIFFER, losses of 1 updates within 2e-02" in script.text(result)
     assert "equal lists for every user" in script.text({**result, "equal_lists": True})
+
+
+def test_the_trees_of_attention_are_chains_with_branches_on_them(load: Callable[[str], Any]) -> None:
+    """Two branches of two tokens, on the second and the last of four."""
+    script = load("tree_attention")
+    assert script.parents(3, 4, 2, 2).tolist() == [[-1, 0, 1, 2, 1, 4, 3, 6]] * 3
 
 
 def test_latent_measures_all_ways_on_the_same_model(load: Callable[[str], Any]) -> None:
