@@ -128,6 +128,11 @@ class DepthPolicyConfig(ComponentConfig):
         return None
 
     @property
+    def chooses(self) -> bool:
+        """Whether it takes one depth of several, so that there is something to teach it."""
+        return self.support is None or len(self.support) > 1
+
+    @property
     def learns(self) -> bool:
         """Whether it has weights, which choose at random until something teaches them."""
         return False

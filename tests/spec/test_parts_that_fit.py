@@ -138,6 +138,7 @@ def test_a_listed_objective_in_a_spec_filled_in(tmp_path: Path, name: str) -> No
     ("overrides", "expected"),
     [
         ((), True),
+        (("stages.train.depth_policy={use: fixed, depth: 2, others: [0]}",), True),
         (("stages.train.depth_policy=mlp",), False),
         (("stages.rl.objectives=[{objective: reinforce}, {objective: grpo}]",), False),
         (("stages.train.latent_loop=halting",), False),

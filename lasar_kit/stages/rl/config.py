@@ -203,7 +203,6 @@ class RlConfig(TrainingConfig):
 
     def _can_learn(self, around: Around) -> bool:
         """Whether an objective teaches answers, or there is a choice of depths, or anchors hold thoughts."""
-        support = None if around.policy is None else around.policy.support
         depth_alone = all(
             entry.objective.draws_depth and not entry.objective.compares_candidates
             for entry in self.objectives
@@ -211,7 +210,8 @@ class RlConfig(TrainingConfig):
         ends_itself = around.loop is not None and (around.loop.halts or around.loop.writes)
         aligner = self.own_aligner if "anchors" in around.inputs else None
         held = aligner is not None and aligner.use != "none"
-        return not depth_alone or support is None or len(support) > 1 or ends_itself or held
+        chooses = around.policy is None or around.policy.chooses
+        return not depth_alone or chooses or ends_itself or held
 
     def _texts_that_do_not_fit(self, around: Around) -> Iterator[tuple[str, str]]:
         writes = around.loop is not None and around.loop.writes

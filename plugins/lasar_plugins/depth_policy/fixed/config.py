@@ -23,3 +23,8 @@ class DepthFixedConfig(DepthPolicyConfig):
     def support(self) -> tuple[int, ...]:
         """The depths to choose from."""
         return tuple(sorted({self.depth, *self.others}))
+
+    @property
+    def chooses(self) -> bool:
+        """Never, whatever an `evaluate` may ask for."""
+        return False
