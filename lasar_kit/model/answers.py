@@ -44,7 +44,8 @@ class AnswerScorer:
         """Log-probability of each of the first m tokens of n items, from the states that predict them, in
         float32; logits are divided by `temperature` first, one for each item.
 
-        Logits that are too many at once are made a part of the items at a time (`in_parts`).
+        Logits that are too many at once are made a part of the items, or of their tokens, at a time
+        (`in_parts`).
         """
         heats = () if temperature is None else (temperature,)
         if self.score == "vocabulary":

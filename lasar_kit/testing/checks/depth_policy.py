@@ -11,6 +11,7 @@ from torch import nn
 
 from lasar_kit.core.interfaces import DepthPolicy
 from lasar_kit.core.values import Prompt
+from lasar_kit.spec import DepthPolicyConfig
 from lasar_kit.testing.contract import Contract, Subject, expect, expect_close
 from lasar_kit.testing.strategies import STATES, States
 
@@ -49,7 +50,8 @@ def support_is_ascending(subject: Subject, case: States) -> None:
 @depth_policy.check("Take the component's support from its config.", examples=1)
 def support_is_that_of_the_options(subject: Subject, case: States) -> None:
     """The support is the one that the config tells, if it does: specs are checked by that one."""
-    told, support = getattr(subject.config, "support", None), subject.component.support
+    config, support = subject.config, subject.component.support
+    told = config.support if isinstance(config, DepthPolicyConfig) else None
     expect(told is None or told == support, f"the support is {support!r}, but the config's is {told!r}")
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from lasar_kit.core.capabilities import GivesProbabilities, ScoresWithout
 from lasar_kit.core.dataset import ITEM_COLUMNS, Sequences
 from lasar_kit.core.interfaces import Ranker
+from lasar_kit.spec import RankerConfig
 from lasar_kit.testing.contract import Contract, Subject, expect
 from lasar_kit.testing.item_strategies import Asked, asked
 
@@ -112,7 +113,7 @@ def histories_are_left_out_where_asked(subject: Subject, case: Asked) -> None:
 def scores_can_be_mixed(subject: Subject, case: Asked) -> None:
     """Where probabilities are to be made of scores by their sum, not all scores are below 0, by which all
     items would be alike."""
-    said = getattr(subject.config, "normalised_by", "sum")
+    said = subject.config.normalised_by if isinstance(subject.config, RankerConfig) else "sum"
     if said != "sum" or isinstance(subject.component, GivesProbabilities):
         return
     train = Sequences.of([[0, 1, 0, 1], [1, 0, 1], [0, 1]])
