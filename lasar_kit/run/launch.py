@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -27,6 +28,11 @@ PR_SET_PDEATHSIG = 1
 
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
 """Of errors in an exchange with a process that has gone."""
+
+
+_last: list[Any] = []
+"""The last exchange, held to the end: a mesh of sharded weights keeps the threads, and the one that let go of
+it while the interpreter ends would abort a process that is done."""
 
 
 def inside() -> bool:
@@ -83,10 +89,7 @@ def joined() -> Iterator[None]:
         _wait()
     except BaseException as error:
         _leave(error, store)
-    import torch.distributed as dist
-
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    _part()
 
 
 def _end_with_launcher() -> None:
@@ -99,6 +102,7 @@ def _join() -> Any:
     """Set up the exchange between processes; a store that they all see, even when one has gone."""
     import torch
     import torch.distributed as dist
+    import torch.distributed.nn  # functions with the exchange as a default: made now, or it would never end
     from accelerate import PartialState
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
@@ -117,7 +121,17 @@ def _wait() -> None:
     import torch.distributed as dist
 
     if dist.is_initialized():
-        dist.barrier()
+        _last.append(dist.barrier(async_op=True))
+        _last[-1].wait()
+
+
+def _part() -> None:
+    """End the exchange and its threads: one that lets go of a tensor while the interpreter ends aborts it."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
+        gc.collect()  # wrapped models hold it too, in cycles
 
 
 def _leave(error: BaseException, store: Any) -> NoReturn:

@@ -50,6 +50,26 @@ def lasar_run_stage(run, stage, context):
     if stage.name == "tokenize" and os.environ["RANK"] in os.environ["FAULTY"].split(","):
         raise UserError("stages.tokenize: one process has had enough")
 """
+THREADS = """
+import atexit
+import os
+from pathlib import Path
+
+def tell() -> None:
+    threads = Path("/proc/self/task").glob("*/comm")
+    Path(os.environ["THREADS"], os.environ["RANK"]).write_text("".join(path.read_text() for path in threads))
+
+if "RANK" in os.environ:
+    atexit.register(tell)
+"""
+
+
+def plugin(folder: Path, name: str, module: str) -> Path:
+    """A package of hooks in a folder of its own."""
+    (folder / name).mkdir(parents=True)
+    (folder / "registry.toml").write_text(f'[hooks]\nmodules = ["{name}"]\n')
+    (folder / name / "__init__.py").write_text(module)
+    return folder
 
 
 @pytest.fixture(scope="module", params=["scratch", "lora"])
@@ -73,7 +93,10 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     launch = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
     options = ("--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no")
     begin: Start = request.getfixturevalue("preloaded" if request.param == "lora" else "python")
-    found = begin(*launch, *options, "-m", "lasar_kit", "run", spec, "--output", two)
+    hooks = ("--plugin", plugin(folder / "plugin", "threads_at_the_end", THREADS))
+    (folder / "threads").mkdir()
+    command = ("-m", "lasar_kit", "run", spec, "--output", two, *hooks)
+    found = begin(*launch, *options, *command, THREADS=str(folder / "threads"))
     assert found.returncode == 0, found.stderr
     assert found.stdout.count("results in") == 1
     return one, two
@@ -153,14 +176,28 @@ def test_the_same_lists_for_every_user(runs: tuple[Path, Path]) -> None:
     assert (runs[0] / "metrics.json").read_text() == (runs[1] / "metrics.json").read_text()
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are listed by Linux")
+def test_no_thread_of_the_exchange_is_left_to_the_end(
+    runs: tuple[Path, Path], request: pytest.FixtureRequest
+) -> None:
+    """One that still lets go of a tensor while the interpreter ends would abort a process that is done.
+
+    Of those that end as interpreters do; a fork of one that has all loaded ends at once.
+    """
+    told = sorted((runs[1].parents[1] / "threads").iterdir())
+    assert len(told) == (2 if request.node.callspec.params["runs"] == "scratch" else 0)
+    for path in told:
+        names = path.read_text().split()
+        assert names
+        assert not [name for name in names if "runloop" in name]
+
+
 @pytest.mark.parametrize("faulty", ["1", "0,1"])
 def test_a_mistake_on_any_process_ends_all(preloaded: Start, tmp_path: Path, faulty: str) -> None:
     """One line and exit code 2, though the other process waits for the one that failed."""
     (tmp_path / "lasar.yaml").write_text(SPEC)
-    (tmp_path / "plugin" / "faulty").mkdir(parents=True)
-    (tmp_path / "plugin" / "registry.toml").write_text('[hooks]\nmodules = ["faulty"]\n')
-    (tmp_path / "plugin" / "faulty" / "__init__.py").write_text(FAULTY)
-    arguments = ["--processes", "2", "--plugin", tmp_path / "plugin", "--output", tmp_path / "run"]
+    hooks = plugin(tmp_path / "plugin", "faulty", FAULTY)
+    arguments = ["--processes", "2", "--plugin", hooks, "--output", tmp_path / "run"]
     found = preloaded("lasar_kit", "run", tmp_path / "lasar.yaml", *arguments, FAULTY=faulty)
     assert found.returncode == 2, found.stderr
     assert found.stderr.splitlines() == ["stages.tokenize: one process has had enough"]

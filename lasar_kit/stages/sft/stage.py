@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from jaxtyping import Float, Int
+from rich.markup import escape
 from torch import Tensor
 
 from lasar_kit.core import samples
@@ -33,6 +32,7 @@ from lasar_kit.model.recommender import Recommender
 from lasar_kit.process.world import from_main, world_sum
 from lasar_kit.spec import ComponentConfig
 from lasar_kit.stages.sft.config import SftConfig
+from lasar_kit.stages.sft.means import TermMeans
 from lasar_kit.stages.sft.step import SftStep
 from lasar_kit.store.artifacts import key_of
 from lasar_kit.train.alignment import objective_env
@@ -152,7 +152,7 @@ class _SftTraining(Training):
             words = Words(recommender.backbone.tokenizer, objective_env(context, recommender).vocabulary)
             folder = context.inputs["anchors"]
             self.rationales = Rationales(folder, dataset.users, words, config.rationale_tokens)
-        self.recent: deque[Mapping[str, Sequence[float]]] = deque(maxlen=self.per_epoch)
+        self.means = TermMeans(self.per_epoch)
         step = SftStep(recommender, config.score, objectives)
         self.updater = Updater(
             accelerator, step, config.optimizer, self.updates, config.precision, compiler=config.compile
@@ -175,17 +175,17 @@ class _SftTraining(Training):
         device = self.accelerator.device
         moved = [(partial(lesson.to, device), weight) for lesson, weight in passes]
         update = self.updater.update(moved, terms)
-        self.recent.append({name: (mean, terms[name].count) for name, mean in update.terms.items()})
+        self.means.add(update.terms, terms)
         packed = self.config.samples == "packed"
         return update, {"items": sum(map(len, windows)) - len(windows) if packed else len(windows)}
 
     def memory(self) -> dict[str, Any]:
-        """The terms of the last epoch: of each update their means, and over how many things."""
-        return {"recent": list(self.recent)}
+        """What the terms of the loss were."""
+        return self.means.memory()
 
     def recall(self, memory: Mapping[str, Any]) -> None:
         """Go on from what `memory` gave."""
-        self.recent.extend(memory["recent"])
+        self.means.recall(memory)
 
     def note(self, update: Update, numbers: Mapping[str, float], seconds: float) -> str:
         """Loss, throughput, and the best validation so far."""
@@ -286,12 +286,12 @@ class _SftTraining(Training):
         return lesson
 
     def _report(self, done: int) -> dict[str, Any]:
-        """With the mean of each term over all that it counted in the last epoch."""
-        losses = {}
-        for name in self.recent[-1] if self.recent else ():
-            means, counts = zip(*(terms[name] for terms in self.recent), strict=True)
-            losses[name] = sum(map(mul, means, counts)) / max(sum(counts), 1)
-        report = {**super()._report(done), "losses": losses}
+        """With the mean of each term over what it counted in the last epoch, and those that were always 0."""
+        asked = {term.name: term.place for term in self.config.terms if term.weight and term.place}
+        warnings = list(self.means.idle(asked, done))
+        for line in warnings:
+            self.context.screen.print(f"[yellow]{escape(f'stages.{self.context.name}.{line}')}[/yellow]")
+        report = {**super()._report(done), "losses": self.means.losses, "warnings": warnings}
         if self.config.samples == "packed":
             assert isinstance(self.windows, samples.Windows), "of `_windows`"
             cut = samples.shortened(self.windows, self.context.spec.max_history)
