@@ -4,6 +4,9 @@ On x86 torch multiplies float32 matrices by MKL, which does not use all that AMD
 which lies in the same torch, does: on an EPYC with AVX-512 its products take half the time.
 `LASAR_KIT_MATMUL=onednn` has torch take it for all products of two float32 matrices, forwards and backwards.
 Results differ by rounding, as on another processor.
+
+MKL also lays a weight out anew for every product, which with few rows takes longer than the product. oneDNN
+multiplies by weights that were laid out before (`pack`): for those who know that a weight stays as it is.
 """
 
 from __future__ import annotations
@@ -59,6 +62,24 @@ def take_onednn() -> None:
         library.impl("mm", _mm(linear.default), "CPU")
         library.impl("addmm", _addmm(linear.default), "CPU")
     _taken.append(library)
+
+
+def packs() -> bool:
+    """Whether there are products by packed weights, as on x86, and `LASAR_KIT_MATMUL` is not `torch`."""
+    there = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
+    return there and hasattr(torch.ops.mkldnn, "_linear_pointwise") and os.environ.get(VARIABLE) != "torch"
+
+
+def pack(weight: Tensor) -> Tensor:
+    """A copy of a float32 weight [n, k] on the CPU, laid out for `packed_linear` alone."""
+    laid_out: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
+    return laid_out
+
+
+def packed_linear(rows: Tensor, weight: Tensor) -> Tensor:
+    """The product [m, n] of rows [m, k] and the transpose of a packed weight, without gradients."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(_dense(rows), weight, None, "none", [], "")
+    return product
 
 
 def _mm(linear: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:

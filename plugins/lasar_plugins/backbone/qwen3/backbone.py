@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
 from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torch.nn.functional import dropout
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from lasar_kit.core.token_tree import additive
@@ -18,12 +17,20 @@ from lasar_plugins.backbone.hf_causal.config import CausalOptions
 from lasar_plugins.backbone.hf_causal.room import Room
 from lasar_plugins.backbone.hf_causal.tokenizer import add_vocabulary
 from lasar_plugins.backbone.hf_causal.weights import OPTION
+from lasar_plugins.backbone.qwen3 import residual
 from lasar_plugins.backbone.qwen3.config import Qwen3Config
 from lasar_plugins.backbone.qwen3.norm import fuse_norms
 from lasar_plugins.backbone.qwen3.scratch import from_scratch, train_tokenizer
-from lasar_plugins.backbone.qwen3.step import applies, step
+from lasar_plugins.backbone.qwen3.step import Weights, applies, step
 
 __all__ = ["Qwen3Backbone", "TreeContext"]
+
+
+@dataclass(frozen=True)
+class StepContext(TreeContext):
+    """A context that `step` has read the last tokens of, by these weights."""
+
+    weights: Weights = field(kw_only=True)
 
 
 class Qwen3Backbone(HfCausalBackbone):
@@ -39,9 +46,7 @@ class Qwen3Backbone(HfCausalBackbone):
         super().__init__(config, env)
         fuse_norms(self.model)
         if config.residual_dropout:
-            for layer in self.model.base_model.layers:
-                for last in (layer.self_attn.o_proj, layer.mlp.down_proj):
-                    last.register_forward_hook(partial(_drop, config.residual_dropout))
+            residual.drop_out(self.model.base_model, config.residual_dropout)
 
     def _loaded(self, config: CausalOptions, env: Env) -> tuple[Any, PreTrainedTokenizerBase, Architecture]:
         assert isinstance(config, Qwen3Config)
@@ -68,10 +73,6 @@ class Qwen3Backbone(HfCausalBackbone):
         room = Room.for_more(past.room, past.layers, parent.shape[1])
         fresh, layers = room.take(parent.shape[1])
         mask, read = room.even(additive(reading.seen, inputs.dtype), layers)
-        hidden = step(self.model.model, inputs, mask, reading.position, fresh, read)
-        return hidden, TreeContext(reading.tree, layers, room)
-
-
-def _drop(rate: float, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    """Drop out what a map gives, in the mode of that map, whichever model it was copied to."""
-    return dropout(output, rate, module.training)
+        weights = past.weights if isinstance(past, StepContext) else Weights.of(self.model.model)
+        hidden = step(self.model.model, weights, inputs, mask, reading.position, fresh, read)
+        return hidden, StepContext(reading.tree, layers, room, weights=weights)

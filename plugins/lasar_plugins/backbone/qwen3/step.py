@@ -2,11 +2,13 @@
 
 A thought is one token a row. At that size most of a forward in transformers goes into copying the cache to
 add one token to it, and into many operations of a few microseconds. This one writes into a `Room`. The linear
-maps are the model's own modules, whatever stands in their place.
+maps are the model's own modules, whatever stands in their place, or those packed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from lasar_plugins.backbone.hf_causal.attention import GROUPED_SDPA, grouped_sdp
 from lasar_plugins.backbone.hf_causal.room import KeysValues
 from lasar_plugins.backbone.hf_causal.sharded import sharded
 from lasar_plugins.backbone.qwen3.norm import unit
+from lasar_plugins.backbone.qwen3.packed import OwnMaps, PackedMaps, maps_of
 
 
 def applies(model: Any, inputs: Tensor) -> bool:
@@ -28,8 +31,22 @@ def applies(model: Any, inputs: Tensor) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class Weights:
+    """What a step reads of a model's weights, found once for all steps behind one context."""
+
+    maps: Sequence[OwnMaps | PackedMaps]
+    scales: Float[Tensor, "layers heads d"]
+
+    @classmethod
+    def of(cls, model: Any) -> Weights:
+        """Those of a Qwen3 as it is now."""
+        return cls(maps_of(model), _scales(model))
+
+
 def step(
     model: Any,
+    weights: Weights,
     inputs: Float[Tensor, "B Q D"],
     mask: Float[Tensor, "B 1 Q nodes"],
     position: Int[Tensor, "B Q"],
@@ -46,21 +63,21 @@ def step(
     ahead, behind = sin.chunk(2, dim=-1)
     sin = torch.cat([-ahead, behind], dim=-1)
     hidden = inputs.reshape(-1, width)
-    for layer, scale, (new_keys, new_values), (keys, values) in zip(
-        model.layers, _scales(model), fresh, layers, strict=True
+    for layer, maps, scale, (new_keys, new_values), (keys, values) in zip(
+        model.layers, weights.maps, weights.scales, fresh, layers, strict=True
     ):
         attention, kv_heads = layer.self_attn, new_keys.shape[1]
-        x = _norm(layer.input_layernorm, hidden)
         # Queries and keys are normed alike, but for the weights, and turned alike: all heads at once.
-        q, k = (maps(x).view(len(x), -1, attention.head_dim) for maps in (attention.q_proj, attention.k_proj))
-        turned = _rotate(scale * _unit(torch.cat([q, k], dim=1), attention.q_norm), cos, sin)
+        heads = maps.heads(_norm(layer.input_layernorm, hidden)).view(len(hidden), -1, attention.head_dim)
+        normed, value = heads[:, :-kv_heads], heads[:, -kv_heads:]
+        turned = _rotate(scale * _unit(normed, attention.q_norm), cos, sin)
         turned = turned.view(batch, count, *turned.shape[1:]).transpose(1, 2)
         query, key = turned[:, :-kv_heads], turned[:, -kv_heads:]
         new_keys.copy_(key)
-        new_values.copy_(attention.v_proj(x).view(batch, count, kv_heads, -1).transpose(1, 2))
+        new_values.copy_(value.view(batch, count, kv_heads, -1).transpose(1, 2))
         mixed, _ = grouped_sdpa(attention, query, keys, values, mask, scaling=attention.scaling)
-        hidden = hidden + attention.o_proj(mixed.view(len(x), -1))
-        hidden = hidden + layer.mlp(_norm(layer.post_attention_layernorm, hidden))
+        hidden = hidden + maps.out(mixed.view(len(hidden), -1))
+        hidden = hidden + maps.mlp(_norm(layer.post_attention_layernorm, hidden))
     return _norm(model.norm, hidden).view(inputs.shape)
 
 
@@ -85,7 +102,7 @@ def _norm(norm: Any, x: Float[Tensor, "*S d"]) -> Float[Tensor, "*S d"]:
 def _unit(x: Float[Tensor, "*S d"], norm: Any) -> Float[Tensor, "*S d"]:
     """That norm without its weight. On CPUs torch's own is made of more operations to the same numbers."""
     if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
-        return x * torch.rsqrt((x * x).mean(-1, keepdim=True).add_(norm.variance_epsilon))
+        return x * (x * x).mean(-1, keepdim=True).add_(norm.variance_epsilon).rsqrt_()
     return unit(x, norm.variance_epsilon)
 
 
