@@ -210,7 +210,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     backbone = Qwen3Backbone(MODEL, ENV).eval()
     backbone.model.generation_config.pad_token_id = 0
     transformers.utils.logging.set_verbosity_error()
-    with torch.no_grad():
+    with torch.inference_mode():
         return {
             "versions": {
                 "python": platform.python_version(),

@@ -4,8 +4,9 @@
     python benchmarks/latent.py --table     print the table of docs/latent.md from that file
 
 All on one model of random weights in one process: prompts are read, thought about, and answered by the same
-beam search. Repeats are interleaved so that a noisy machine is noisy for all; figures are medians. Sizes are
-those of benchmarks/decode.py, and so is the advice on cores.
+beam search. Repeats are interleaved so that a noisy machine is noisy for all; figures are medians, and what
+is added that of the differences within a round. Sizes are those of benchmarks/decode.py, and so is the advice
+on cores.
 """
 
 from __future__ import annotations
@@ -105,22 +106,32 @@ def prompts(batch: int, length: int) -> Tensor:
     return torch.randint(3, 259, (batch, length), generator=torch.Generator().manual_seed(2))
 
 
-def interleaved(methods: dict[str, Callable[[], Any]], repeats: int, slow: str = "") -> dict[str, float]:
-    """Median seconds of each method; all but `slow` are run three times as often as it."""
-    times: dict[str, list[float]] = {name: [] for name in methods}
+def interleaved(
+    methods: dict[str, Callable[[], Any]], repeats: int, slow: str = ""
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Median seconds of each method, and the median of what it takes more than `none` in the same round.
+
+    Each begins a round by turns, as what ran before leaves caches and memory to the next. All but `slow` are
+    run three times as often as it.
+    """
+    rounds: list[dict[str, float]] = []
     for run in methods.values():
         run()
     for repeat in range(3 * repeats):
-        for name, run in methods.items():
-            if name != slow or repeat % 3 == 0:
-                times[name].append(seconds(run))
-    return {name: median(taken) for name, taken in times.items()}
+        names = [name for name in methods if name != slow or repeat % 3 == 0]
+        turn = repeat % len(names)
+        rounds.append({name: seconds(methods[name]) for name in names[turn:] + names[:turn]})
+    taken = {name: median(times[name] for times in rounds if name in times) for name in methods}
+    added = {
+        name: median(times[name] - times["none"] for times in rounds if name in times) for name in methods
+    }
+    return taken, added
 
 
 def compare(bench: Bench, args: argparse.Namespace) -> dict[str, Any]:
     """Times of all methods on the same prompts."""
     ids = prompts(args.batch, args.prompt)
-    taken = interleaved(
+    taken, added = interleaved(
         {
             "none": lambda: bench.none(ids),
             "mean": lambda: bench.latent(ids, MIXED),
@@ -131,10 +142,9 @@ def compare(bench: Bench, args: argparse.Namespace) -> dict[str, Any]:
         slow="text",
     )
     answered, sequences = bench.text(ids, args.text)
-    added = {name: taken[name] - taken["none"] for name in ("mean", "deepest", "text")}
     return {
         "ms_per_user": {name: 1000 * time / args.batch for name, time in taken.items()},
-        "overhead": {name: time / taken["none"] for name, time in added.items()},
+        "overhead": {name: added[name] / taken["none"] for name in ("mean", "deepest", "text")},
         "text_over_mean": taken["text"] / taken["mean"],
         "text_over_mean_added": added["text"] / added["mean"],
         "text_ranks_as_read_anew": torch.equal(answered.items, bench.none(sequences).items),
@@ -145,27 +155,27 @@ def by_batch(bench: Bench, batch: int, args: argparse.Namespace) -> dict[str, An
     """Measure the time that 2.5 thoughts add where `batch` users are ranked at once."""
     ids = prompts(batch, args.prompt)
     methods = {"none": lambda: bench.none(ids), "mean": lambda: bench.latent(ids, MIXED)}
-    taken = interleaved(methods, args.repeats)
+    taken, added = interleaved(methods, args.repeats)
     return {
         "batch": batch,
         "ms_per_user": {name: 1000 * time / batch for name, time in taken.items()},
-        "overhead": taken["mean"] / taken["none"] - 1,
+        "overhead": added["mean"] / taken["none"],
     }
 
 
-@torch.inference_mode()
 def measure(args: argparse.Namespace) -> Result:
     """All of it, with what it was measured on."""
     transformers.utils.logging.set_verbosity_error()
     bench = Bench(args.items, args.width)
-    return {
-        **machine(),
-        "parameters": sum(weight.numel() for weight in bench.backbone.parameters()),
-        "sizes": {name: getattr(args, name) for name in ("batch", "prompt", "width", "items", "text")},
-        "repeats": args.repeats,
-        "compare": compare(bench, args),
-        "batches": [by_batch(bench, batch, args) for batch in args.batches],
-    }
+    with torch.inference_mode():
+        return {
+            **machine(),
+            "parameters": sum(weight.numel() for weight in bench.backbone.parameters()),
+            "sizes": {name: getattr(args, name) for name in ("batch", "prompt", "width", "items", "text")},
+            "repeats": args.repeats,
+            "compare": compare(bench, args),
+            "batches": [by_batch(bench, batch, args) for batch in args.batches],
+        }
 
 
 def text(result: Result) -> str:
@@ -212,5 +222,5 @@ if __name__ == "__main__":
     parser.add_argument("--items", type=int, default=12_000)
     parser.add_argument("--text", type=int, default=150, help="tokens of written reasoning")
     parser.add_argument("--batches", type=int, nargs="*", default=[2, 32], help="other batch sizes")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of the slowest method")
+    parser.add_argument("--repeats", type=int, default=8, help="runs of the slowest method")
     main(parser, RESULT, measure, text, tables)

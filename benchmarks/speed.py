@@ -154,14 +154,21 @@ def supervised(stored: Stored) -> list[Row]:
 
 
 def products(stored: Stored) -> list[Row]:
-    """What oneDNN's kernels change of the same work."""
+    """What oneDNN's kernels change of the same work, and weights that are laid out for them."""
     faster = {
         name: f"{taken['torch'] / taken['onednn']:.2f} x as fast"
         for name, taken in stored["matmul"]["seconds"].items()
     }
     large, *_ = faster.values()
-    rows = {"beam search": "the same search", "SFT": "an update of SFT, packed", "RL, its": "an update of RL"}
+    *_, search, _ = stored["packed"]["seconds"].values()
+    packed = f"{search['own'] / search['packed']:.2f} x as fast"
+    rows = {
+        "beam search": "the same search, packed",
+        "SFT": "an update of SFT, packed",
+        "RL, its": "an update of RL",
+    }
     return [
+        Row("the same search, by packed weights", "by torch's own products", packed, "", "packed.py"),
         Row("a large product by oneDNN", "by torch's own kernels, on an AMD EPYC", large, "", "matmul.py"),
         *(
             Row(f"{label}, by oneDNN", "by torch's own kernels, there", found, "", "matmul.py")
