@@ -95,10 +95,10 @@ def prefix_function(table: Tensor, prompt: int) -> Callable[[int, Tensor], list[
     return lambda _, ids: allowed.get(tuple(ids[prompt:].tolist()), [0])
 
 
-def catalogue(backbone: Qwen3Backbone, items: int) -> Tensor:
+def catalogue(backbone: Qwen3Backbone, items: int, levels: int = LEVELS) -> Tensor:
     """SIDs of random codes, where the backbone is."""
-    codes = torch.randint(0, CODES, (items, LEVELS), generator=torch.Generator().manual_seed(1))
-    tokens = codes + backbone.tokenizer.convert_tokens_to_ids("<a_0>") + CODES * torch.arange(LEVELS)
+    codes = torch.randint(0, CODES, (items, levels), generator=torch.Generator().manual_seed(1))
+    tokens = codes + backbone.tokenizer.convert_tokens_to_ids("<a_0>") + CODES * torch.arange(levels)
     return tokens.to(backbone.model.device)
 
 
@@ -111,15 +111,17 @@ def read(backbone: Qwen3Backbone, ids: Tensor) -> LatentTrace:
     return loop.run(backbone, prompt, torch.zeros_like(tip), 0)
 
 
-def generate(backbone: Qwen3Backbone, ids: Tensor, width: int, **constraint: Any) -> tuple[Tensor, Tensor]:
+def generate(
+    backbone: Qwen3Backbone, ids: Tensor, width: int, levels: int = LEVELS, **constraint: Any
+) -> tuple[Tensor, Tensor]:
     """Sequences [B, W, M] and scores [B, W] of transformers' beam search."""
     out = backbone.model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
         num_beams=width,
         num_return_sequences=width,
-        min_new_tokens=LEVELS,
-        max_new_tokens=LEVELS,
+        min_new_tokens=levels,
+        max_new_tokens=levels,
         do_sample=False,
         length_penalty=0.0,
         eos_token_id=None,
@@ -128,7 +130,7 @@ def generate(backbone: Qwen3Backbone, ids: Tensor, width: int, **constraint: Any
         **constraint,
     )
     shape = (len(ids), width)
-    return out.sequences[:, ids.shape[1] :].view(*shape, LEVELS), out.sequences_scores.view(shape)
+    return out.sequences[:, ids.shape[1] :].view(*shape, levels), out.sequences_scores.view(shape)
 
 
 def seconds(run: Callable[[], Any]) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
@@ -11,27 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 
-from lasar_plugins.backbone.qwen3.config import Qwen3Config
-from tests.benchmarks import importing
+from tests.benchmarks import SMALL, on_a_small_model
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = {"hidden_size": 32, "layers": 2, "heads": 2, "kv_heads": 1, "initializer_std": 0.3}
 
 
 @pytest.fixture(scope="module")
 def load() -> Iterator[Callable[[str], Any]]:
     """Imports a script of benchmarks/ on a small model, as it is imported when it is run."""
-    with importing() as found:
-
-        def script(name: str) -> Any:
-            module = found(name)
-            if hasattr(module, "MODEL"):
-                module.MODEL = Qwen3Config.model_validate({"use": "qwen3", **SMALL})
-            return module
-
+    with on_a_small_model() as script:
         yield script
 
 
@@ -47,6 +36,7 @@ def load() -> Iterator[Callable[[str], Any]]:
         ("item_softmax", "sft"),
         ("tree_attention", "speed"),
         ("packed", "speed"),
+        ("decode_sizes", "decoding"),
         ("profile_update", "sft"),
     ],
 )
@@ -74,24 +64,6 @@ def test_the_figure_of_an_update_is_of_the_stored_profile(load: Callable[[str], 
     operations = ("addmm", "_foreach_add_", "_flash_attention_forward", "copy_", "index_add_", "mul")
     kinds = [script.kind(f"aten::{name}") for name in operations]
     assert kinds == ["products", "optimiser", "attention", "copies", "copies", "the rest"]
-
-
-def test_packed_weights_are_timed_by_turns_with_torchs_products(
-    load: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two rounds, of which the first does not count; what the environment said stands again behind it all."""
-    script, told = load("packed"), []
-    monkeypatch.setenv(script.VARIABLE, "")
-    monkeypatch.setattr(script, "seconds", lambda work: work() or float(len(told)))
-    assert script.timed(lambda: told.append(os.environ[script.VARIABLE]), 1) == {"own": 3.0, "packed": 4.0}
-    assert told == ["torch", ""] * 2
-    monkeypatch.setenv(script.VARIABLE, "onednn")
-    monkeypatch.setattr(script, "works", lambda args: {"nothing": lambda: None})
-    result = script.measure(Namespace(repeats=1))
-    assert os.environ[script.VARIABLE] == "onednn"
-    assert script.tables({**result, "seconds": {"a": {"own": 0.02, "packed": 0.016}}}) == [
-        (["work", "torch, ms", "packed, ms", "times as fast"], [["a", "20", "16", "1.25"]])
-    ]
 
 
 def test_the_document_holds_the_table_of_scaling(load: Callable[[str], Any]) -> None:
@@ -145,62 +117,6 @@ def test_the_trees_of_attention_are_chains_with_branches_on_them(load: Callable[
     """Two branches of two tokens, on the second and the last of four."""
     script = load("tree_attention")
     assert script.parents(3, 4, 2, 2).tolist() == [[-1, 0, 1, 2, 1, 4, 3, 6]] * 3
-
-
-def test_latent_measures_all_ways_on_the_same_model(load: Callable[[str], Any]) -> None:
-    script = load("latent")
-    args = Namespace(batch=2, prompt=6, width=5, repeats=1, items=200, text=4, batches=[4])
-    result = json.loads(json.dumps(script.measure(args)))
-    found = result["compare"]
-    assert found["text_ranks_as_read_anew"]
-    assert set(found["ms_per_user"]) == set(script.METHODS)
-    added = found["overhead"]
-    assert set(added) == set(script.METHODS) - {"none"}
-    assert found["text_over_mean_added"] == pytest.approx(added["text"] / added["mean"])
-    assert [row["batch"] for row in result["batches"]] == [4]
-    costs, batches = script.tables(result)
-    assert [row[0] for row in costs[1]][-1] == "chain of thought as text, 4 tokens"
-    assert len(batches[1]) == 1
-
-
-def test_what_is_added_is_of_the_same_round(
-    load: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Three rounds by a stand-in for the clock, behind a call of each that does not count; text runs once."""
-    script, order = load("latent"), []
-    times = {"none": [0.0, 1.0, 3.0, 5.0], "mean": [0.0, 2.0, 3.5, 7.0], "text": [0.0, 9.0]}
-
-    def method(name: str) -> Callable[[], float]:
-        def run() -> float:
-            order.append(name)
-            return times[name].pop(0)
-
-        return run
-
-    monkeypatch.setattr(script, "seconds", lambda run: run())
-    taken, added = script.interleaved({name: method(name) for name in times}, 1, slow="text")
-    assert taken == {"none": 3.0, "mean": 3.5, "text": 9.0}
-    assert added == {"none": 0.0, "mean": 1.0, "text": 8.0}
-    assert order[3:] == ["none", "mean", "text", "mean", "none", "none", "mean"]
-
-
-def test_thoughts_of_the_benchmark_are_those_asked_for(
-    load: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rows by turns 2 and 3 deep, in three steps; and the trace is what is ranked."""
-    script = load("latent")
-    with torch.no_grad():
-        bench = script.Bench(items=50, width=3)
-        ids = script.prompts(4, 5)
-        seen = []
-        monkeypatch.setattr(bench, "rank", seen.append)
-        bench.latent(ids, script.MIXED)
-        bench.latent(ids, (script.DEEPEST,))
-        bench.none(ids)
-    depths = [trace.mask.sum(-1).flatten().tolist() for trace in seen]
-    assert depths == [[2, 3, 2, 3], [8] * 4, [0] * 4]
-    assert [trace.mask.shape[-1] for trace in seen] == [3, 8, 0]
-    assert not torch.allclose(seen[0].last, seen[1].last)
 
 
 def test_an_update_that_thinks_loses_the_same_by_both_forms_of_the_softmax(
