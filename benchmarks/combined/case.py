@@ -26,7 +26,7 @@ LIMIT = 120.0
 @dataclass(frozen=True)
 class Outcome:
     """How a case went: `ran`, `refused` (by the run, in clear lines, on data that `check` does not read) or
-    `defect`; what was said; warnings of `check`; parts without effect that no warning speaks of."""
+    `defect`; what was said; warnings, of `check` and of stages; parts without effect that no warning speaks of."""
 
     result: str
     said: str = ""
@@ -103,11 +103,17 @@ def _judged(spec: Mapping[str, Any], folder: Path) -> Outcome:
     if asked:
         return Outcome("defect", asked, warnings)
     idle = (*watch.idle(), *_silent_terms(spec, folder / OUTPUT))
-    return Outcome("ran", "", warnings, idle)
+    return Outcome("ran", "", (*warnings, *_reported(folder / OUTPUT)), idle)
 
 
 def _warned(text: str) -> Iterator[str]:
     return (line.strip() for line in text.splitlines() if line.strip().startswith("warning:"))
+
+
+def _reported(output: Path) -> Iterator[str]:
+    """What stages say of themselves in their reports."""
+    for path in sorted(output.glob("stages/*/artifact.json")):
+        yield from json.loads(path.read_text())["report"].get("warnings", ())
 
 
 def _asked(folder: Path) -> str | None:

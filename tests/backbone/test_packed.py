@@ -150,11 +150,17 @@ def other_map(backbone: Qwen3Backbone) -> None:
     backbone.model.model.layers[0].mlp.gate_proj = Twice(48, 80, bias=False)
 
 
+def other_forward(backbone: Qwen3Backbone) -> None:
+    """As libraries patch a module in place."""
+    linear = backbone.model.model.layers[1].mlp.down_proj
+    linear.forward = linear.forward
+
+
 def double(backbone: Qwen3Backbone) -> None:
     backbone.double()
 
 
-@pytest.mark.parametrize("change", [hooked, watched, biased, other_map, double])
+@pytest.mark.parametrize("change", [hooked, watched, biased, other_map, other_forward, double])
 def test_what_is_no_plain_map_is_left_to_the_model(
     backbone: Qwen3Backbone, change: Callable[[Qwen3Backbone], None]
 ) -> None:

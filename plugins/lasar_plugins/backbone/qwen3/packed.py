@@ -134,8 +134,9 @@ def _plain(layer: Any) -> bool:
 
 
 def _unwatched(module: nn.Module) -> bool:
-    """Whether no hook is to see what goes in and comes out."""
-    return not module._forward_pre_hooks and all(map(idle, module._forward_hooks.values()))
+    """Whether its forward is that of its class, and no hook is to see what goes in and comes out."""
+    hooks = module._forward_pre_hooks or not all(map(idle, module._forward_hooks.values()))
+    return not hooks and "forward" not in vars(module)
 
 
 def _marks(weights: Sequence[Sequence[Tensor]]) -> list[tuple[int, int]]:
