@@ -26,7 +26,7 @@ LIMIT = 120.0
 @dataclass(frozen=True)
 class Outcome:
     """How a case went: `ran`, `refused` (by the run, in clear lines, on data that `check` does not read) or
-    `defect`; what was said; warnings, of `check` and of stages; parts without effect that no warning speaks of."""
+    `defect`; what was said; warnings, of `check` and of stages; parts without effect."""
 
     result: str
     said: str = ""

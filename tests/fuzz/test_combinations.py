@@ -27,7 +27,7 @@ def test_an_objective_that_is_0_throughout_is_to_be_warned_of() -> None:
     with importing() as load:
         script = load("combinations")
         idle = ("evaluate: option x is never read", "reason: objective each_thought is 0 throughout")
-        told = "objectives: its term, loss_each_thought in the log, was 0 in each update, so it taught nothing;"
+        told = "objectives: its term, loss_each_thought, was 0 in each of 2 updates, so it taught nothing"
         assert script.untold(script.Outcome("ran", "", ("warning: something else",), idle)) == [idle[1]]
         assert script.untold(script.Outcome("ran", "", ("warning: so it never thinks; set",), idle)) == []
         assert script.untold(script.Outcome("ran", "", (told,), idle)) == []
