@@ -85,7 +85,7 @@ def measure(args: argparse.Namespace) -> report.Result:
     """All catalogues, and all kinds of limits that fit."""
     backbone = Qwen3Backbone(MODEL, ENV).eval()
     rows, tries = [], []
-    with torch.no_grad():
+    with torch.inference_mode():
         for items in args.catalogues:
             decoder = TrieBeam(TrieBeamConfig(use="trie_beam"), ENV)
             decoder.bind(distinct(backbone, items))
