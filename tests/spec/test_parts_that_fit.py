@@ -221,6 +221,10 @@ stages:
             ["stages.rl.objectives.0: srpo compares candidates by their texts, and these share one"],
         ),
         (
+            ["stages.rl.objectives=[{objective: reinforce}]"],
+            ["stages.rl.objectives: reinforce teaches how long to think, and depth policy fixed has one"],
+        ),
+        (
             ["stages.rl.candidates=3"],
             ["stages.rl.objectives.0: srpo needs 4 candidates a prompt or more, and candidates is 3"],
         ),

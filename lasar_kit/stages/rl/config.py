@@ -207,9 +207,9 @@ class RlConfig(TrainingConfig):
             entry.objective.draws_depth and not entry.objective.compares_candidates
             for entry in self.objectives
         )
-        ends_itself = around.loop is not None and (around.loop.halts or around.loop.writes)
+        ends_itself = around.loop is not None and around.loop.halts
         aligner = self.own_aligner if "anchors" in around.inputs else None
-        held = aligner is not None and aligner.use != "none"
+        held = aligner is not None and aligner.use != "none" and self.texts != "own"
         chooses = around.policy is None or around.policy.chooses
         return not depth_alone or chooses or ends_itself or held
 
