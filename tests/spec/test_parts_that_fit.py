@@ -156,6 +156,31 @@ def test_rl_on_the_depth_alone_needs_a_choice(
     assert found == [line] * expected
 
 
+@pytest.mark.parametrize(
+    ("loop", "depth", "expected"), [("coconut", 1, 0), ("none", 1, 1), ("coconut", 0, 1)]
+)
+def test_anchors_hold_thoughts_where_there_are_any(
+    tmp_path: Path, loop: str, depth: int, expected: int
+) -> None:
+    """RL of the depth alone may have anchors to learn by instead."""
+    spec = SPEC.replace("sasrec", "{use: qwen3, hidden_size: 16}").replace(
+        "  train:", "  ground: sft\n  anchors: anchors\n  train:"
+    )
+    (tmp_path / "spec.yaml").write_text(spec)
+    overrides = [
+        f"stages.train.latent_loop={loop}",
+        f"stages.train.depth_policy={{use: fixed, depth: {depth}}}",
+        "stages.rl={align_weight: 0.1, objectives: [{objective: reinforce}]}",
+    ]
+    if not expected:
+        load_spec(tmp_path / "spec.yaml", overrides, CATALOGUE)
+        return
+    with pytest.raises(
+        UserError, match=r"rl\.objectives: reinforce teaches how long to think, and depth policy"
+    ):
+        load_spec(tmp_path / "spec.yaml", overrides, CATALOGUE)
+
+
 def test_packed_training_needs_a_causal_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(tmp_path, "stages.train.samples=packed") == []
     monkeypatch.setattr(SasRecConfig, "causal", False)

@@ -208,8 +208,10 @@ class RlConfig(TrainingConfig):
             for entry in self.objectives
         )
         ends_itself = around.loop is not None and around.loop.halts
+        never = around.policy is not None and around.policy.support == (0,)
+        thinks = around.loop is not None and around.loop.use != "none" and not never
         aligner = self.own_aligner if "anchors" in around.inputs else None
-        held = aligner is not None and aligner.use != "none" and self.texts != "own"
+        held = thinks and aligner is not None and aligner.use != "none" and self.texts != "own"
         chooses = around.policy is None or around.policy.chooses
         return not depth_alone or chooses or ends_itself or held
 
