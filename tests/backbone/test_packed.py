@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from transformers.models.qwen3.modeling_qwen3 import Qwen3MLP
 
 from lasar_kit.core.values import Env
 from lasar_kit.core.vocabulary import LATENT_TOKENS, sid_tokens
@@ -150,6 +151,14 @@ def other_map(backbone: Qwen3Backbone) -> None:
     backbone.model.model.layers[0].mlp.gate_proj = Twice(48, 80, bias=False)
 
 
+def other_mlp(backbone: Qwen3Backbone) -> None:
+    class Halved(Qwen3MLP):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * self.act_fn(x)
+
+    backbone.model.model.layers[0].mlp.__class__ = Halved
+
+
 def other_forward(backbone: Qwen3Backbone) -> None:
     """As libraries patch a module in place."""
     linear = backbone.model.model.layers[1].mlp.down_proj
@@ -160,7 +169,7 @@ def double(backbone: Qwen3Backbone) -> None:
     backbone.double()
 
 
-@pytest.mark.parametrize("change", [hooked, watched, biased, other_map, other_forward, double])
+@pytest.mark.parametrize("change", [hooked, watched, biased, other_map, other_mlp, other_forward, double])
 def test_what_is_no_plain_map_is_left_to_the_model(
     backbone: Qwen3Backbone, change: Callable[[Qwen3Backbone], None]
 ) -> None:

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from transformers.models.qwen3.modeling_qwen3 import Qwen3MLP
 
 from lasar_kit.process.matmul import pack, packed_linear, packs
 from lasar_plugins.backbone.qwen3.residual import idle
@@ -51,11 +52,11 @@ class OwnMaps:
 class PackedMaps:
     """The same by packed weights, given in the order of `_NAMES`."""
 
-    def __init__(self, weights: Sequence[Tensor], activation: Any) -> None:
+    def __init__(self, weights: Sequence[Tensor], mlp: Any) -> None:
         q, k, v, out, gate, up, down = weights
         self._heads, self._out = pack(torch.cat([q, k, v])), pack(out)
         self._gate_up, self._down = pack(torch.cat([gate, up])), pack(down)
-        self._activation = activation
+        self._mlp = mlp
 
     def heads(self, x: Float[Tensor, "n D"]) -> Float[Tensor, "n E"]:
         """Queries, keys and values, one behind the other."""
@@ -68,7 +69,7 @@ class PackedMaps:
     def mlp(self, x: Float[Tensor, "n D"]) -> Float[Tensor, "n D"]:
         """The layer's MLP."""
         gate, up = packed_linear(x, self._gate_up).chunk(2, dim=-1)
-        return packed_linear(self._activation(gate) * up, self._down)
+        return packed_linear(self._mlp.act_fn(gate) * up, self._down)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class _Packed:
     @classmethod
     def of(cls, model: Any, weights: Sequence[Sequence[Tensor]]) -> _Packed:
         """Packs the weights of each layer."""
-        layers = [PackedMaps(own, layer.mlp.act_fn) for own, layer in zip(weights, model.layers, strict=True)]
+        layers = [PackedMaps(own, layer.mlp) for own, layer in zip(weights, model.layers, strict=True)]
         some = [w.detach().flatten()[:: max(w.numel() // LOOKED_AT, 1)] for own in weights for w in own]
         return cls(tuple(layers), _marks(weights), some, torch.cat(some))
 
@@ -122,7 +123,7 @@ def _linears(layer: Any) -> list[Any]:
 
 def _plain(layer: Any) -> bool:
     """Whether nothing but products with its weights is asked for, and torch counts changes of these."""
-    return _unwatched(layer.mlp) and all(
+    return (type(layer.mlp) is Qwen3MLP and _unwatched(layer.mlp)) and all(
         type(linear) is nn.Linear
         and linear.bias is None
         and _unwatched(linear)
